@@ -1,0 +1,41 @@
+"""Options as pydantic models: one schema feeds the command line, TOML files, the page, the docs and the manifest."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Device = str
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class MethodConfig(BaseModel):
+    """Options of a saliency method. Subclass it, give every field a default and a ``Field(description=…)``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Named sets of options, chosen by ``method:preset=name``; options given beside a preset win over it."""
+
+
+class FeatureConfig(MethodConfig):
+    """Options of a method that stands on feature maps."""
+
+    features: str = Field("auto", description="Feature extractor; auto takes the encoder's default.")
+    layer: str = Field("auto", description="Layer the features come from; auto takes the encoder's default.")
+    pca: int | None = Field(None, ge=1, description="Reduce the features of each image to this many principal components.")
+
+
+class EncoderOptions(BaseModel):
+    """How an encoder is loaded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pretrained: str | None = Field(
+        None, description="Weights: a tag of the model, a path to a checkpoint, or none for random weights."
+    )
+    seed: int = Field(0, description="Seed of random weights.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    dtype: Dtype = Field("auto", description="What the image tower computes in; auto is float32.")
+    cache_dir: str | None = Field(None, description="Folder that downloaded weights are kept in.")

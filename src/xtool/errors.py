@@ -1,0 +1,37 @@
+"""Errors that are for people: what happened, to which file or option, and what to do.
+
+The command line prints their message and exits with ``exit_code``; it never shows a traceback for them.
+"""
+
+from __future__ import annotations
+
+
+class XtoolError(Exception):
+    """A problem that the user can act on. ``str(error)`` is the whole message."""
+
+    exit_code = 1
+
+
+class DataError(XtoolError):
+    """One sample cannot be used: a file is missing, truncated or undecodable, a box lies outside the image, …"""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+class RunError(XtoolError):
+    """A run directory or a run as a whole cannot go on."""
+
+
+class UsageError(XtoolError):
+    """An option, a name or a value that makes no sense."""
+
+    exit_code = 2
+
+
+class SetupError(XtoolError):
+    """Something outside the program is missing: weights, a device, an optional dependency."""
+
+    exit_code = 2

@@ -1,0 +1,187 @@
+"""The protocols that plugins implement, and the small data classes that they exchange.
+
+Read in this order to follow one image: ``Dataset`` → ``Sample`` → ``Encoder`` → ``FeatureExtractor`` →
+``SaliencyMethod`` → ``Saliency``. Importing this module imports neither torch nor numpy.
+
+Notation for shapes: B images, T texts, C feature maps, D embedding dimensions, H×W the model's input size,
+h×w the size of a feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from xtool.specs import Architecture
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor, nn
+
+__all__ = [
+    "Dataset",
+    "Encoder",
+    "EncoderInfo",
+    "FeatureExtractor",
+    "FeatureMaps",
+    "Saliency",
+    "SaliencyMethod",
+    "Sample",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One question to a data set: an image, the thing to look for, and where it truly is.
+
+    An image with several kinds of things gives several samples.
+    """
+
+    id: str
+    """Unique in its data set and stable from run to run; a relative path, or ``path#label``."""
+    open: Callable[[], Image.Image]
+    """Decodes the image: RGB, upright (EXIF applied). Raises :class:`xtool.errors.DataError`."""
+    label: str
+    """What to look for, as people say it: ``"dog"``."""
+    synonyms: tuple[str, ...]
+    """All names of the label, ``label`` first."""
+    boxes: NDArray[np.float64]
+    """[N, 4] half-open ``(x0, y0, x1, y1)`` in pixels of the opened image, one row per true instance."""
+    class_index: int | None = None
+    """Row of ``Dataset.classes``; ``None`` where the data set has no closed set of classes."""
+    absent: str | None = None
+    """Something that is certainly not in the image, for presence accuracy."""
+    distractor: str | None = None
+    """Something else that is in the image, for the text-swap control."""
+    open_mask: Callable[[], NDArray[np.bool_]] | None = None
+    """Decodes the true mask [height, width] of the label's instances, where there is one."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Samples in a fixed order. ``__getitem__`` raises :class:`xtool.errors.DataError` for an unusable sample."""
+
+    @property
+    def name(self) -> str:
+        """The name with its split, for example ``"scenes:test"``."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[tuple[str, ...]]:
+        """Names of each class, synonyms after the first; empty where there is no closed set."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def fingerprint(self) -> str:
+        """A short hash of what the samples are (ids, labels, boxes), without decoding every image."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderInfo:
+    """What the rest of the program must know of an encoder."""
+
+    name: str
+    architecture: Architecture
+    input_size: tuple[int, int]
+    """Height and width in pixels."""
+    mean: tuple[float, float, float]
+    """Per-channel mean that is subtracted from pixels in [0, 1]."""
+    std: tuple[float, float, float]
+    embed_dim: int
+    patch_size: int | None
+    """Side of a patch in pixels; ``None`` for a CNN."""
+    layers: tuple[str, ...]
+    """Names that feature extractors accept as ``layer``, from input to output."""
+    default_layer: str
+    default_features: str
+    """Name of the feature extractor that suits this encoder when none is asked for."""
+    weights: str
+    """Where the weights come from: a pretrained tag, a file name, or ``"random (seed 0)"``."""
+    weights_sha256: str | None = None
+    logit_scale: float = 100.0
+    """Factor on cosine similarities in the model's own softmax over texts."""
+    trained: bool = True
+    """``False`` for random weights, which results must say in words."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """An image–text model with one joint embedding space, in eval mode."""
+
+    @property
+    def info(self) -> EncoderInfo: ...
+
+    @property
+    def visual(self) -> nn.Module:
+        """The image tower, for feature extractors and gradient methods."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that the image tower computes in."""
+        ...
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable."""
+        ...
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as unit vectors [T, D], float32, without gradient."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureMaps:
+    """Intermediate activations of B images as spatial maps."""
+
+    maps: Tensor
+    """[B, C, h, w] float32, signed and unscaled; h×w has the input's orientation: row 0 is the top."""
+    embedding: Tensor
+    """[B, D] float32, unit norm: ``encode_image`` of the same pixels, from the same forward pass."""
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Reads intermediate activations of an encoder, and leaves the encoder as it was found."""
+
+    def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
+        """Run the image tower once on float32 normalised pixels [B, 3, H, W], on the encoder's device.
+
+        Raises :class:`xtool.errors.UsageError` for an architecture or a layer that it cannot read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Saliency:
+    """Where B images show each of T texts."""
+
+    maps: Tensor
+    """[B, T, h, w] float32, raw: finite, not normalised, not resized; larger is more salient."""
+    present: Tensor
+    """[B, T] bool: whether the method finds the text in the image at all. All ``True`` from methods that cannot tell."""
+    scores: Tensor | None = None
+    """[B, T] float32: the evidence behind ``present``, larger is more; ``None`` from methods that have none."""
+
+
+@runtime_checkable
+class SaliencyMethod(Protocol):
+    """Explains where an encoder sees a text in an image."""
+
+    def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
+        """Map float32 normalised pixels [B, 3, H, W] and unit text embeddings [T, D] to a :class:`Saliency`.
+
+        T texts at once must equal T calls with one text each. The encoder is left as it was found.
+        """
+        ...

@@ -1,0 +1,86 @@
+"""What a plugin says about each thing that it contributes: plain data, with import strings instead of objects.
+
+Import strings (``"package.module:attribute"``) keep listing cheap: nothing that needs torch is imported until
+the thing itself is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Architecture = Literal["cnn", "vit"]
+Requirement = Literal["gradients", "features"]
+
+ALL_ARCHITECTURES: tuple[Architecture, ...] = ("cnn", "vit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSpec:
+    """An image–text model that can be loaded by name.
+
+    ``factory`` is called as ``factory(name, options)`` with an :class:`xtool.config.EncoderOptions` and returns
+    an :class:`xtool.protocols.Encoder`.
+    """
+
+    name: str
+    factory: str
+    summary: str
+    paper: str = ""
+    default_pretrained: str | None = None
+    """The weights tag used when the user names none; ``None`` where a tag must be given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureExtractorSpec:
+    """A way to read feature maps from an encoder.
+
+    ``factory`` is called as ``factory(layer)`` (a layer name, or ``None`` for the encoder's default layer) and
+    returns an :class:`xtool.protocols.FeatureExtractor`.
+    """
+
+    name: str
+    factory: str
+    summary: str
+    architectures: tuple[Architecture, ...] = ALL_ARCHITECTURES
+    paper: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaliencyMethodSpec:
+    """A saliency method.
+
+    ``factory`` is called as ``factory(config)`` or, when ``"features"`` is required, ``factory(config, extractor)``,
+    and returns an :class:`xtool.protocols.SaliencyMethod`. ``config`` names a subclass of
+    :class:`xtool.config.MethodConfig` (:class:`xtool.config.FeatureConfig` when ``"features"`` is required).
+    """
+
+    name: str
+    factory: str
+    config: str
+    summary: str
+    paper: str = ""
+    requires: frozenset[Requirement] = frozenset()
+    architectures: tuple[Architecture, ...] = ALL_ARCHITECTURES
+    forwards: str = "1"
+    """Images through the encoder for one image, in words: ``"1"``, ``"2 + C"`` with C the number of feature maps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec:
+    """A data set with boxes.
+
+    ``factory`` is called as ``factory(data_dir, split)``, both ``None`` when not given, and returns an
+    :class:`xtool.protocols.Dataset`.
+    """
+
+    name: str
+    factory: str
+    summary: str
+    splits: tuple[str, ...] = ()
+    """The first is the default."""
+    needs_data_dir: bool = True
+    paper: str = ""
+
+
+Spec = EncoderSpec | FeatureExtractorSpec | SaliencyMethodSpec | DatasetSpec
