@@ -178,7 +178,9 @@ def _taps(length: int, scale: float, offset: float, room: int, cells: int) -> Ma
     pixel = np.arange(length)
     weights[pixel, left] = 1 - (position - left)
     weights[pixel, right] += position - left
-    weights[(seen < 0) | (seen > room)] = 0
+    # Zero only what lies wholly outside: a thin crop may hold no pixel's centre at all.
+    half = scale * (0.5 - 1e-6)
+    weights[(seen + half < 0) | (seen - half > room)] = 0
     return weights.astype(np.float32)
 
 
@@ -198,4 +200,5 @@ def _overlaps(room: int, length: int, scale: float, offset: float) -> Maps:
     pixels = np.arange(length)
     start = np.maximum(edges[:-1, None], pixels)
     stop = np.minimum(edges[1:, None], pixels + 1)
-    return (np.clip(stop - start, 0, None) * scale).astype(np.float32)
+    weights: Maps = (np.clip(stop - start, 0, None) * scale).astype(np.float32)
+    return weights
