@@ -1,1 +1,19 @@
-"""Placeholder."""
+"""The xtool plugin of VL-Score. This module holds specs only; torch is imported when the method is built."""
+
+from collections.abc import Iterator
+
+from xtool.hookspecs import hookimpl
+from xtool.specs import SaliencyMethodSpec
+
+
+@hookimpl
+def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
+    yield SaliencyMethodSpec(
+        name="vlscore",
+        factory="xtool_vlscore.method:VLScore",
+        config="xtool_vlscore.config:VLScoreConfig",
+        summary="Feature maps as masks, weighed by how well the masked image matches the text; knows absence.",
+        paper="VL-Score (the seed article of xtool)",
+        requires=frozenset({"features"}),
+        forwards="2 + C",
+    )

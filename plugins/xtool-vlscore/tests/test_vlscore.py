@@ -1,0 +1,165 @@
+"""VL-Score on an encoder whose evidence was planted, and against the definition written out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from xtool.errors import UsageError
+from xtool.methods import parse_methods
+from xtool.pixels import fit_image, to_pixels
+from xtool.protocols import FeatureMaps
+from xtool.sharing import CountedEncoder, image_ledger
+from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
+from xtool_vlscore.config import VLScoreConfig
+from xtool_vlscore.method import VLScore
+
+RED, GREEN = (8, 16, 24, 32), (40, 32, 56, 48)
+
+
+def pixels_of(encoder: PlantedCNN) -> Tensor:
+    image = planted_image({"red": RED, "green": GREEN})
+    return to_pixels(fit_image(image, encoder.info, "squash"), encoder)
+
+
+def explain(*texts: str, **options: Any) -> Any:
+    encoder = PlantedCNN()
+    method = VLScore(VLScoreConfig(**options), PlantedFeatures())
+    return method.explain(encoder, pixels_of(encoder), encoder.encode_text(texts))
+
+
+def centre_of(heat: Tensor) -> tuple[float, float]:
+    """(x, y) of the mass of a map, in fractions of its size."""
+    weights = (heat / heat.sum()).numpy()
+    rows, columns = np.mgrid[0 : heat.shape[0], 0 : heat.shape[1]]
+    return float((weights * (columns + 0.5)).sum() / heat.shape[1]), float((weights * (rows + 0.5)).sum() / heat.shape[0])
+
+
+def test_each_text_finds_its_own_patch() -> None:
+    result = explain("red", "green")
+    for heat, (x0, y0, x1, y1) in zip(result.maps[0], (RED, GREEN), strict=True):
+        x, y = centre_of(heat)
+        assert x0 < 64 * x < x1
+        assert y0 < 64 * y < y1
+
+
+def test_a_colour_that_is_not_there_is_absent_and_its_map_is_empty() -> None:
+    result = explain("red", "blue", "zebra")
+    assert result.present.tolist() == [[True, False, False]]
+    assert result.maps[0, 1:].abs().sum() == 0
+    assert result.scores[0, 0] > 0 >= result.scores[0, 1:].max()
+
+
+def test_eight_texts_equal_eight_calls_for_the_forwards_of_one() -> None:
+    texts = ["red", "green", "blue", "a red thing", "zebra", "dog", "an image of green", "cat"]
+    encoder, method = PlantedCNN(), VLScore(VLScoreConfig(), PlantedFeatures())
+    pixels = pixels_of(encoder)
+    forwards = []
+    with image_ledger() as ledger:
+        together = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text(texts))
+        forwards.append(ledger.forwards)
+    for i, text in enumerate(texts):
+        with image_ledger() as ledger:
+            alone = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text([text]))
+            forwards.append(ledger.forwards)
+        assert torch.allclose(alone.maps[0, 0], together.maps[0, i], atol=1e-6)
+        assert alone.present[0, 0] == together.present[0, i]
+    assert set(forwards) == {forwards[0]}
+
+
+def reference(options: VLScoreConfig, encoder: PlantedCNN, pixels: Tensor, text: Tensor) -> list[list[float]]:
+    """VL-Score for one image and one text, from its definition, with loops and plain floats."""
+    maps = encoder.visual.layer1(pixels)[0].detach()
+    size = tuple(pixels.shape[-2:])
+    base = float(encoder.encode_image(torch.zeros_like(pixels))[0] @ text)
+    scores = []
+    for low in maps:
+        full = F.interpolate(low[None, None], size, mode="bilinear", align_corners=options.align_corners)[0, 0]
+        mask = (full - full.min()) / (full.max() - full.min() + 1e-7)
+        scores.append(float(encoder.encode_image(mask * pixels)[0] @ text))
+    kept = [i for i, score in enumerate(scores) if score > base or not options.cap]
+    shifted = {i: scores[i] - base if options.shift else scores[i] for i in kept}
+    if options.softmax:
+        total = sum(math.exp(value / options.temperature) for value in shifted.values())
+        weights = {i: math.exp(value / options.temperature) / total for i, value in shifted.items()}
+    else:
+        weights = {i: value / options.temperature for i, value in shifted.items()}
+    _, h, w = maps.shape
+    return [[max(0.0, sum(weights[i] * float(maps[i, y, x]) for i in kept)) for x in range(w)] for y in range(h)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"temperature": 1.0},
+        {"cap": False},
+        {"softmax": False},
+        {"softmax": False, "shift": False},
+        {"align_corners": False},
+    ],
+)
+@pytest.mark.parametrize("text", ["red", "green", "blue"])
+def test_every_option_equals_its_definition(options: dict[str, Any], text: str) -> None:
+    config, encoder = VLScoreConfig(**options), PlantedCNN()
+    pixels, vector = pixels_of(encoder), encoder.encode_text([text])
+    with torch.no_grad():
+        expected = torch.tensor(reference(config, encoder, pixels, vector[0]))
+    found = VLScore(config, PlantedFeatures()).explain(encoder, pixels, vector).maps[0, 0]
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_top_k_scores_only_the_maps_with_the_largest_gradient() -> None:
+    encoder = PlantedCNN()
+    pixels, vector = pixels_of(encoder), encoder.encode_text(["red"])
+    maps = encoder.visual.layer1(pixels).detach().requires_grad_()
+    cosine = F.normalize(encoder.visual.proj(maps.mean(dim=(2, 3))), dim=1) @ vector[0]
+    (gradient,) = torch.autograd.grad(cosine.sum(), maps)
+    best = int(gradient.mean(dim=(2, 3))[0].argmax())
+    with image_ledger() as ledger:
+        found = VLScore(VLScoreConfig(top_k=1), PlantedFeatures()).explain(CountedEncoder(encoder), pixels, vector)
+    assert ledger.forwards == 2  # the base and one mask; a bare extractor is not counted
+    assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
+
+
+def test_top_k_with_several_texts_ranks_for_each() -> None:
+    together = explain("red", "green", top_k=1)
+    for i, text in enumerate(("red", "green")):
+        assert torch.allclose(explain(text, top_k=1).maps[0, 0], together.maps[0, i], atol=1e-6)
+
+
+def test_top_k_of_all_maps_is_the_whole_method() -> None:
+    assert torch.allclose(explain("red", top_k=99).maps, explain("red").maps, atol=1e-6)
+
+
+def test_top_k_on_features_without_gradient_is_refused_in_words() -> None:
+    class Detached(PlantedFeatures):
+        def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
+            features = super().extract(encoder, pixels)
+            return FeatureMaps(features.maps.detach().requires_grad_(), features.embedding)
+
+    encoder = PlantedCNN()
+    with pytest.raises(UsageError, match="leave top_k out"):
+        VLScore(VLScoreConfig(top_k=2), Detached()).explain(encoder, pixels_of(encoder), encoder.encode_text(["red"]))
+
+
+def test_a_batch_of_two_equals_two_batches_of_one() -> None:
+    encoder, method = PlantedCNN(), VLScore(VLScoreConfig(), PlantedFeatures())
+    first, text = pixels_of(encoder), encoder.encode_text(["red", "green"])
+    second = first.flip(3)
+    both = method.explain(encoder, torch.cat([first, second]), text)
+    for i, pixels in enumerate((first, second)):
+        assert torch.allclose(both.maps[i], method.explain(encoder, pixels, text).maps[0], atol=1e-6)
+
+
+def test_the_seed_preset_is_the_published_code() -> None:
+    (request,) = parse_methods(["vlscore:preset=seed"])
+    config = request.config
+    assert isinstance(config, VLScoreConfig)
+    assert (config.cap, config.shift, config.softmax, config.temperature) == (True, True, True, 1.0)
+    assert (config.base, config.align_corners, config.top_k) == ("zero", True, None)

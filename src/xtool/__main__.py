@@ -1,0 +1,5 @@
+"""``python -m xtool``."""
+
+from xtool.cli import main
+
+main()

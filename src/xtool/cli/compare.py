@@ -1,0 +1,121 @@
+"""``xtool compare``: the main job."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xtool.cli.options import encoder_options, method_options, parse_settings, parse_shard
+from xtool.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from xtool.protocols import Encoder
+
+BUNDLED = (
+    "Using the bundled model tiny-rn on the bundled scenes; no network is needed. For CLIP on ImageNet:\n"
+    "  xtool compare --encoder RN50 --pretrained openai --dataset imagenet --data-dir PATH"
+)
+
+
+@click.command("compare")
+@click.option(
+    "--methods", multiple=True, metavar="NAME[:OPTION=VALUE…],…", help="Methods to compare; `xtool methods` lists them."
+)
+@encoder_options
+@click.option("--dataset", metavar="NAME[:SPLIT]", help="`xtool datasets` lists them.  [default: the bundled scenes]")
+@click.option("--data-dir", type=click.Path(), help="Where the data set lies.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["vlscore", "maxboxacc", "maxboxaccv2", "cam2016"]),
+    default="vlscore",
+    show_default=True,
+    help="How boxes are made and hits are counted.",
+)
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods."
+)
+@click.option(
+    "--template", "templates", multiple=True, metavar="TEXT", help="Prompt with {label}, or imagenet80; repeatable."
+)
+@method_options
+@click.option("--classifier", metavar="ENCODER", help="Another encoder that names the class for Top-1 and Top-5.")
+@click.option("--classifier-pretrained", default="auto", metavar="TAG|FILE|none", help="Weights of the classifier.")
+@click.option("--limit", type=int, metavar="N", help="The first N samples only.")
+@click.option(
+    "--shard", default="1/1", metavar="I/N", callback=parse_shard, help="Every N-th sample, starting with the I-th."
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What an image that cannot be used does.",
+)
+@click.option("--out", type=click.Path(file_okay=False), help="The run's directory.  [default: a new one under runs/]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+def compare_command(
+    *,
+    methods: tuple[str, ...],
+    encoder: str | None,
+    dataset: str | None,
+    settings: tuple[str, ...],
+    classifier: str | None,
+    classifier_pretrained: str,
+    out: str | None,
+    resume: bool,
+    as_json: bool,
+    pretrained: str,
+    seed: int,
+    device: str,
+    dtype: Any,
+    cache_dir: str | None,
+    **rest: Any,
+) -> None:
+    """Compare saliency methods on a data set, fairly: same pixels, same texts, same thresholds.
+
+    \b
+    xtool compare --methods vlscore,gradcam
+    xtool compare --methods vlscore:top_k=256,gradcam --encoder RN50 --pretrained openai \\
+        --dataset imagenet --data-dir ILSVRC --limit 1000 --out runs/rn50
+    """
+    from xtool import comparison
+    from xtool.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.errors import UsageError
+
+    if resume and out is None:
+        raise UsageError("--resume needs --out with the directory of the run to go on with")
+    if encoder is None and dataset is None:
+        click.echo(BUNDLED, err=True)
+
+    def load(name: str, weights: str) -> Encoder:
+        return load_encoder(name, pretrained=weights, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir)
+
+    loaded = load(encoder or DEFAULT_ENCODER, pretrained)
+    if not loaded.info.trained:
+        click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
+    with progress_bar() as on_progress:
+        try:
+            run = comparison.compare(
+                dataset or comparison.DEFAULT_DATASET,
+                methods=methods or comparison.DEFAULT_METHODS,
+                encoder=loaded,
+                settings=parse_settings(settings),
+                classifier=load(classifier, classifier_pretrained) if classifier else None,
+                out=out,
+                resume=resume,
+                on_progress=on_progress,
+                **rest,
+            )
+        except KeyboardInterrupt:
+            hint = f"; go on with --out {out} --resume" if out else ""
+            raise click.ClickException(f"interrupted, everything finished is written{hint}") from None
+    if as_json:
+        click.echo(json.dumps(run.as_json(), ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    Console().print(run.table())
+    click.echo(f"run: {run.path}", err=True)

@@ -1,0 +1,110 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def encoder_options(command: F) -> F:
+    """Which encoder, and how it is loaded."""
+    for option in (
+        click.option("--cache-dir", type=click.Path(file_okay=False), help="Folder for downloaded weights."),
+        click.option(
+            "--dtype",
+            type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+            default="auto",
+            help="What the image tower computes in.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Seed of random weights."),
+        click.option(
+            "--pretrained",
+            default="auto",
+            metavar="TAG|FILE|none",
+            help="Weights: a tag, a checkpoint file, or none for random weights; by default the encoder's own.",
+        ),
+        click.option("--encoder", metavar="NAME", help="`xtool encoders` lists them.  [default: the bundled tiny-rn]"),
+    ):
+        command = option(command)
+    return command
+
+
+def method_options(command: F) -> F:
+    """Options of the methods, and the fit of the image."""
+    for option in (
+        click.option(
+            "--config",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=_load_config,
+            help="TOML file with these options; the command line wins.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="METHOD.OPTION=VALUE",
+            help="Option for every row of a method; repeatable.",
+        ),
+        click.option(
+            "--fit",
+            type=click.Choice(["squash", "crop", "pad"]),
+            default="squash",
+            show_default=True,
+            help="How an image fills the model's input.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def parse_settings(pairs: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """``("vlscore.temperature=0.02",)`` → ``{"vlscore": {"temperature": "0.02"}}``."""
+    settings: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        path, equals, value = pair.partition("=")
+        method, dot, option = path.strip().rpartition(".")
+        if not (equals and dot and method and option):
+            raise click.BadParameter(f"{pair!r} must look like method.option=value", param_hint="--set")
+        settings.setdefault(method, {})[option] = None if value.strip().lower() == "none" else value.strip()
+    return settings
+
+
+def parse_shard(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
+    """``"2/8"`` → ``(2, 8)``."""
+    i, slash, n = value.partition("/")
+    if not (slash and i.isdecimal() and n.isdecimal()):
+        raise click.BadParameter(f"{value!r} must look like 2/8")
+    return int(i), int(n)
+
+
+def _load_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    """Make a TOML file's values the defaults of this command. Tables under ``[options]`` become ``--set``."""
+    if path is None:
+        return
+    try:
+        given = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path}: {error}") from error
+    settings = [
+        f"{method}.{option}={value}"
+        for method, options in given.pop("options", {}).items()
+        for option, value in options.items()
+    ]
+    known = {(parameter.name or "").replace("_", "-"): parameter for parameter in context.command.params}
+    defaults: dict[str, Any] = {"settings": settings} if settings else {}
+    for key, value in given.items():
+        parameter = known.get(key.replace("_", "-"))
+        if parameter is None or key == "config":
+            raise click.BadParameter(f"{path}: unknown option {key!r}; there are {', '.join(sorted(known))}")
+        wrapped = [value] if parameter.multiple and not isinstance(value, list) else value
+        defaults[parameter.name or key] = wrapped
+    context.default_map = {**(context.default_map or {}), **defaults}

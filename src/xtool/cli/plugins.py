@@ -1,0 +1,71 @@
+"""``xtool plugins``: what is installed, whether it works, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from xtool.plugins import Plugin, Registry
+
+STYLES = {"ok": "green", "disabled": "yellow", "incompatible": "red", "error": "red"}
+
+
+@click.command("plugins")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+def plugins_command(*, as_json: bool) -> None:
+    """List plugins with version, status, API version and hooks, and every conflict of names."""
+    from xtool.plugins import registry
+
+    found = registry()
+    if as_json:
+        plugins = [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "status": plugin.status,
+                "api": plugin.api,
+                "hooks": plugin.hooks,
+                "error": plugin.error or None,
+            }
+            for plugin in found.plugins
+        ]
+        click.echo(json.dumps({"plugins": plugins, "conflicts": _conflicts(found)}))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("plugin", "distribution", "version", "API", "status", "contributes"):
+        table.add_column(title)
+    for plugin in found.plugins:
+        table.add_row(
+            Text(plugin.name), Text(plugin.distribution), Text(plugin.version), str(plugin.api or "–"),
+            Text(plugin.status, style=STYLES[plugin.status]), Text(plugin.error or _contributes(plugin)),
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for conflict in _conflicts(found):
+        told = " or ".join(conflict["providers"])
+        console.print(Text(f"Two plugins provide the {conflict['kind']} {conflict['name']}; say {told}."))
+
+
+def _contributes(plugin: Plugin) -> str:
+    from xtool.plugins import HOOKS
+
+    counts = {hook: sum(isinstance(spec, kind) for spec in plugin.specs) for hook, kind in HOOKS.items()}
+    named = ((hook.removeprefix("xtool_").replace("_", " "), n) for hook, n in counts.items() if n)
+    return ", ".join(f"{n} {what if n > 1 else what.removesuffix('s')}" for what, n in named)
+
+
+def _conflicts(found: Registry) -> list[dict[str, Any]]:
+    return [
+        {"kind": catalogue.kind, "name": name, "providers": providers}
+        for catalogue in found.catalogues()
+        for name, providers in catalogue.conflicts().items()
+    ]

@@ -1,0 +1,220 @@
+"""The main job: compare saliency methods on a data set, as a run that can be interrupted, resumed and sharded."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xtool.encoders import load_encoder
+from xtool.errors import DataError, RunError, UsageError
+from xtool.evaluate import Evaluation, evaluate
+from xtool.geometry import Fit
+from xtool.methods import MethodRequest, build_method, parse_methods
+from xtool.metrics.protocols import protocol as protocol_by_name
+from xtool.plugins import registry, resolve
+from xtool.prompts import resolve_templates
+from xtool.records import SCHEMA_VERSION, RunDirectory
+from xtool.run import Run
+
+if TYPE_CHECKING:
+    from xtool.protocols import Dataset, Encoder
+
+DEFAULT_DATASET = "scenes"
+DEFAULT_METHODS = ("vlscore", "gradcam", "center")
+OnProgress = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, in images."""
+
+    done: int
+    total: int
+    failed: int
+
+
+def open_dataset(name: str = DEFAULT_DATASET, data_dir: str | Path | None = None) -> Dataset:
+    """Open a data set by ``name`` or ``name:split``.
+
+    Raises:
+        UsageError: unknown name or split, or no ``data_dir`` where the data set needs one.
+        DataError: the data are not there or not in the expected layout.
+    """
+    datasets = registry().datasets
+    bare, _, split = name.rpartition(":")
+    known = {item.spec.name for item in datasets} | {item.owner for item in datasets}
+    provided = datasets.find(bare if bare and split not in known else name)
+    chosen = split if bare and split not in known else None
+    spec = provided.spec
+    if chosen is not None and chosen not in spec.splits:
+        raise UsageError(f"data set {spec.name} has no split {chosen!r}; it has: {', '.join(spec.splits) or 'none'}")
+    if spec.needs_data_dir and data_dir is None:
+        raise UsageError(f"data set {spec.name} needs --data-dir; `xtool datasets {spec.name}` says what it expects there")
+    if data_dir is not None and not Path(data_dir).exists():
+        raise UsageError(f"--data-dir {data_dir} does not exist")
+    opened: Dataset = resolve(spec.factory)(Path(data_dir) if data_dir is not None else None, chosen)
+    return opened
+
+
+def compare(
+    dataset: str | Dataset = DEFAULT_DATASET,
+    *,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    encoder: str | Encoder | None = None,
+    data_dir: str | Path | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    protocol: str = "vlscore",
+    threshold: float | None = None,
+    templates: Sequence[str] = (),
+    fit: Fit = "squash",
+    classifier: Encoder | None = None,
+    limit: int | None = None,
+    shard: tuple[int, int] = (1, 1),
+    on_error: str = "stop",
+    out: str | Path | None = None,
+    resume: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Compare methods on a data set and return the run.
+
+    Args:
+        dataset: a name, ``name:split``, or an opened data set.
+        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``.
+        encoder: a loaded encoder, a name, or ``None`` for the bundled model.
+        data_dir: where the data set lies, for those that need it.
+        settings: options by method name, for every row of that method.
+        protocol: ``vlscore``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
+        threshold: fix the box threshold; by default each method gets the best of the sweep.
+        templates: prompt templates with ``{label}``; the article's by default.
+        fit: how images fill the model's input: ``squash``, ``crop`` or ``pad``.
+        classifier: another encoder that names the class for Top-1 and Top-5.
+        limit: the first N samples only.
+        shard: ``(i, n)``: every n-th sample, starting with the i-th, i from 1.
+        on_error: what an unusable sample does: ``stop`` or ``skip``.
+        out: the run's directory; a new one under ``runs/`` by default.
+        resume: go on with the run in ``out``.
+        on_progress: called after each image.
+
+    Raises:
+        UsageError: a name, option or value that makes no sense.
+        DataError: an unusable sample under ``on_error="stop"``; everything before it is written.
+        RunError: the directory holds another run.
+    """
+    opened = open_dataset(dataset, data_dir) if isinstance(dataset, str) else dataset
+    loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
+    requests = parse_methods(methods, settings)
+    evaluation = Evaluation(
+        dataset=opened,
+        encoder=loaded,
+        methods={request.label: build_method(request, loaded.info) for request in requests},
+        protocol=protocol_by_name(protocol),
+        templates=resolve_templates(templates),
+        fit=fit,
+        classifier=classifier,
+    )
+    indices = _chosen(len(opened), limit, shard)
+    manifest = _manifest(evaluation, requests, indices, limit, shard, data_dir)
+    path = Path(out) if out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    directory = RunDirectory.resume(path, manifest) if resume else RunDirectory.create(path, manifest)
+    _evaluate_into(directory, evaluation, indices, on_error, on_progress)
+    directory.seal()
+    return Run(directory, threshold)
+
+
+def _evaluate_into(
+    directory: RunDirectory, evaluation: Evaluation, indices: Sequence[int], on_error: str, report: OnProgress | None
+) -> None:
+    done = {(record["index"], record["method"]) for record in directory if "method" in record}
+    todo = [(i, [label for label in evaluation.methods if (i, label) not in done]) for i in indices]
+    todo = [(index, labels) for index, labels in todo if labels]
+    finished, failed = len(indices) - len(todo), 0
+    remaining = {index: len(labels) for index, labels in todo}
+    if report:
+        report(Progress(finished, len(indices), failed))
+    try:
+        for record in evaluate(evaluation, todo):
+            directory.append(record)
+            if "error" in record:
+                failed += 1
+                if on_error == "stop":
+                    raise DataError(record["image"], record["error"])
+            else:
+                remaining[record["index"]] -= 1
+            if "error" in record or not remaining[record["index"]]:
+                finished += 1
+                if report:
+                    report(Progress(finished, len(indices), failed))
+    finally:
+        directory.close()
+
+
+def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]:
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit must be at least 1, not {limit}")
+    i, n = shard
+    if not 1 <= i <= n:
+        raise UsageError(f"--shard must be i/n with 1 <= i <= n, not {i}/{n}")
+    indices = list(range(min(length, limit) if limit is not None else length))[i - 1 :: n]
+    if not indices:
+        raise RunError(f"shard {i}/{n} of {length} samples holds none")
+    return indices
+
+
+def _manifest(
+    evaluation: Evaluation,
+    requests: Sequence[MethodRequest],
+    indices: Sequence[int],
+    limit: int | None,
+    shard: tuple[int, int],
+    data_dir: str | Path | None,
+) -> dict[str, Any]:
+    encoder = evaluation.encoder
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "identity": {
+            "xtool": version("xtool-saliency"),
+            "dataset": {"name": evaluation.dataset.name, "fingerprint": evaluation.dataset.fingerprint()},
+            "encoder": _told(encoder),
+            "classifier": _told(evaluation.classifier) if evaluation.classifier else None,
+            "methods": [request.describe() for request in requests],
+            "protocol": evaluation.protocol.name,
+            "templates": list(evaluation.templates),
+            "fit": evaluation.fit,
+            "limit": limit,
+            "shard": list(shard),
+        },
+        "images": len(indices),
+        "data_dir": str(Path(data_dir).resolve()) if data_dir is not None else None,
+        "device": str(encoder.device),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in ("torch", "torchvision", "open_clip_torch", "grad-cam", "numpy")},
+    }
+
+
+def _told(encoder: Encoder) -> dict[str, Any]:
+    info = encoder.info
+    return {
+        "name": info.name,
+        "weights": info.weights,
+        "sha256": info.weights_sha256,
+        "trained": info.trained,
+        "input_size": list(info.input_size),
+        "dtype": str(encoder.dtype).removeprefix("torch."),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+__all__ = ["DEFAULT_DATASET", "DEFAULT_METHODS", "Progress", "compare", "open_dataset"]

@@ -1,0 +1,55 @@
+"""Encoders by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xtool.errors import UsageError
+from xtool.plugins import registry, resolve
+
+if TYPE_CHECKING:
+    from xtool.config import Dtype
+    from xtool.protocols import Encoder
+
+DEFAULT_ENCODER = "tiny-rn"
+
+
+def load_encoder(
+    name: str = DEFAULT_ENCODER,
+    *,
+    pretrained: str | None = "auto",
+    seed: int = 0,
+    device: str = "auto",
+    dtype: Dtype = "auto",
+    cache_dir: str | None = None,
+) -> Encoder:
+    """Load an image–text model.
+
+    Args:
+        name: a name that ``xtool encoders`` lists, for example ``"RN50"``.
+        pretrained: a weights tag, a checkpoint file, ``None`` for random weights, or ``"auto"`` for the model's
+            default weights where it has some.
+        seed: seed of random weights.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        dtype: what the image tower computes in; ``auto`` is float32.
+        cache_dir: folder that downloaded weights are kept in.
+
+    Raises:
+        UsageError: unknown name or tag.
+        SetupError: weights or device that cannot be had here.
+    """
+    from xtool.config import EncoderOptions
+
+    spec = registry().encoders.find(name).spec
+    if pretrained == "auto":
+        if spec.default_pretrained is None:
+            raise UsageError(
+                f"encoder {name} has no default weights; give --pretrained with a tag, a checkpoint file, "
+                "or none for random weights"
+            )
+        pretrained = spec.default_pretrained
+    if pretrained is not None and pretrained.lower() == "none":
+        pretrained = None
+    options = EncoderOptions(pretrained=pretrained, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir)
+    encoder: Encoder = resolve(spec.factory)(spec.name, options)
+    return encoder

@@ -1,0 +1,156 @@
+"""Where an encoder sees a text in one image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xtool.boxes import box_sweep
+from xtool.encoders import load_encoder
+from xtool.errors import UsageError
+from xtool.geometry import Fit
+from xtool.images import open_image
+from xtool.methods import build_method, parse_methods
+from xtool.metrics.maps import ImageMap
+from xtool.pixels import fit_image, to_pixels
+from xtool.sharing import CountedEncoder, image_ledger
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xtool.protocols import Encoder, Saliency
+
+DEFAULT_THRESHOLD = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One method's answer for one image and T texts."""
+
+    image: Image.Image
+    """The image, RGB and upright."""
+    texts: tuple[str, ...]
+    method: str
+    encoder: str
+    maps: NDArray[np.float32]
+    """[T, H, W] at image resolution, each scaled to [0, 1]; all zero where the method sees nothing."""
+    present: NDArray[np.bool_]
+    """[T]: whether the method finds the text in the image at all."""
+    scores: NDArray[np.float32] | None
+    """[T]: the evidence behind ``present``; ``None`` from methods that have none."""
+    seconds: float
+    forwards: int
+    """Images through the encoder."""
+
+    def boxes(self, threshold: float = DEFAULT_THRESHOLD) -> list[NDArray[np.int64]]:
+        """Per text, half-open boxes [N, 4] (x0, y0, x1, y1) around what exceeds ``threshold`` of the map's maximum."""
+        if not 0 <= threshold < 1:
+            raise UsageError(f"threshold must lie in [0, 1), not {threshold}")
+        return [box_sweep(heat, [threshold]).at(0).astype(np.int64) for heat in self.maps]
+
+    def save(self, path: str | Path, threshold: float = DEFAULT_THRESHOLD) -> Path:
+        """Draw the maps and boxes, one panel per text, as PNG, SVG or PDF by the file's ending."""
+        from xtool.report.figures import save_figure
+        from xtool.report.overlays import explanation_figure
+
+        return save_figure(explanation_figure([self], threshold), path)
+
+    def as_json(self, threshold: float = DEFAULT_THRESHOLD) -> dict[str, Any]:
+        """Boxes and verdicts, for machines."""
+        found = self.boxes(threshold)
+        return {
+            "method": self.method,
+            "encoder": self.encoder,
+            "threshold": threshold,
+            "seconds": self.seconds,
+            "forwards": self.forwards,
+            "texts": [
+                {
+                    "text": text,
+                    "present": bool(self.present[i]),
+                    "score": None if self.scores is None else float(self.scores[i]),
+                    "boxes": found[i].tolist(),
+                }
+                for i, text in enumerate(self.texts)
+            ],
+        }
+
+
+def explain(
+    image: str | Path | Image.Image,
+    texts: str | Sequence[str],
+    *,
+    encoder: Encoder | str | None = None,
+    method: str = "vlscore",
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    fit: Fit = "squash",
+) -> Explanation:
+    """Explain one image with one method. See :func:`explain_all`."""
+    return explain_all(image, texts, encoder=encoder, methods=[method], settings=settings, fit=fit)[0]
+
+
+def explain_all(
+    image: str | Path | Image.Image,
+    texts: str | Sequence[str],
+    *,
+    encoder: Encoder | str | None = None,
+    methods: Sequence[str] = ("vlscore",),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    fit: Fit = "squash",
+) -> list[Explanation]:
+    """Explain one image with several methods, which share the work that they have in common.
+
+    Args:
+        image: a file, or a PIL image.
+        texts: one or more texts, taken as they are: ``"an image of a dog."``.
+        encoder: a loaded encoder, a name, or ``None`` for the bundled model.
+        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``.
+        settings: options by method name.
+        fit: how the image fills the model's input: ``squash``, ``crop`` or ``pad``.
+
+    Raises:
+        UsageError: no text, or an unknown method or option.
+        DataError: the image cannot be read.
+    """
+    wanted = (texts,) if isinstance(texts, str) else tuple(texts)
+    if not wanted or not all(text.strip() for text in wanted):
+        raise UsageError("give at least one text to look for, and none that is empty")
+    whole = open_image(image) if isinstance(image, str | Path) else image.convert("RGB")
+    requests = parse_methods(methods, settings)
+    loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
+    fitted = fit_image(whole, loaded.info, fit)
+    pixels = to_pixels(fitted, loaded)
+    embedded = loaded.encode_text(wanted)
+    counted = CountedEncoder(loaded)
+    explanations = []
+    with image_ledger() as ledger, torch.no_grad():
+        for request in requests:
+            built = build_method(request, loaded.info)
+            forwards, charged, start = ledger.forwards, ledger.charged_seconds, time.perf_counter()
+            saliency = built.explain(counted, pixels, embedded)
+            maps = _at_image_resolution(saliency, fitted.geometry)
+            explanations.append(
+                Explanation(
+                    image=whole,
+                    texts=wanted,
+                    method=request.label,
+                    encoder=loaded.info.name,
+                    maps=maps,
+                    present=saliency.present[0].cpu().numpy(),
+                    scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
+                    seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
+                    forwards=ledger.forwards - forwards,
+                )
+            )
+    return explanations
+
+
+def _at_image_resolution(saliency: Saliency, geometry: Any) -> NDArray[np.float32]:
+    return np.stack([ImageMap(low, geometry).full for low in saliency.maps[0].float().cpu().numpy()])

@@ -1,0 +1,80 @@
+"""Feature extractors by name, with what the core adds to each: sharing, counting and PCA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from xtool.errors import UsageError
+from xtool.plugins import registry, resolve
+from xtool.protocols import FeatureMaps
+from xtool.sharing import shared, tower_pass
+
+if TYPE_CHECKING:
+    from xtool.protocols import Encoder, EncoderInfo, FeatureExtractor
+
+AUTO = "auto"
+
+
+def build_extractor(features: str, layer: str, pca: int | None, encoder: EncoderInfo) -> FeatureExtractor:
+    """The feature extractor ``features`` at ``layer`` (each may be ``auto``), reduced to ``pca`` components if given.
+
+    Raises:
+        UsageError: an unknown extractor, one for another architecture, or a layer that the encoder does not have.
+    """
+    name = encoder.default_features if features == AUTO else features
+    spec = registry().feature_extractors.find(name).spec
+    if encoder.architecture not in spec.architectures:
+        raise UsageError(
+            f"features={name} reads {' and '.join(spec.architectures)} encoders; "
+            f"{encoder.name} is a {encoder.architecture}, try features={encoder.default_features}"
+        )
+    if layer != AUTO and layer not in encoder.layers:
+        raise UsageError(f"{encoder.name} has no layer {layer!r}; it has: {', '.join(encoder.layers)}")
+    return SharedExtractor(resolve(spec.factory)(None if layer == AUTO else layer), (name, layer), pca)
+
+
+class SharedExtractor:
+    """An extractor whose pass is counted, and done once for all methods that explain the same image."""
+
+    def __init__(self, extractor: FeatureExtractor, identity: tuple[str, str], pca: int | None = None) -> None:
+        self._extractor = extractor
+        self._identity = identity
+        self._pca = pca
+
+    def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
+        """See :meth:`xtool.protocols.FeatureExtractor.extract`."""
+        if torch.is_grad_enabled() and pixels.requires_grad:
+            return self._reduced(self._extract(encoder, pixels))  # a graph is freed by its user and cannot be shared
+        whole = shared(
+            ("features", self._identity), (encoder.visual, pixels), lambda: self._extract(encoder, pixels)
+        )
+        return shared(("pca", self._pca), (whole,), lambda: self._reduced(whole))
+
+    def _extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
+        with tower_pass(len(pixels)):
+            return self._extractor.extract(encoder, pixels)
+
+    def _reduced(self, features: FeatureMaps) -> FeatureMaps:
+        if self._pca is None:
+            return features
+        return FeatureMaps(principal_components(features.maps, self._pca), features.embedding)
+
+
+def principal_components(maps: Tensor, components: int) -> Tensor:
+    """Project maps [B, C, h, w] of each image onto their own first principal components: [B, k, h, w].
+
+    Positions are the observations and channels the variables. The sign of a component, which PCA leaves open, is set
+    so that its largest loading is positive; k is at most ``min(C, h·w)``.
+    """
+    batch, channels, height, width = maps.shape
+    k = min(components, channels, height * width)
+    x = maps.float().flatten(2).transpose(1, 2)  # [B, h·w, C]
+    x = x - x.mean(dim=1, keepdim=True)
+    _, _, v = torch.linalg.svd(x, full_matrices=False)
+    v = v[:, :k]  # [B, k, C]
+    largest = v.gather(2, v.abs().argmax(dim=2, keepdim=True))
+    v = v * torch.where(largest < 0, -1.0, 1.0)
+    return (x @ v.transpose(1, 2)).transpose(1, 2).reshape(batch, k, height, width)

@@ -1,0 +1,137 @@
+"""The mask engine: embed an image under many masks. VL-Score, Score-CAM and RISE all stand on it.
+
+A masked image's embedding does not depend on the text, so one call serves any number of texts. Masks are upsampled,
+scaled, multiplied and embedded chunk by chunk on the encoder's device; nothing is ever materialised for all masks
+at once, so that the memory needed is that of one chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xtool.errors import UsageError
+from xtool.sharing import shared
+
+if TYPE_CHECKING:
+    from xtool.protocols import Encoder
+
+__all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "scaled_masks"]
+
+Base = Literal["zero", "mean", "blur"]
+
+EPS = 1e-7  # the seed's; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
+CHUNK = {"cpu": 32, "cuda": 256, "mps": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedEmbeddings:
+    """Embeddings of B images, each under C masks."""
+
+    embeddings: Tensor
+    """[B, C, D] float32, unit norm."""
+    base: Tensor
+    """[B, D] float32, unit norm: the image with everything masked away."""
+    alive: Tensor
+    """[B, C] bool: ``False`` for a constant map, whose mask is all zero and whose embedding is exactly the base."""
+
+
+def embed_masked(
+    encoder: Encoder,
+    pixels: Tensor,
+    maps: Tensor,
+    *,
+    base: Base = "zero",
+    align_corners: bool = True,
+    scale: bool = True,
+    batch: int | None = None,
+) -> MaskedEmbeddings:
+    """Embed ``mask · image + (1 − mask) · base`` for every mask.
+
+    Args:
+        encoder: embeds the masked images, in its own dtype.
+        pixels: [B, 3, H, W] float32, normalised, on the encoder's device.
+        maps: [B, C, h, w] low-resolution maps, upsampled bilinearly to H×W. Maps of size H×W are taken as they are.
+        base: what a masked-out pixel becomes: ``zero`` in normalised space (the training data's mean colour),
+            ``mean`` (this image's mean colour) or ``blur`` (this image, strongly blurred).
+        align_corners: of the upsampling; the seed and pytorch-grad-cam use ``True``.
+        scale: min–max scale each upsampled map to [0, 1]; without it the maps must lie in [0, 1] already.
+        batch: masked images per forward pass; by default chosen for the device. Halved when memory runs out.
+    """
+    if maps.ndim != 4 or pixels.ndim != 4 or len(maps) != len(pixels):
+        raise UsageError(f"masks need pixels [B, 3, H, W] and maps [B, C, h, w]; got {pixels.shape} and {maps.shape}")
+    if batch is not None and batch < 1:
+        raise UsageError(f"batch must be at least 1, not {batch}")
+    return shared(
+        ("masked", base, align_corners, scale),
+        (encoder.visual, pixels, maps),
+        lambda: _embed_masked(encoder, pixels, maps, base, align_corners, scale, batch),
+    )
+
+
+def base_image(pixels: Tensor, base: Base) -> Tensor:
+    """What masked-out pixels show: [B, 3, H, W] for normalised ``pixels`` of the same shape."""
+    if base == "zero":
+        return torch.zeros_like(pixels)
+    if base == "mean":
+        return pixels.mean(dim=(2, 3), keepdim=True).expand_as(pixels)
+    if base == "blur":
+        # Pool to an 8×8 grid and back: a blur far wider than any part that a text could name.
+        return F.interpolate(F.adaptive_avg_pool2d(pixels, 8), pixels.shape[-2:], mode="bilinear", align_corners=False)
+    raise UsageError(f"base must be zero, mean or blur, not {base!r}")
+
+
+def scaled_masks(maps: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
+    """Upsample maps [N, 1, h, w] to [N, 1, H, W] and scale each to [0, 1]; a constant map gives zeros."""
+    masks = _upsampled(maps, size, align_corners)
+    low = masks.amin(dim=(2, 3), keepdim=True)
+    high = masks.amax(dim=(2, 3), keepdim=True)
+    return masks.sub_(low).div_(high - low + EPS)
+
+
+def _upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps.clone()
+    return F.interpolate(maps, size, mode="bilinear", align_corners=align_corners)
+
+
+def _embed_masked(
+    encoder: Encoder, pixels: Tensor, maps: Tensor, base: Base, align_corners: bool, scale: bool, batch: int | None
+) -> MaskedEmbeddings:
+    images, channels = maps.shape[:2]
+    with torch.inference_mode():
+        pixels, maps = pixels.detach(), maps.detach().float()
+        if not torch.isfinite(maps).all():
+            raise UsageError("feature maps hold NaN or infinite values; try --dtype float32")
+        background = base_image(pixels, base)
+        constant = maps.amax(dim=(2, 3)) == maps.amin(dim=(2, 3))
+        alive = ~constant if scale else torch.ones_like(constant)
+        base_embedding = encoder.encode_image(background).float()
+        embeddings = base_embedding[:, None].expand(images, channels, -1).clone()
+        chunk = batch or CHUNK.get(pixels.device.type, 32)
+        which = alive.nonzero()  # [alive masks, 2]: image and channel
+        size = (pixels.shape[-2], pixels.shape[-1])
+        done = 0
+        while done < len(which):
+            image, channel = which[done : done + chunk].unbind(1)
+            low = maps[image, channel].unsqueeze(1)
+            try:
+                masks = scaled_masks(low, size, align_corners=align_corners) if scale else _upsampled(
+                    low, size, align_corners
+                )
+                masked = pixels[image] * masks if base == "zero" else torch.lerp(
+                    background[image], pixels[image], masks
+                )
+                embeddings[image, channel] = encoder.encode_image(masked).float()
+            except torch.OutOfMemoryError:
+                if chunk == 1:
+                    raise
+                chunk = max(1, chunk // 2)
+                continue
+            done += len(image)
+    # Clones made outside inference mode can be saved for backward by a caller that differentiates.
+    return MaskedEmbeddings(embeddings.clone(), base_embedding.clone(), alive.clone())

@@ -1,0 +1,146 @@
+"""From ``vlscore:top_k=256`` to a method that can explain: parsing, options, feature extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from xtool.errors import UsageError
+from xtool.plugins import Provided, registry, resolve
+from xtool.specs import SaliencyMethodSpec
+
+if TYPE_CHECKING:
+    from xtool.config import MethodConfig
+    from xtool.protocols import EncoderInfo, SaliencyMethod
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRequest:
+    """A method and its options, as asked for and not yet built."""
+
+    label: str
+    """How the row is called: what the user wrote."""
+    provided: Provided[SaliencyMethodSpec]
+    config: MethodConfig
+    preset: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """For the manifest: everything that decides what the method computes."""
+        return {
+            "label": self.label,
+            "method": self.provided.qualified_name,
+            "preset": self.preset,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    label: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_methods(
+    texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[MethodRequest]:
+    """Parse ``name``, ``name:option=value:option=value`` and comma-separated lists of them.
+
+    Args:
+        texts: what the user wrote, for example ``["vlscore:top_k=256,gradcam"]``.
+        settings: options by method name that hold for every row of that method (``--set``, TOML); a row's own win.
+
+    Raises:
+        UsageError: an unknown method or option, a bad value, or the same row twice.
+    """
+    settings = settings or {}
+    parsed = [_parse(part.strip()) for text in texts for part in text.split(",") if part.strip()]
+    if not parsed:
+        raise UsageError("no method given; `xtool methods` lists all")
+    unused = set(settings) - {item.name for item in parsed}
+    if unused:
+        raise UsageError(f"options are set for {', '.join(sorted(unused))}, which is not among the methods of this run")
+    labels = [item.label for item in parsed]
+    twice = {label for label in labels if labels.count(label) > 1}
+    if twice:
+        raise UsageError(f"method {', '.join(sorted(twice))} is given twice; give each row different options")
+    return [_request(item, settings.get(item.name, {})) for item in parsed]
+
+
+def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
+    """Build the method for an encoder. Raises :class:`UsageError` where the two do not fit."""
+    spec = request.provided.spec
+    if encoder.architecture not in spec.architectures:
+        raise UsageError(
+            f"method {spec.name} works on {' and '.join(spec.architectures)} encoders; "
+            f"{encoder.name} is a {encoder.architecture}"
+        )
+    factory = resolve(spec.factory)
+    if "features" not in spec.requires:
+        method: SaliencyMethod = factory(request.config)
+        return method
+    from xtool.config import FeatureConfig
+    from xtool.features import build_extractor
+
+    if not isinstance(request.config, FeatureConfig):
+        raise UsageError(f"method {spec.name} requires features, so its config must be a FeatureConfig")
+    config = request.config
+    with_features: SaliencyMethod = factory(config, build_extractor(config.features, config.layer, config.pca, encoder))
+    return with_features
+
+
+def config_class(spec: SaliencyMethodSpec) -> type[MethodConfig]:
+    """The pydantic model of a method's options."""
+    found: type[MethodConfig] = resolve(spec.config)
+    return found
+
+
+def _parse(text: str) -> _Parsed:
+    segments = text.split(":")
+    names = [segment for segment in segments if "=" not in segment]
+    options = [segment for segment in segments if "=" in segment]
+    if segments != names + options or not 1 <= len(names) <= 2:
+        raise UsageError(f"method {text!r} cannot be read; write name, name:option=value or owner:name:option=value")
+    pairs = [option.partition("=")[::2] for option in options]
+    return _Parsed(text, ":".join(names), {key.strip(): _value(value) for key, value in pairs})
+
+
+def _value(text: str) -> Any:
+    text = text.strip()
+    return None if text.lower() == "none" else text
+
+
+def _request(item: _Parsed, settings: Mapping[str, Any]) -> MethodRequest:
+    from pydantic import ValidationError
+
+    provided = registry().saliency_methods.find(item.name)
+    config = config_class(provided.spec)
+    given = {**settings, **item.options}
+    preset = given.pop("preset", None)
+    options: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in config.presets:
+            known = ", ".join(config.presets) or "none"
+            raise UsageError(f"method {item.name} has no preset {preset!r}; it has: {known}")
+        options.update(config.presets[preset])
+    options.update(given)
+    try:
+        return MethodRequest(item.label, provided, config.model_validate(options), preset)
+    except ValidationError as error:
+        raise UsageError(_explain(item.name, config, error)) from error
+
+
+def _explain(name: str, config: type[MethodConfig], error: Any) -> str:
+    import difflib
+
+    told = []
+    for problem in error.errors():
+        option = ".".join(str(part) for part in problem["loc"]) or name
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(option, [*config.model_fields, "preset"], n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(config.model_fields)}"
+            told.append(f"method {name} has no option {option!r}{hint}")
+        else:
+            told.append(f"method {name}, option {option}={problem['input']!r}: {problem['msg']}")
+    return "\n".join(told)

@@ -1,0 +1,219 @@
+"""Finding plugins, keeping them apart, and looking up what they contribute by name.
+
+A plugin is an entry point in the group ``xtool``. One that cannot be imported, belongs to another API version,
+misspells a hook or yields something that is no spec is kept as data (:class:`Plugin` with an ``error``), shown by
+``xtool plugins``, and hurts nobody else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+from typing import Any, Generic, Literal, TypeVar
+
+import pluggy
+
+from xtool import hookspecs
+from xtool.errors import SetupError, UsageError
+from xtool.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, Spec
+
+API_VERSION = 1
+"""Major version of the hooks, specs and protocols; a plugin may state the one it was written for as ``XTOOL_API``."""
+
+ENTRY_POINT_GROUP = "xtool"
+DISABLE_VARIABLE = "XTOOL_DISABLE_PLUGINS"
+BUILT_IN = "core"
+
+Status = Literal["ok", "disabled", "incompatible", "error"]
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(slots=True)
+class Plugin:
+    """One installed plugin, whether it works or not."""
+
+    name: str
+    distribution: str
+    version: str
+    status: Status
+    api: int | None = None
+    error: str = ""
+    hooks: list[str] = field(default_factory=list)
+    specs: list[Spec] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Provided(Generic[S]):
+    """A spec and the plugin that it comes from."""
+
+    owner: str
+    spec: S
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.owner}:{self.spec.name}"
+
+
+class Catalogue(Generic[S]):
+    """Everything of one kind, by name."""
+
+    def __init__(self, kind: str, command: str, provided: Iterable[Provided[S]]) -> None:
+        self.kind = kind
+        self.command = command
+        self._by_name: dict[str, list[Provided[S]]] = {}
+        for item in provided:
+            self._by_name.setdefault(item.spec.name, []).append(item)
+
+    def __iter__(self) -> Iterator[Provided[S]]:
+        for name in sorted(self._by_name, key=str.lower):
+            yield from self._by_name[name]
+
+    def conflicts(self) -> dict[str, list[str]]:
+        """Names that more than one plugin provides, with their qualified names."""
+        return {
+            name: [item.qualified_name for item in items] for name, items in self._by_name.items() if len(items) > 1
+        }
+
+    def find(self, name: str) -> Provided[S]:
+        """Look up ``name`` or ``owner:name``. Raises :class:`UsageError` with the nearest names, or the rivals."""
+        owner, _, bare = name.rpartition(":")
+        items = [item for item in self._by_name.get(bare, []) if not owner or item.owner == owner]
+        if len(items) == 1:
+            return items[0]
+        if items:
+            rivals = " or ".join(item.qualified_name for item in items)
+            raise UsageError(f"{self.kind} {name!r} is provided by several plugins; say {rivals}")
+        near = difflib.get_close_matches(name, [*self._by_name, *(item.qualified_name for item in self)], n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"unknown {self.kind} {name!r}; {hint}`xtool {self.command}` lists all")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All plugins, and what they contribute."""
+
+    plugins: list[Plugin]
+    encoders: Catalogue[EncoderSpec]
+    feature_extractors: Catalogue[FeatureExtractorSpec]
+    saliency_methods: Catalogue[SaliencyMethodSpec]
+    datasets: Catalogue[DatasetSpec]
+
+    def catalogues(self) -> tuple[Catalogue[Any], ...]:
+        return (self.encoders, self.feature_extractors, self.saliency_methods, self.datasets)
+
+
+HOOKS: dict[str, type[Spec]] = {
+    "xtool_encoders": EncoderSpec,
+    "xtool_feature_extractors": FeatureExtractorSpec,
+    "xtool_saliency_methods": SaliencyMethodSpec,
+    "xtool_datasets": DatasetSpec,
+}
+
+
+@cache
+def registry() -> Registry:
+    """The registry of this process: every installed plugin but those named in ``XTOOL_DISABLE_PLUGINS``."""
+    return discover(disabled_names(os.environ.get(DISABLE_VARIABLE, "")))
+
+
+def disabled_names(value: str) -> frozenset[str]:
+    """Plugin names from a comma-separated list."""
+    return frozenset(name.strip() for name in value.split(",") if name.strip())
+
+
+def discover(disabled: frozenset[str] = frozenset()) -> Registry:
+    """Load every installed plugin, each on its own."""
+    core_version = importlib.metadata.version("xtool-saliency")
+    plugins = [_load(BUILT_IN, "xtool-saliency", core_version, "xtool.datasets", disabled)]
+    for entry_point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
+        distribution = entry_point.dist
+        plugins.append(
+            _load(
+                entry_point.name,
+                distribution.name if distribution else "?",
+                distribution.version if distribution else "?",
+                entry_point.value,
+                disabled,
+            )
+        )
+    return Registry(
+        plugins,
+        Catalogue("encoder", "encoders", _provided(plugins, EncoderSpec)),
+        Catalogue("feature extractor", "features --list", _provided(plugins, FeatureExtractorSpec)),
+        Catalogue("method", "methods", _provided(plugins, SaliencyMethodSpec)),
+        Catalogue("data set", "datasets", _provided(plugins, DatasetSpec)),
+    )
+
+
+def resolve(import_string: str) -> Any:
+    """The object behind ``"package.module:attribute"``. Raises :class:`SetupError` where there is none."""
+    module_name, separator, attribute = import_string.partition(":")
+    if not separator or not attribute:
+        raise SetupError(f"{import_string!r} is no import string; it must look like 'package.module:attribute'")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SetupError(f"{import_string} cannot be imported: {error}") from error
+
+
+def _load(name: str, distribution: str, version: str, module_name: str, disabled: frozenset[str]) -> Plugin:
+    if name in disabled:
+        return Plugin(name, distribution, version, "disabled", error=f"blocked by {DISABLE_VARIABLE} or --no-plugin")
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does at import must not take the program down
+        return Plugin(name, distribution, version, "error", error=f"cannot be imported: {_told(error)}")
+    api = getattr(module, "XTOOL_API", API_VERSION)
+    if api != API_VERSION:
+        told = f"written for API {api}, this xtool has API {API_VERSION}; install a matching version of {distribution}"
+        return Plugin(name, distribution, version, "incompatible", api, error=told)
+    try:
+        hooks = _hooks_of(name, module)
+    except pluggy.PluginValidationError as error:
+        return Plugin(name, distribution, version, "error", api, error=str(error))
+    try:
+        specs = [spec for hook in hooks for spec in _collect(module, hook)]
+    except Exception as error:  # as above, now inside a hook
+        return Plugin(name, distribution, version, "error", api, error=_told(error), hooks=hooks)
+    return Plugin(name, distribution, version, "ok", api, hooks=hooks, specs=specs)
+
+
+def _hooks_of(name: str, module: ModuleType) -> list[str]:
+    """Names of the hooks that a plugin implements. A manager of its own, so that no plugin meets another."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(module, name)
+    manager.check_pending()
+    hooks = [hook for hook in HOOKS if any(impl.plugin is module for impl in getattr(manager.hook, hook).get_hookimpls())]
+    if not hooks:
+        raise pluggy.PluginValidationError(module, f"implements no hook; there are {', '.join(HOOKS)}")
+    return hooks
+
+
+def _collect(module: ModuleType, hook: str) -> Iterator[Spec]:
+    kind = HOOKS[hook]
+    names: set[str] = set()
+    for spec in getattr(module, hook)() or ():
+        if not isinstance(spec, kind):
+            raise TypeError(f"{hook} yielded {spec!r}; it must yield {kind.__name__}")
+        if spec.name in names:
+            raise ValueError(f"{hook} yielded the name {spec.name!r} twice")
+        names.add(spec.name)
+        yield spec
+
+
+def _provided(plugins: list[Plugin], kind: type[S]) -> Iterator[Provided[S]]:
+    for plugin in plugins:
+        for spec in plugin.specs:
+            if isinstance(spec, kind):
+                yield Provided(plugin.name, spec)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""What people look at: the terminal table, figures and the HTML report."""

@@ -1,0 +1,130 @@
+"""From records to the rows of a comparison. Every number here is a mean over records; nothing is measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtool.metrics.presence import auroc, balanced_accuracy
+from xtool.metrics.protocols import protocol as protocol_by_name
+
+if TYPE_CHECKING:
+    from xtool.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One method's result. Fractions lie in [0, 1]; ``None`` where the data set or the method gives no such number."""
+
+    method: str
+    images: int
+    threshold: float | None
+    """The threshold behind this row: the fixed one, or the best of the sweep; ``None`` for ``maxboxaccv2``, which has
+    one for each of its three IoU levels."""
+    box_iou: float
+    """Mean over images of the best IoU at that threshold."""
+    gt_known: float
+    """Fraction of images whose object was found."""
+    top1: float | None
+    """Fraction found whose class was also named first."""
+    top5: float | None
+    pointing: float
+    """Fraction of images whose peak lies in a true box."""
+    presence: float | None
+    """Balanced accuracy of ``present`` on true and on absent texts."""
+    presence_auroc: float | None
+    swapped: float | None
+    """``gt_known`` when the map is made for another thing in the image: low where the text matters."""
+    seconds_per_image: float
+    """Median."""
+    forwards_per_image: float
+    curve: tuple[float, ...] = field(repr=False)
+    """``gt_known`` at each threshold of the sweep."""
+    iou_curve: tuple[float, ...] = field(repr=False)
+    """``box_iou`` at each threshold of the sweep."""
+
+
+def summarise(records: Iterable[Record], protocol_name: str, threshold: float | None = None) -> list[Row]:
+    """One row per method, in the order in which they first appear.
+
+    Args:
+        records: of one run, or of several shards of one run.
+        protocol_name: the protocol that the records were made with.
+        threshold: fix it for every method; the best of the sweep by default.
+    """
+    by_method: dict[str, list[Record]] = {}
+    for record in records:
+        if "method" in record:
+            by_method.setdefault(record["method"], []).append(record)
+    return [_row(label, found, protocol_name, threshold) for label, found in by_method.items()]
+
+
+def failures(records: Iterable[Record]) -> list[Record]:
+    """Records of images that could not be used and were not mended by a later attempt, one per image."""
+    whole: set[int] = set()
+    failed: dict[int, Record] = {}
+    for record in records:
+        if "error" in record:
+            failed[record["index"]] = record
+        else:
+            whole.add(record["index"])
+    return [record for index, record in failed.items() if index not in whole]
+
+
+def _row(label: str, records: Sequence[Record], protocol_name: str, threshold: float | None) -> Row:
+    protocol = protocol_by_name(protocol_name)
+    ious = np.array([record["ious"] for record in records], dtype=np.float64)
+    score = protocol.score(ious, threshold)
+    hits = protocol.hits(ious, score)
+    ranks = [record["rank"] for record in records]
+    ranked = all(rank is not None for rank in ranks)
+    swapped = [record["swapped_ious"] for record in records if "swapped_ious" in record]
+    swapped_ious = np.array(swapped, dtype=np.float64)
+    return Row(
+        method=label,
+        images=len(records),
+        threshold=score.threshold,
+        box_iou=score.box_iou,
+        gt_known=score.gt_known,
+        top1=_located(hits, ranks, 1) if ranked else None,
+        top5=_located(hits, ranks, 5) if ranked else None,
+        pointing=_mean([record["pointing"] for record in records]),
+        presence=_presence(records),
+        presence_auroc=_presence_auroc(records),
+        swapped=_mean(protocol.hits(swapped_ious, score)) if swapped else None,
+        seconds_per_image=float(np.median([record["seconds"] for record in records])),
+        forwards_per_image=_mean([record["forwards"] for record in records]),
+        curve=tuple(float(value) for value in protocol.curve(ious)),
+        iou_curve=tuple(float(value) for value in ious.mean(axis=0)),
+    )
+
+
+def _located(hits: NDArray[np.floating[Any]], ranks: Sequence[int], k: int) -> float:
+    """Top-k localisation: the object is found and its class is among the first k."""
+    return _mean(hits * np.array([rank < k for rank in ranks]))
+
+
+def _presence(records: Sequence[Record]) -> float | None:
+    asked = [record for record in records if "absent_present" in record]
+    # A method without evidence scores says "present" to everything: no verdict, so no number.
+    if not asked or asked[0]["score"] is None:
+        return None
+    truth = [True] * len(asked) + [False] * len(asked)
+    said = [record["present"] for record in asked] + [record["absent_present"] for record in asked]
+    return balanced_accuracy(truth, said)
+
+
+def _presence_auroc(records: Sequence[Record]) -> float | None:
+    asked = [record for record in records if record.get("absent_score") is not None]
+    if not asked or asked[0]["score"] is None:
+        return None
+    truth = [True] * len(asked) + [False] * len(asked)
+    return auroc(truth, [record["score"] for record in asked] + [record["absent_score"] for record in asked])
+
+
+def _mean(values: Iterable[Any]) -> float:
+    return float(np.mean([float(value) for value in values]))

@@ -1,0 +1,157 @@
+"""The mask engine against a loop written out from the definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+from xtool.errors import UsageError
+from xtool.masking import embed_masked, scaled_masks
+from xtool.sharing import CountedEncoder, image_ledger
+from xtool.testing.planted import PlantedCNN
+
+torch.manual_seed(0)
+
+
+@pytest.fixture
+def encoder() -> PlantedCNN:
+    return PlantedCNN()
+
+
+def picture(batch: int = 2) -> torch.Tensor:
+    return torch.rand(batch, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def random_maps(batch: int = 2, channels: int = 7) -> torch.Tensor:
+    return torch.randn(batch, channels, 5, 9, generator=torch.Generator().manual_seed(2))
+
+
+def align_corners_upsampled(low: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Bilinear with aligned corners, from its definition, one pixel after the other."""
+    h, w = low.shape
+    out = torch.empty(height, width, dtype=torch.float64)
+    for y in range(height):
+        for x in range(width):
+            v, u = y * (h - 1) / (height - 1), x * (w - 1) / (width - 1)
+            top, left = min(int(v), h - 2), min(int(u), w - 2)
+            fy, fx = v - top, u - left
+            corner = low[top : top + 2, left : left + 2].double()
+            weights = torch.tensor([[(1 - fy) * (1 - fx), (1 - fy) * fx], [fy * (1 - fx), fy * fx]], dtype=torch.float64)
+            out[y, x] = (corner * weights).sum()
+    return out
+
+
+def test_masks_are_aligned_upsampled_maps_scaled_to_0_1() -> None:
+    maps = random_maps(1, 3)[0]
+    masks = scaled_masks(maps[:, None], (20, 31))
+    for low, mask in zip(maps, masks[:, 0], strict=True):
+        full = align_corners_upsampled(low, 20, 31)
+        expected = (full - full.min()) / (full.max() - full.min() + 1e-7)
+        assert torch.allclose(mask.double(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("base", ["zero", "mean", "blur"])
+def test_every_masked_image_is_embedded_over_the_base(encoder: PlantedCNN, base: str) -> None:
+    pixels, maps = picture(), random_maps()
+    result = embed_masked(encoder, pixels, maps, base=base, batch=3)  # type: ignore[arg-type]
+    for b in range(2):
+        background = {
+            "zero": torch.zeros(3, 64, 64),
+            "mean": pixels[b].mean(dim=(1, 2), keepdim=True).expand(3, 64, 64),
+            "blur": F.interpolate(
+                F.avg_pool2d(pixels[b : b + 1], 8), (64, 64), mode="bilinear", align_corners=False
+            )[0],
+        }[base]
+        with torch.no_grad():
+            assert torch.allclose(result.base[b], encoder.encode_image(background[None])[0], atol=1e-6)
+            for c in range(7):
+                mask = scaled_masks(maps[b, c][None, None], (64, 64))[0]
+                expected = encoder.encode_image((mask * pixels[b] + (1 - mask) * background)[None])[0]
+                assert torch.allclose(result.embeddings[b, c], expected, atol=1e-5)
+
+
+def test_constant_maps_cost_nothing_and_give_exactly_the_base(encoder: PlantedCNN) -> None:
+    maps = random_maps()
+    maps[0, 2] = 0.0
+    maps[1, 4] = 3.5
+    with image_ledger() as ledger:
+        result = embed_masked(CountedEncoder(encoder), picture(), maps)
+    assert ledger.forwards == 2 + 2 * 7 - 2
+    assert result.alive.sum() == 12
+    assert torch.equal(result.embeddings[0, 2], result.base[0])
+    assert torch.equal(result.embeddings[1, 4], result.base[1])
+
+
+@pytest.mark.parametrize("batch", [1, 4, 1000])
+def test_the_chunk_size_does_not_change_the_result(encoder: PlantedCNN, batch: int) -> None:
+    whole = embed_masked(encoder, picture(), random_maps(), batch=14)
+    chunked = embed_masked(encoder, picture(), random_maps(), batch=batch)
+    assert torch.allclose(whole.embeddings, chunked.embeddings, atol=1e-6)
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on(encoder: PlantedCNN) -> None:
+    class Tight(CountedEncoder):
+        largest = 0
+
+        def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+            if len(pixels) > 3:
+                raise torch.OutOfMemoryError("no room for more than three images")
+            self.largest = max(self.largest, len(pixels))
+            return super().encode_image(pixels)
+
+    tight = Tight(encoder)
+    result = embed_masked(tight, picture(), random_maps(), batch=8)
+    assert tight.largest == 2
+    assert torch.allclose(result.embeddings, embed_masked(encoder, picture(), random_maps()).embeddings, atol=1e-6)
+
+
+def test_out_of_memory_for_a_single_image_is_told(encoder: PlantedCNN) -> None:
+    class Full(CountedEncoder):
+        def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+            if pixels.abs().sum() > 0:
+                raise torch.OutOfMemoryError("no room")
+            return super().encode_image(pixels)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        embed_masked(Full(encoder), picture(), random_maps())
+
+
+def test_not_finite_maps_are_refused(encoder: PlantedCNN) -> None:
+    maps = random_maps()
+    maps[0, 0, 0, 0] = torch.nan
+    with pytest.raises(UsageError, match="NaN"):
+        embed_masked(encoder, picture(), maps)
+
+
+def test_unscaled_masks_are_taken_as_they_are(encoder: PlantedCNN) -> None:
+    mask = (torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(3)) > 0.5).float()
+    result = embed_masked(encoder, picture(1), mask, scale=False)
+    with torch.no_grad():
+        expected = encoder.encode_image(picture(1) * mask[0])
+    assert torch.allclose(result.embeddings[0], expected, atol=1e-6)
+
+
+def test_masks_are_embedded_once_for_two_methods_and_charged_to_both(encoder: PlantedCNN) -> None:
+    pixels, maps = picture(1), random_maps(1)
+    calls = 0
+
+    class Spy(CountedEncoder):
+        def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+            nonlocal calls
+            calls += len(pixels)
+            return super().encode_image(pixels)
+
+    spy = Spy(encoder)
+    with image_ledger() as ledger:
+        first = embed_masked(spy, pixels, maps)
+        alone = ledger.forwards
+        second = embed_masked(spy, pixels, maps)
+    assert calls == 8
+    assert (alone, ledger.forwards) == (8, 16)
+    assert ledger.charged_seconds > 0
+    assert first is second
+
+
+def test_nothing_is_shared_outside_a_ledger(encoder: PlantedCNN) -> None:
+    pixels, maps = picture(1), random_maps(1)
+    assert embed_masked(encoder, pixels, maps) is not embed_masked(encoder, pixels, maps)

@@ -1,0 +1,140 @@
+"""Discovery, with real distributions on the path: good ones work, bad ones are shown and hurt nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xtool.errors import SetupError, UsageError
+from xtool.plugins import Catalogue, Provided, resolve
+from xtool.specs import SaliencyMethodSpec
+
+GOOD = """
+from xtool.hookspecs import hookimpl
+from xtool.specs import SaliencyMethodSpec
+@hookimpl
+def xtool_saliency_methods():
+    yield SaliencyMethodSpec(name="{method}", factory="x:y", config="x:z", summary="A stranger's method.")
+"""
+
+
+def install(folder: Path, name: str, module: str) -> None:
+    """Put a distribution on the path as an installer would: a module and a dist-info folder with an entry point."""
+    (folder / f"{name}_plugin.py").write_text(textwrap.dedent(module))
+    info = folder / f"xtool_{name}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: xtool-{name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[xtool]\n{name} = {name}_plugin\n")
+
+
+def xtool(*arguments: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    if path is not None:
+        env["PYTHONPATH"] = str(path)
+    return subprocess.run([sys.executable, "-m", "xtool", *arguments], capture_output=True, text=True, env=env)
+
+
+def plugins(path: Path, *flags: str, **environment: str) -> dict[str, Any]:
+    done = xtool(*flags, "plugins", "--json", path=path, **environment)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return {"conflicts": found["conflicts"], **{plugin["name"]: plugin for plugin in found["plugins"]}}
+
+
+def test_a_strangers_plugin_is_found_with_its_version(tmp_path: Path) -> None:
+    install(tmp_path, "good", GOOD.format(method="theirs"))
+    found = plugins(tmp_path)["good"]
+    assert (found["distribution"], found["version"], found["status"]) == ("xtool-good", "1.2", "ok")
+    assert found["hooks"] == ["xtool_saliency_methods"]
+
+
+@pytest.mark.parametrize(
+    ("module", "status", "told"),
+    [
+        ("raise RuntimeError('no luck')", "error", "RuntimeError: no luck"),
+        ("import a_package_that_is_not_there", "error", "a_package_that_is_not_there"),
+        ("raise SystemExit(3)", "error", "SystemExit"),
+        (GOOD.format(method="m").replace("xtool_saliency_methods", "xtool_saliency_method"), "error", "unknown hook"),
+        ("x = 1", "error", "implements no hook"),
+        (GOOD.format(method="m").replace("yield SaliencyMethodSpec(", "yield dict("), "error", "SaliencyMethodSpec"),
+        ("XTOOL_API = 2\n" + GOOD.format(method="m"), "incompatible", "written for API 2"),
+    ],
+    ids=["raises", "missing import", "exits", "misspelt hook", "no hook", "no spec", "other API"],
+)
+def test_a_bad_plugin_is_shown_and_hurts_nobody(tmp_path: Path, module: str, status: str, told: str) -> None:
+    install(tmp_path, "bad", module)
+    install(tmp_path, "good", GOOD.format(method="theirs"))
+    found = plugins(tmp_path)
+    assert found["bad"]["status"] == status
+    assert told in found["bad"]["error"]
+    assert found["good"]["status"] == "ok"
+    assert found["core"]["status"] == "ok"
+    assert "Traceback" not in xtool("plugins", path=tmp_path).stderr
+
+
+def test_two_providers_of_one_name_stay_reachable_by_their_owners(tmp_path: Path) -> None:
+    install(tmp_path, "one", GOOD.format(method="twin"))
+    install(tmp_path, "two", GOOD.format(method="twin"))
+    found = plugins(tmp_path)
+    assert found["conflicts"] == [{"kind": "method", "name": "twin", "providers": ["one:twin", "two:twin"]}]
+    bare = xtool("methods", "twin", path=tmp_path)
+    assert bare.returncode == 2
+    assert "one:twin or two:twin" in bare.stderr
+    listed = xtool("methods", path=tmp_path).stdout
+    assert "one:twin" in listed
+    assert "two:twin" in listed
+
+
+def test_a_plugin_can_be_blocked_by_variable_and_by_flag(tmp_path: Path) -> None:
+    install(tmp_path, "bad", "raise RuntimeError('must not be imported')")
+    assert plugins(tmp_path, XTOOL_DISABLE_PLUGINS="bad")["bad"]["status"] == "disabled"
+    assert plugins(tmp_path, "--no-plugin", "bad")["bad"]["status"] == "disabled"
+
+
+@pytest.mark.parametrize("command", [["--help"], ["plugins"], ["methods"], ["compare", "--help"]])
+def test_looking_around_imports_neither_torch_nor_numpy(command: list[str]) -> None:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(sorted({'torch', 'numpy'} & set(sys.modules)), file=sys.stderr))\n"
+        f"sys.argv = ['xtool', *{command!r}]\n"
+        "from xtool.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_import_xtool_imports_neither_torch_nor_numpy() -> None:
+    code = "import sys, xtool; print(sorted({'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def catalogue(*names: str) -> Catalogue[SaliencyMethodSpec]:
+    return Catalogue(
+        "method",
+        "methods",
+        [Provided("own", SaliencyMethodSpec(name=n, factory="a:b", config="a:c", summary="")) for n in names],
+    )
+
+
+def test_an_unknown_name_gets_the_nearest_ones() -> None:
+    with pytest.raises(UsageError, match="did you mean gradcam"):
+        catalogue("gradcam", "vlscore").find("gradcm")
+
+
+def test_a_qualified_name_finds_the_owners() -> None:
+    assert catalogue("gradcam").find("own:gradcam").owner == "own"
+    with pytest.raises(UsageError, match="unknown method"):
+        catalogue("gradcam").find("other:gradcam")
+
+
+@pytest.mark.parametrize("text", ["no_colon", "xtool.specs:", "xtool.specs:Nothing", "xtool.nowhere:x"])
+def test_a_broken_import_string_is_told(text: str) -> None:
+    with pytest.raises(SetupError, match=text):
+        resolve(text)
