@@ -1,0 +1,63 @@
+"""From what a user writes to a configured method."""
+
+from __future__ import annotations
+
+import pytest
+
+from xtool.errors import UsageError
+from xtool.methods import parse_methods
+
+pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
+
+
+def test_options_are_read_with_their_types() -> None:
+    first, second = parse_methods(["vlscore:top_k=256:cap=false, vlscore"])
+    assert first.label == "vlscore:top_k=256:cap=false"
+    assert first.config.model_dump()["top_k"] == 256
+    assert first.config.model_dump()["cap"] is False
+    assert second.config.model_dump()["top_k"] is None
+
+
+def test_none_clears_an_option() -> None:
+    (request,) = parse_methods(["vlscore:top_k=none"], {"vlscore": {"top_k": 3}})
+    assert request.config.model_dump()["top_k"] is None
+
+
+def test_settings_hold_for_every_row_and_a_rows_own_option_wins() -> None:
+    first, second = parse_methods(["vlscore:temperature=0.5,vlscore:cap=false"], {"vlscore": {"temperature": 0.1}})
+    assert [r.config.model_dump()["temperature"] for r in (first, second)] == [0.5, 0.1]
+
+
+def test_options_beside_a_preset_win_over_it() -> None:
+    (request,) = parse_methods(["vlscore:preset=seed:temperature=0.3"])
+    assert (request.preset, request.config.model_dump()["temperature"]) == ("seed", 0.3)
+
+
+def test_the_owner_may_be_named() -> None:
+    (request,) = parse_methods(["vlscore:vlscore:top_k=5"])
+    assert request.provided.qualified_name == "vlscore:vlscore"
+    assert request.config.model_dump()["top_k"] == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("vlscroe", "did you mean vlscore"),
+        ("vlscore:topk=3", "did you mean top_k"),
+        ("vlscore:top_k=many", "valid integer"),
+        ("vlscore:top_k=0", "greater than or equal to 1"),
+        ("vlscore:preset=sed", "no preset 'sed'; it has: .*seed"),
+        ("vlscore:a=1:b", "cannot be read"),
+        ("vlscore,vlscore", "given twice"),
+        (" , ", "no method given"),
+        ("", "no method given"),
+    ],
+)
+def test_what_makes_no_sense_is_told(text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        parse_methods([text])
+
+
+def test_settings_for_a_method_that_does_not_run_are_refused() -> None:
+    with pytest.raises(UsageError, match="gradcam"):
+        parse_methods(["vlscore"], {"gradcam": {"layer": "layer3"}})
