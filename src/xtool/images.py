@@ -1,0 +1,127 @@
+"""Any picture file -> RGB, upright, or a :class:`DataError` that names the file and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from os import PathLike, fspath
+from struct import error as StructError
+from typing import IO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from xtool.errors import DataError
+
+__all__ = ["MAX_PIXELS", "Frame", "Source", "open_frame", "open_image"]
+
+Source = str | PathLike[str] | bytes | IO[bytes]
+
+MAX_PIXELS = 89_478_485
+"""Larger pictures are refused: a file of some kilobytes can hold gigapixels. Pillow's own limit of suspicion."""
+
+EXIF_ORIENTATION = 0x0112
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, StructError, KeyError, IndexError, TypeError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a file's header says: the stored size and how to turn it upright."""
+
+    stored_size: tuple[int, int]
+    """(width, height) of the pixels as stored."""
+    orientation: int
+    """EXIF orientation, 1 to 8; 1 is upright."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright image."""
+        width, height = self.stored_size
+        return (height, width) if self.orientation >= 5 else (width, height)
+
+    def upright(self, boxes: ArrayLike) -> NDArray[np.float64]:
+        """Turn half-open boxes [N, 4] from stored pixels to upright ones."""
+        x0, y0, x1, y1 = np.asarray(boxes, np.float64).reshape(-1, 4).T
+        width, height = self.stored_size
+        if self.orientation in (2, 3, 7, 8):
+            x0, x1 = width - x1, width - x0
+        if self.orientation in (3, 4, 6, 7):
+            y0, y1 = height - y1, height - y0
+        corners = (y0, x0, y1, x1) if self.orientation >= 5 else (x0, y0, x1, y1)
+        return np.stack(corners, axis=1)
+
+
+def open_image(source: Source, name: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode a picture: mode RGB, upright, fully loaded.
+
+    Grey, palette and CMYK pictures are converted (also Adobe's inverted CMYK), 16-bit ones scaled to 8 bits,
+    transparent ones laid on white, EXIF rotations applied. ``name`` is what errors call it, the path by default.
+    Raises :class:`DataError` for a file that is missing, truncated, undecodable, or larger than ``max_pixels``.
+    """
+    with _opened(source, name, max_pixels) as picture:
+        picture.load()
+        return _rgb(ImageOps.exif_transpose(picture))
+
+
+def open_frame(source: Source, name: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Read a picture's header only. Raises as :func:`open_image`, though truncation may go unnoticed."""
+    with _opened(source, name, max_pixels) as picture:
+        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+        return Frame(_stored_size(picture), orientation if orientation in range(1, 9) else 1)
+
+
+@contextmanager
+def _opened(source: Source, name: str | None, max_pixels: int) -> Iterator[Image.Image]:
+    name = name or _name(source)
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise DataError(name, f"{width} x {height} pixels are more than the limit of {max_pixels}")
+            yield picture
+    except FileNotFoundError:
+        raise DataError(name, "no such file") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(name, f"more pixels than the limit of {max_pixels} ({error})") from error
+    except UnidentifiedImageError as error:
+        raise DataError(name, "not an image in a known format") from error
+    except UNDECODABLE as error:
+        raise DataError(name, f"cannot be decoded ({error})") from error
+
+
+def _stored_size(picture: Image.Image) -> tuple[int, int]:
+    tags = getattr(picture, "tag_v2", None)
+    # Recent Pillow gives a TIFF's upright size; its tags 256 and 257 hold the stored one in all versions.
+    return (int(tags[256]), int(tags[257])) if tags is not None and 256 in tags else picture.size
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, bytes):
+        return "image in memory"
+    if isinstance(source, str | PathLike):
+        return fspath(source)
+    return str(getattr(source, "name", "image stream"))
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return _eight_bits(picture).convert("RGB")
+    if picture.has_transparency_data:
+        # Dropping alpha would show whatever colour lies under it; palettes often hide magenta there.
+        opaque = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(opaque, picture.convert("RGBA")).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Pillow clips 16 bits to 8, so that nearly all of the picture turns white; scale instead."""
+    values = np.asarray(picture, np.float64)
+    top = 1.0 if picture.mode == "F" else 65535.0
+    if not (values.min() >= 0 and values.max() <= top):
+        raise ValueError(f"values of mode {picture.mode} outside 0 to {top:g} have no known scale")
+    return Image.fromarray(np.round(values * (255 / top)).astype(np.uint8))
