@@ -1,0 +1,139 @@
+"""A folder of images with VOC XML: ``JPEGImages/`` and ``Annotations/``, or images and XML side by side.
+
+An image with several kinds of objects gives one sample for each kind; objects marked difficult or truncated count.
+
+**Boxes.** Pascal VOC counts pixels from 1 with the last pixel inside: coordinates run from 1 to exactly width.
+Here they are half-open and counted from 0: ``xmin - 1 … xmax``. Tools that count from 0 are off by one pixel at most,
+and what thereby leaves the image by a pixel is cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xtool.datasets.annotations import Annotation, read_voc_xml
+from xtool.datasets.files import Folder, open_stored
+from xtool.datasets.placing import half_open, place_boxes
+from xtool.errors import DataError, UsageError
+from xtool.protocols import Sample
+
+__all__ = ["Voc", "open_voc"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
+# Pascal VOC's own names that no one says.
+SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An object's name in an annotation, or why the annotation cannot be used."""
+
+    stem: str
+    name: str
+    annotation: Annotation | DataError
+
+
+class Voc:
+    """One sample for each image and name. All XML is read when opened: the names decide how many samples there are."""
+
+    def __init__(self, images: Folder, entries: Sequence[_Entry], title: str) -> None:
+        self.images = images
+        self.entries = entries
+        self.title = title
+        self.names = sorted({entry.name for entry in entries if entry.name})
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    @property
+    def classes(self) -> Sequence[tuple[str, ...]]:
+        """The names in the folder; none where there is only one, which any classifier would get right."""
+        return [(_spoken(name),) for name in self.names] if len(self.names) > 1 else []
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Sample:
+        entry = self.entries[index]
+        if isinstance(entry.annotation, DataError):
+            raise entry.annotation
+        file = self._image_of(entry.stem, entry.annotation.filename)
+        boxes = half_open(entry.annotation.of(entry.name), "one-based")
+        others = sorted(set(entry.annotation.names) - {entry.name})
+        return Sample(
+            id=f"{file}#{entry.name}",
+            open=open_stored(self.images, file),
+            label=_spoken(entry.name),
+            synonyms=(_spoken(entry.name),),
+            boxes=place_boxes(boxes, self.images.frame(file), self.images.describe(file), entry.annotation.size),
+            class_index=self.names.index(entry.name) if len(self.names) > 1 else None,
+            absent=self._absent(entry.stem, entry.annotation),
+            distractor=_spoken(others[0]) if others else None,
+        )
+
+    def fingerprint(self) -> str:
+        """Hash of all names and boxes."""
+        digest = hashlib.sha256()
+        for entry in self.entries:
+            what = entry.annotation
+            boxes = str(what) if isinstance(what, DataError) else what.of(entry.name).tolist()
+            digest.update(f"{entry.stem},{entry.name},{boxes}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def _absent(self, stem: str, annotation: Annotation) -> str | None:
+        """A name of the data set that is not annotated in this image, drawn from the image's name."""
+        rest = [name for name in self.names if name not in annotation.names]
+        draw = int.from_bytes(hashlib.sha256(stem.encode()).digest()[:8], "big")
+        return _spoken(rest[draw % len(rest)]) if rest else None
+
+    def _image_of(self, stem: str, filename: str) -> str:
+        # The XML's own word comes last: files get renamed and converted, XML does not.
+        tried = [f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES] + ([Path(filename).name] if filename else [])
+        for name in tried:
+            if (self.images.root / name).is_file():
+                return name
+        raise DataError(self.images.describe(filename or f"{stem}.jpg"), "no such file")
+
+
+def open_voc(data_dir: Path | None, split: str | None = None) -> Voc:
+    """Open a folder; ``split`` names a list in ``ImageSets/Main``, all images without it.
+
+    Raises :class:`UsageError` that says what was looked for and where.
+    """
+    if data_dir is None:
+        raise UsageError("voc needs --data-dir, the folder that holds images and XML")
+    root = Path(data_dir)
+    folders = [root / "Annotations", root]
+    found = next((folder for folder in folders if folder.is_dir() and next(folder.glob("*.xml"), None)), None)
+    if found is None:
+        raise UsageError(f"{root}: no VOC annotations there; looked for Annotations/*.xml and *.xml")
+    images = next(f for f in (root / "JPEGImages", root / "images", root) if f.is_dir())
+    stems = _listed(root, split) if split else sorted(path.stem for path in found.glob("*.xml"))
+    title = f"voc:{split}" if split else f"voc:{root.absolute().name}"
+    return Voc(Folder(images), list(_entries(found, stems)), title)
+
+
+def _listed(root: Path, split: str) -> list[str]:
+    path = root / "ImageSets" / "Main" / f"{split}.txt"
+    if not path.is_file():
+        raise UsageError(f"{path}: no such list for the split {split!r}")
+    return [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def _entries(folder: Path, stems: Sequence[str]) -> Iterator[_Entry]:
+    for stem in stems:
+        try:
+            annotation = read_voc_xml(folder / f"{stem}.xml")
+        except DataError as error:
+            yield _Entry(stem, "", error)
+            continue
+        for name in sorted(set(annotation.names)):
+            yield _Entry(stem, name, annotation)
+
+
+def _spoken(name: str) -> str:
+    return SPOKEN.get(name, name.replace("_", " "))
