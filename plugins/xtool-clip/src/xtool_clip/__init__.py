@@ -1,1 +1,59 @@
-"""Placeholder."""
+"""open_clip for xtool: every open_clip model as an encoder, and what its image tower computes as feature maps.
+
+This module holds hook implementations only, and imports neither torch nor open_clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xtool.hookspecs import hookimpl
+from xtool.specs import EncoderSpec, FeatureExtractorSpec
+from xtool_clip.catalogue import encoder_specs
+
+
+@hookimpl
+def xtool_encoders() -> Iterable[EncoderSpec]:
+    """One encoder for each model that the installed open_clip knows."""
+    return encoder_specs()
+
+
+@hookimpl
+def xtool_feature_extractors() -> Iterable[FeatureExtractorSpec]:
+    """What a CNN's stages and a ViT's blocks compute."""
+    yield FeatureExtractorSpec(
+        name="spatial",
+        factory="xtool_clip.features.spatial:Spatial",
+        summary="Output of a CNN stage: stem, layer1 to layer4.",
+        architectures=("cnn",),
+    )
+    yield FeatureExtractorSpec(
+        name="tokens",
+        factory="xtool_clip.features.tokens:Tokens",
+        summary="Patch tokens after a ViT block.",
+        architectures=("vit",),
+    )
+    yield FeatureExtractorSpec(
+        name="attention",
+        factory="xtool_clip.features.attention:ClassAttention",
+        summary="Attention of the class token to each patch in a ViT block, one map per head.",
+        architectures=("vit",),
+    )
+    yield FeatureExtractorSpec(
+        name="queries",
+        factory="xtool_clip.features.projections:Queries",
+        summary="Query vector of each patch in a ViT block.",
+        architectures=("vit",),
+    )
+    yield FeatureExtractorSpec(
+        name="keys",
+        factory="xtool_clip.features.projections:Keys",
+        summary="Key vector of each patch in a ViT block.",
+        architectures=("vit",),
+    )
+    yield FeatureExtractorSpec(
+        name="values",
+        factory="xtool_clip.features.projections:Values",
+        summary="Value vector of each patch in a ViT block.",
+        architectures=("vit",),
+    )

@@ -1,0 +1,166 @@
+"""Weights: from a tag or a path to a file, and from a file into a model."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+from safetensors import safe_open
+from torch import nn
+
+from xtool.errors import SetupError, UsageError
+from xtool_clip import hub
+
+SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
+
+OPENAI_KEYS = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""OpenAI's own checkpoints hold these beside the weights; nobody else's do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A weights file and what is known of it."""
+
+    file: Path
+    label: str
+    """The tag, or the name of the file."""
+    quick_gelu: bool
+    """Whether it was trained with QuickGELU; with another activation its numbers are silently wrong."""
+    preprocess: dict[str, Any]
+    """The ``mean`` and ``std`` that it was trained with; empty where unknown."""
+
+
+def find_weights(name: str, pretrained: str, cache_dir: str | None) -> Weights:
+    """Resolve an open_clip tag of model ``name``, in any case, or the path of a local checkpoint.
+
+    Raises :class:`xtool.errors.UsageError` for an unknown tag, and :class:`xtool.errors.SetupError` for weights that
+    cannot be had.
+    """
+    config = open_clip.get_pretrained_cfg(name, pretrained)
+    if config:
+        tag = pretrained.lower().replace("-", "_")
+        file = _download(name, tag, config, cache_dir)
+        return Weights(file, tag, bool(config.get("quick_gelu", False)), _normalisation(config))
+    path = Path(pretrained).expanduser()
+    if path.is_file():
+        return Weights(path, path.name, _is_from_openai(path), _usual_normalisation(name))
+    if path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
+        raise SetupError(f"weights of {name}: there is no file {pretrained}")
+    raise UsageError(_unknown_tag(name, pretrained))
+
+
+def load_weights(model: nn.Module, name: str, file: Path) -> None:
+    """Load a safetensors or torch checkpoint (``weights_only``) into ``model``, which keeps its dtype.
+
+    Raises :class:`xtool.errors.SetupError` for a file that is damaged, unsafe, or of another architecture.
+    """
+    read_keys(file)  # first, because open_clip reads a file again without weights_only where torch is very old
+    try:
+        # Not strict, as OpenAI's files hold more than weights; the two lists say what strict would.
+        missing, unexpected = open_clip.load_checkpoint(model, str(file), strict=False, weights_only=True)
+    except Exception as error:  # a wrong shape or type shows up as almost any exception
+        raise SetupError(f"weights {file} do not fit {name}: {_shorten(str(error))}") from error
+    unexpected = [key for key in unexpected if key not in OPENAI_KEYS]
+    if missing or unexpected:
+        raise SetupError(
+            f"weights {file} do not fit {name}: {len(missing)} tensors are missing and {len(unexpected)} too many, "
+            f"for example {(missing or unexpected)[0]}"
+        )
+
+
+def read_keys(file: Path) -> frozenset[str]:
+    """Names of the tensors in a checkpoint, without reading the tensors.
+
+    Raises :class:`xtool.errors.SetupError` for a file that is not a checkpoint, or not a safe one.
+    """
+    try:
+        if file.suffix.lower() == ".safetensors":
+            with safe_open(file, framework="pt") as tensors:
+                return frozenset(tensors.keys())
+        checkpoint = torch.load(file, map_location="meta", weights_only=True)
+    except Exception as error:  # zip, pickle, safetensors and OS errors alike
+        if "TorchScript" in str(error):
+            raise SetupError(_torchscript(file)) from error
+        raise SetupError(f"cannot read weights {file}: {_shorten(str(error))}") from error
+    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
+    if not state or not isinstance(state, dict):
+        raise SetupError(f"cannot read weights {file}: it holds no state dict")
+    return frozenset(key.removeprefix("module.") for key in state)
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_from_openai(path: Path) -> bool:
+    """Whether a local file is OpenAI's, by its keys or by its name: open_clip's copies have lost the keys."""
+    named = "openai" in path.name.lower() or any(part.lower().endswith(".openai") for part in path.absolute().parts)
+    return named or read_keys(path) >= OPENAI_KEYS
+
+
+def _normalisation(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in ("mean", "std") if key in config}
+
+
+def _usual_normalisation(name: str) -> dict[str, Any]:
+    """What all published weights of the model agree on: a SigLIP checkpoint does not say that it wants mean 0.5."""
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    published = [_normalisation(open_clip.get_pretrained_cfg(name, tag)) for tag in tags]
+    return published[0] if published and all(each == published[0] for each in published) else {}
+
+
+def _download(name: str, tag: str, config: dict[str, Any], cache_dir: str | None) -> Path:
+    try:
+        if "file" in config:
+            return Path(config["file"])
+        if not config.get("hf_hub"):
+            return Path(open_clip.download_pretrained(config, cache_dir=cache_dir))
+        repository, _, filename = config["hf_hub"].rpartition("/")
+        filename = filename or HF_WEIGHTS_NAME
+        # As open_clip does: safetensors where there are any, under its own default name or beside the pickle.
+        safe = HF_SAFE_WEIGHTS_NAME if filename == HF_WEIGHTS_NAME else str(Path(filename).with_suffix(".safetensors"))
+        return hub.fetch(repository, list(dict.fromkeys((safe, filename))), cache_dir)
+    except (hub.UnreachableError, OSError, RuntimeError) as error:
+        source = str(config.get("hf_hub") or config.get("url"))
+        raise SetupError(
+            f"cannot get the weights {tag!r} of {name}.\n"
+            f"Tried: {source.rstrip('/')} in the cache ({_cache_name(cache_dir)}), then the network: "
+            f"{_shorten(str(error))}\n"
+            "Ways out:\n"
+            "  --pretrained PATH   a checkpoint on this machine (safetensors or torch)\n"
+            "  --cache-dir DIR     a Hugging Face cache that holds it, or HF_HOME=DIR\n"
+            "  --pretrained none   random weights, to try the program only\n"
+            "  --encoder tiny-rn   the bundled small model, which needs no network"
+        ) from error
+
+
+def _cache_name(cache_dir: str | None) -> str:
+    from huggingface_hub import constants
+
+    return cache_dir or constants.HF_HUB_CACHE
+
+
+def _unknown_tag(name: str, tag: str) -> str:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    known = f"it has {', '.join(tags)}" if tags else "open_clip has none for it"
+    return f"{name} has no pretrained weights {tag!r}; {known}. A path to a checkpoint or 'none' works too."
+
+
+def _torchscript(file: Path) -> str:
+    return (
+        f"weights {file} are a TorchScript program, which is not loaded because it is code. If you trust it, keep "
+        f"only its weights:\n  python -c \"import torch; m = torch.jit.load('{file}', map_location='cpu'); "
+        f"torch.save(m.state_dict(), '{file.with_name(file.stem + '-weights.pth')}')\""
+    )
+
+
+def _shorten(message: str, limit: int = 300) -> str:
+    message = " ".join(message.split())
+    return message if len(message) <= limit else f"{message[:limit]}…"

@@ -1,0 +1,84 @@
+"""An open_clip model as an xtool encoder."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xtool.errors import UsageError
+from xtool.protocols import EncoderInfo
+from xtool_clip.text import embed_tokens
+
+Tokenizer = Callable[[list[str]], Tensor]
+"""Texts to token ids [T, L], as ``open_clip.get_tokenizer`` gives it."""
+
+CACHED_TEXTS = 16_384
+"""A thousand classes with a few prompts each; 64 MiB at 1,024 dimensions."""
+
+
+class ClipEncoder:
+    """An :class:`xtool.protocols.Encoder` on an ``open_clip.CLIP``, ``CustomTextCLIP`` or ``CoCa``, in eval mode.
+
+    The image tower computes in ``dtype``; the text tower always in float32, as each text is embedded only once.
+    The parameters keep ``requires_grad`` as open_clip sets it: gradient methods differentiate with respect to
+    activations, and an activation of a frozen tower would have no gradient. Whoever needs none uses ``no_grad``.
+
+    Args:
+        model: moved to ``device`` and cast here; the encoder takes it over.
+        tokenizer: turns texts into token ids of the model's context length.
+        info: what the rest of the program should know.
+        device: where pixels must be, and where embeddings are.
+        dtype: what the image tower computes in.
+    """
+
+    def __init__(
+        self, model: nn.Module, tokenizer: Tokenizer, info: EncoderInfo, *, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.info = info
+        self.model = model.eval().to(device)
+        self.visual.to(dtype)
+        self.device = device
+        self.dtype = dtype
+        self._tokenizer = tokenizer
+        self._texts: OrderedDict[str, Tensor] = OrderedDict()
+        self._text_lock = Lock()
+
+    @property
+    def visual(self) -> nn.Module:
+        """The image tower."""
+        return self.model.visual  # type: ignore[return-value]
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable."""
+        features: Tensor = self.model.encode_image(pixels.to(self.dtype))  # type: ignore[operator]
+        return F.normalize(features.float(), dim=-1)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as unit vectors [T, D], float32, without gradient. Each text is embedded once, then kept.
+
+        Raises :class:`xtool.errors.UsageError` for a single string, which would be read letter by letter.
+        """
+        if isinstance(texts, str):
+            raise UsageError(f"encode_text takes a list of texts, not the single string {texts!r}")
+        if not texts:
+            return torch.empty(0, self.info.embed_dim, device=self.device)
+        with self._text_lock:  # embedding swaps tensors in the text tower for a moment, which threads must not see
+            known = {text: self._texts[text] for text in dict.fromkeys(texts) if text in self._texts}
+            new = [text for text in dict.fromkeys(texts) if text not in known]
+            if new:
+                tokens = self._tokenizer(new).to(self.device)
+                known.update(zip(new, embed_tokens(self.model, tokens), strict=True))
+            self._remember(known)
+        return torch.stack([known[text] for text in texts])
+
+    def _remember(self, embeddings: dict[str, Tensor]) -> None:
+        for text, embedding in embeddings.items():
+            self._texts[text] = embedding
+            self._texts.move_to_end(text)
+        while len(self._texts) > CACHED_TEXTS:
+            self._texts.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Intermediate activations of open_clip image towers as spatial maps."""

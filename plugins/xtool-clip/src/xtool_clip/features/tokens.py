@@ -1,0 +1,29 @@
+"""The patch tokens of a ViT."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from xtool.protocols import Encoder, FeatureMaps
+from xtool_clip.features.intermediates import read_intermediate
+from xtool_clip.features.layers import check_pixels, layer_index
+
+
+class Tokens:
+    """Patch tokens after a ViT block [B, width, h, w], before any final norm; prefix tokens are left out.
+
+    Args:
+        layer: a name from ``encoder.info.layers``; ``None`` for the encoder's default.
+    """
+
+    def __init__(self, layer: str | None = None) -> None:
+        self.layer = layer
+
+    def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
+        """Run the image tower once on pixels [B, 3, H, W].
+
+        Raises :class:`xtool.errors.UsageError` for a CNN or an unknown layer.
+        """
+        index = layer_index(encoder, self.layer, features="tokens", architecture="vit")
+        check_pixels(encoder, pixels)
+        return read_intermediate(encoder, pixels, index)
