@@ -1,1 +1,92 @@
-"""Placeholder."""
+"""The xtool plugin of the CAM family and the control baselines.
+
+This module holds specs only: torch and pytorch-grad-cam are imported when a method is built.
+"""
+
+from collections.abc import Iterator
+
+from xtool.hookspecs import hookimpl
+from xtool.specs import SaliencyMethodSpec
+
+
+@hookimpl
+def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
+    for name, factory, summary, paper in (
+        (
+            "gradcam",
+            "GradCAM",
+            "Activations weighed by their mean gradient.",
+            "Selvaraju et al. 2017, arXiv:1610.02391",
+        ),
+        (
+            "gradcam++",
+            "GradCAMPlusPlus",
+            "Activations weighed by their positive gradients, higher orders included.",
+            "Chattopadhyay et al. 2018, arXiv:1710.11063",
+        ),
+        (
+            "xgradcam",
+            "XGradCAM",
+            "Activations weighed by gradients that are averaged by activation.",
+            "Fu et al. 2020, arXiv:2008.02312",
+        ),
+        (
+            "hirescam",
+            "HiResCAM",
+            "Gradient times activation at each position.",
+            "Draelos and Carin 2020, arXiv:2011.08891",
+        ),
+        (
+            "layercam",
+            "LayerCAM",
+            "Positive gradient times activation at each position; fit for early layers.",
+            "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
+        ),
+    ):
+        yield SaliencyMethodSpec(
+            name=name,
+            factory=f"xtool_cam.gradient:{factory}",
+            config="xtool_cam.config:GradientConfig",
+            summary=summary,
+            paper=paper,
+            requires=frozenset({"gradients"}),
+        )
+    yield SaliencyMethodSpec(
+        name="eigencam",
+        factory="xtool_cam.eigencam:EigenCAM",
+        config="xtool_cam.config:EigenCAMConfig",
+        summary="First principal component of the features; the same for every text.",
+        paper="Muhammad and Yeasin 2020, arXiv:2008.00299",
+        requires=frozenset({"features"}),
+    )
+    yield SaliencyMethodSpec(
+        name="ablationcam",
+        factory="xtool_cam.ablationcam:AblationCAM",
+        config="xtool_cam.config:AblationCAMConfig",
+        summary="Activations weighed by how much the score drops without them.",
+        paper="Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360",
+        forwards="1 + C",
+    )
+    yield SaliencyMethodSpec(
+        name="scorecam",
+        factory="xtool_cam.scorecam:ScoreCAM",
+        config="xtool_cam.config:ScoreCAMConfig",
+        summary="Activations as masks, weighed by the masked image's score.",
+        paper="Wang et al. 2020, arXiv:1910.01279",
+        requires=frozenset({"features"}),
+        forwards="2 + C",
+    )
+    yield SaliencyMethodSpec(
+        name="random",
+        factory="xtool_cam.controls:RandomNoise",
+        config="xtool_cam.config:RandomConfig",
+        summary="Control: noise. What a method scores without looking at all.",
+        forwards="0",
+    )
+    yield SaliencyMethodSpec(
+        name="center",
+        factory="xtool_cam.controls:CenterBump",
+        config="xtool_cam.config:CenterConfig",
+        summary="Control: a bump in the middle. What a method scores by knowing how people take photographs.",
+        forwards="0",
+    )

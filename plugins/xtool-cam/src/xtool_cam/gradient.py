@@ -1,0 +1,145 @@
+"""The methods that weigh activations by gradients, for any number of texts: one forward pass, a backward pass each.
+
+The formulas are pytorch-grad-cam's; activations and gradients are taken here, so that texts share the forward pass and
+the encoder is left as it was found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xtool.errors import UsageError
+from xtool.protocols import Encoder, Saliency
+from xtool.sharing import shared
+from xtool_cam.config import GradientConfig, Score
+from xtool_cam.formulas import FloatArray, Formula, apply_formula
+from xtool_cam.hooks import hooked
+from xtool_cam.layers import Layer, find_layer
+from xtool_cam.scores import match_scores
+
+
+class _GradientMethod:
+    """What the methods below have in common: everything but the formula."""
+
+    formula: ClassVar[Formula]
+
+    def __init__(self, config: GradientConfig) -> None:
+        self.config = config
+
+    def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
+        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Costs one forward pass and T backward passes."""
+        layer, score = find_layer(encoder, self.config.layer), self.config.score
+        # Within one image the methods of this family differ in the formula alone.
+        evidence = shared(
+            ("xtool-cam gradients", layer.name, score),
+            (encoder.visual, pixels, text),
+            lambda: layer_evidence(encoder, pixels, text, layer, score),
+        )
+        per_text = [apply_formula(self.formula, evidence.activations, gradients) for gradients in evidence.gradients]
+        maps = torch.from_numpy(np.stack(per_text, axis=1)).to(pixels.device)
+        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=pixels.device))
+
+
+class GradCAM(_GradientMethod):
+    """ReLU(Σ_c mean(∂s/∂A_c) A_c)."""
+
+    formula = "GradCAM"
+
+
+class GradCAMPlusPlus(_GradientMethod):
+    """Grad-CAM with each position's gradient rectified and weighed by equation 19 of the paper."""
+
+    formula = "GradCAMPlusPlus"
+
+
+class XGradCAM(_GradientMethod):
+    """Grad-CAM with gradients averaged in proportion to the activation."""
+
+    formula = "XGradCAM"
+
+
+class HiResCAM(_GradientMethod):
+    """ReLU(Σ_c ∂s/∂A_c ⊙ A_c)."""
+
+    formula = "HiResCAM"
+
+
+class LayerCAM(_GradientMethod):
+    """Σ_c ReLU(∂s/∂A_c) ⊙ A_c, rectified."""
+
+    formula = "LayerCAM"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerEvidence:
+    """What a layer says about B images and T texts."""
+
+    activations: FloatArray
+    """[B, C, h, w]"""
+    gradients: list[FloatArray]
+    """T times [B, C, h, w]: of each image's score with respect to its activations."""
+
+
+def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer, score: Score) -> LayerEvidence:
+    """Activations of ``layer``, and their gradients for each text.
+
+    The graph starts at the layer: its output is cut off from what came before. Nothing below is differentiated, no
+    parameter collects a gradient, and it works alike whether parameters require gradients or not.
+
+    Raises:
+        UsageError: the score does not depend on the layer's spatial activations.
+    """
+    leaves: list[Tensor] = []
+
+    def cut(output: Any) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise UsageError(f"layer {layer.name} gives a {type(output).__name__}, not a tensor")
+        leaves.append(output.detach().requires_grad_())
+        return leaves[-1].clone()  # a leaf must not be the input of an in-place operation; its clone may
+
+    with torch.enable_grad():
+        with hooked(layer.module, cut):
+            scores = match_scores(encoder, pixels, text, score)
+        if len(leaves) != 1:
+            raise UsageError(f"layer {layer.name} ran {len(leaves)} times in one forward pass; expected once")
+        if not scores.requires_grad:
+            raise UsageError(f"the embedding of {encoder.info.name} cannot be differentiated up to layer {layer.name}")
+        gradients = _gradients(scores, leaves[0])
+    _refuse_dead_patches(encoder, layer, gradients, pixels)
+    return LayerEvidence(
+        _array(layer.maps(leaves[0].detach(), pixels)), [_array(layer.maps(gradient, pixels)) for gradient in gradients]
+    )
+
+
+def _gradients(scores: Tensor, activation: Tensor) -> list[Tensor]:
+    """∂scores[:, t]/∂activation for each t; images do not mix, so the sum over the batch serves all at once."""
+    # Gradients of a cosine are small enough to vanish in half precision; a power of two scales them exactly.
+    scale = 1024.0 if activation.dtype == torch.float16 else 1.0
+    last = scores.shape[1] - 1
+    return [
+        torch.autograd.grad(column.sum() * scale, activation, retain_graph=index < last)[0].float() / scale
+        for index, column in enumerate(scores.unbind(dim=1))
+    ]
+
+
+def _refuse_dead_patches(encoder: Encoder, layer: Layer, gradients: list[Tensor], pixels: Tensor) -> None:
+    """Tell a layer whose patch tokens reach the embedding no more from an image that just has no gradient."""
+    if any(bool(layer.maps(gradient, pixels).any()) for gradient in gradients):
+        return
+    tokens = [layer.class_token(gradient, pixels) for gradient in gradients]
+    if any(token is not None and bool(token.any()) for token in tokens):
+        raise UsageError(
+            f"at layer {layer.name} of {encoder.info.name} the gradient of every patch token is zero: after the last "
+            "attention only the class token reaches the embedding, so there is nothing to map; use layer=auto "
+            f"({find_layer(encoder, 'auto').name}) or an earlier block"
+        )
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.float().cpu().numpy()
+    return array
