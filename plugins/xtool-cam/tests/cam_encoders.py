@@ -1,0 +1,100 @@
+"""Small random encoders of both architectures, with images and texts for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xtool.protocols import EncoderInfo, FeatureMaps
+
+EMBED = 16
+
+
+class TinyEncoder:
+    """The least that the protocol asks for, around one image tower. Counts the images that it embeds."""
+
+    def __init__(self, visual: nn.Module, info: EncoderInfo) -> None:
+        self.visual = visual.eval()
+        self.info = info
+        self.device = torch.device("cpu")
+        self.dtype = torch.float32
+        self.forwards = 0
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        self.forwards += len(pixels)
+        return F.normalize(self.visual(pixels.to(self.dtype)).float(), dim=-1)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        raise NotImplementedError
+
+
+class LastStage:
+    """Feature extractor of a CNN's layer4, by open_clip's public call (independent of the plugin's hooks)."""
+
+    def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
+        with torch.no_grad():
+            found = encoder.visual.forward_intermediates(pixels, indices=[4])
+        return FeatureMaps(found["image_intermediates"][0], F.normalize(found["image_features"], dim=-1))
+
+
+def _info(**fields: Any) -> EncoderInfo:
+    common = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "embed_dim": EMBED, "default_features": "", "weights": "random"}
+    return EncoderInfo(**{**common, **fields})
+
+
+def make_cnn(size: int = 96, layers: tuple[int, ...] = (1, 1, 1, 1), width: int = 8) -> TinyEncoder:
+    torch.manual_seed(0)
+    visual = ModifiedResNet(list(layers), output_dim=EMBED, heads=width // 2, image_size=size, width=width)
+    for module in visual.modules():
+        if isinstance(module, nn.BatchNorm2d):  # open_clip starts the last one of each block at zero: a dead branch
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.3)
+    return TinyEncoder(
+        visual,
+        _info(
+            name="tiny-cnn",
+            architecture="cnn",
+            input_size=(size, size),
+            patch_size=None,
+            layers=("stem", "layer1", "layer2", "layer3", "layer4"),
+            default_layer="layer4",
+        ),
+    )
+
+
+def make_vit(size: tuple[int, int] = (32, 48), blocks: int = 3, **options: Any) -> TinyEncoder:
+    torch.manual_seed(0)
+    visual = VisionTransformer(
+        image_size=size, patch_size=8, width=32, layers=blocks, heads=4, mlp_ratio=2.0, output_dim=EMBED, **options
+    )
+    layers = tuple(f"blocks.{index}" for index in range(blocks))
+    return TinyEncoder(
+        visual,
+        _info(
+            name="tiny-vit",
+            architecture="vit",
+            input_size=size,
+            patch_size=8,
+            layers=layers,
+            default_layer=layers[-1],
+        ),
+    )
+
+
+def pixels_for(encoder: TinyEncoder, count: int = 2, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, *encoder.info.input_size, generator=generator)
+
+
+def texts_for(encoder: TinyEncoder, pixels: Tensor, count: int = 3) -> Tensor:
+    """Unit text embeddings, the first of them close to the first image so that not all scores are negative."""
+    text = torch.randn(count, encoder.info.embed_dim, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        text[0] = 0.5 * text[0] + 3 * F.normalize(encoder.visual(pixels[:1]).float(), dim=-1)[0]
+    return F.normalize(text, dim=-1)
