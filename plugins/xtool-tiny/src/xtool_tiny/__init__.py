@@ -1,1 +1,33 @@
-"""Placeholder."""
+"""The xtool plugin of the bundled models and scenes. This module holds specs only, and imports no torch."""
+
+from collections.abc import Iterator
+
+from xtool.hookspecs import hookimpl
+from xtool.specs import DatasetSpec, EncoderSpec
+
+
+@hookimpl
+def xtool_encoders() -> Iterator[EncoderSpec]:
+    yield EncoderSpec(
+        name="tiny-rn",
+        factory="xtool_tiny.encoder:load",
+        summary="Bundled CLIP with a ModifiedResNet of 1.4 M parameters, trained on pictogram scenes.",
+        default_pretrained="scenes",
+    )
+    yield EncoderSpec(
+        name="tiny-vit",
+        factory="xtool_tiny.encoder:load",
+        summary="Bundled CLIP with a VisionTransformer of 14×14 tokens, distilled from tiny-rn.",
+        default_pretrained="scenes",
+    )
+
+
+@hookimpl
+def xtool_datasets() -> Iterator[DatasetSpec]:
+    yield DatasetSpec(
+        name="scenes",
+        factory="xtool_tiny.scenes:open_scenes",
+        summary="Bundled pictogram scenes with boxes and masks of 106 things; cross: drawings never trained on.",
+        splits=("test", "val", "cross", "single"),
+        needs_data_dir=False,
+    )
