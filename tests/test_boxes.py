@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-import xtool.boxes
 from xtool.boxes import box_sweep, largest
 from xtool.geometry import Geometry
 
@@ -119,6 +118,7 @@ noise = hnp.arrays(
 sweeps = st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=8).map(sorted)
 
 
+@settings(deadline=None)
 @given(plateaus | noise, sweeps, st.sampled_from([0.0, 0.05, 0.2]))
 def test_the_sweep_equals_labelling_each_threshold(heat, thresholds, fraction):
     if heat.max() > max(heat.min(), 0):
@@ -127,12 +127,14 @@ def test_the_sweep_equals_labelling_each_threshold(heat, thresholds, fraction):
         assert swept(heat, thresholds, fraction) == [[] for _ in thresholds]
 
 
+@settings(deadline=None)
 @given(plateaus, st.sampled_from([1, 20, 100]))
 def test_working_in_pieces_changes_nothing(heat, chunk):
     whole = swept(heat, HUNDRED, 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(xtool.boxes, "CHUNK", chunk)
-        patch.setattr(xtool.boxes, "BLOCK", chunk)
+        patch.setattr("xtool.sweep.components.CHUNK", chunk)
+        patch.setattr("xtool.sweep.slopes.BLOCK", chunk)
+        patch.setattr("xtool.sweep.levels.BLOCK", chunk)
         assert swept(heat, HUNDRED, 0.0) == whole
 
 
@@ -142,6 +144,14 @@ def test_the_sweep_equals_labelling_on_smooth_maps_of_real_size(cells, dtype):
     low = np.random.default_rng(cells).random((cells, cells))
     heat = Geometry.of((160, 120), (224, 224)).map_to_image(low - low.min()).astype(dtype)
     assert swept(heat, HUNDRED, 1e-3) == one_by_one(heat, HUNDRED, 1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_maps_of_tiny_and_huge_numbers_give_the_same_boxes(dtype):
+    heat = np.random.default_rng(0).integers(0, 9, (12, 12)).astype(dtype)
+    wanted = swept(heat, [0.1, 0.3, 0.55], 0.0)
+    for scale in (2.0**-120, 2.0**-140 if dtype == np.float32 else 2.0**-1060, 2.0**100):
+        assert swept(heat * dtype(scale), [0.1, 0.3, 0.55], 0.0) == wanted
 
 
 def test_values_exactly_at_a_threshold_are_background():

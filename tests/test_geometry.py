@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -36,6 +36,7 @@ def test_pad_sees_everything():
     assert geometry.boxes_to_input([0, 0, 400, 200]).tolist() == [0, 25, 100, 75]
 
 
+@settings(deadline=None)
 @given(sizes, inputs, fits, fractions)
 def test_there_and_back_is_where_one_started(size, room, fit, at):
     geometry = Geometry.of(size, room, fit)
@@ -45,6 +46,7 @@ def test_there_and_back_is_where_one_started(size, room, fit, at):
     assert geometry.points_to_image(geometry.points_to_input(points)) == pytest.approx(points, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(sizes, inputs, fits)
 def test_borders_go_to_borders(size, room, fit):
     geometry = Geometry.of(size, room, fit)
@@ -62,6 +64,7 @@ def test_borders_go_to_borders(size, room, fit):
         assert (x0 + x1, y0 + y1) == pytest.approx((columns, rows)), "centred"
 
 
+@settings(deadline=None)
 @given(sizes, inputs, fits, fractions)
 def test_areas_scale_by_the_two_scales(size, room, fit, at):
     geometry = Geometry.of(size, room, fit)
@@ -72,6 +75,7 @@ def test_areas_scale_by_the_two_scales(size, room, fit, at):
     assert mapped_area == pytest.approx(area * geometry.scale[0] * geometry.scale[1], rel=1e-6, abs=1e-3)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.integers(8, 300), st.integers(8, 300)),
     st.tuples(st.integers(8, 80), st.integers(8, 80)),
@@ -102,6 +106,7 @@ def test_a_patch_in_the_image_is_found_where_the_geometry_says(size, room, fit, 
         assert centre == pytest.approx([(expected[0] + expected[2]) / 2, (expected[1] + expected[3]) / 2], abs=0.3)
 
 
+@settings(deadline=None)
 @given(sizes.filter(lambda s: s[0] * s[1] < 200_000), inputs.filter(lambda s: s[0] * s[1] < 10_000))
 def test_padding_has_the_given_colour_and_the_image_none_of_it(size, room):
     geometry = Geometry.of(size, room, "pad")
@@ -122,6 +127,7 @@ def test_extreme_shapes_work(size, fit):
     assert geometry.map_to_image(np.ones((2, 2))).max() == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.integers(1, 200), st.integers(1, 200)),
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
@@ -137,6 +143,7 @@ def test_squashed_maps_are_resized_as_torch_does(size, cells, seed):
     assert ours == pytest.approx(wanted.numpy(), abs=1e-4)
 
 
+@settings(deadline=None)
 @given(sizes.filter(lambda s: s[0] * s[1] < 100_000), inputs, fits, st.integers(1, 9), st.integers(1, 9))
 def test_a_constant_map_stays_constant_where_the_model_looked(size, room, fit, height, width):
     geometry = Geometry.of(size, room, fit)
@@ -161,6 +168,7 @@ def test_a_hot_cell_lights_up_the_image_where_the_cell_looks(fit, size):
     assert (column + 0.5, row + 0.5) == pytest.approx((x, y), abs=1.0)
 
 
+@settings(deadline=None)
 @given(
     sizes.filter(lambda s: s[0] * s[1] < 40_000),
     inputs.filter(lambda s: s[0] * s[1] < 40_000),

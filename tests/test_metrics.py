@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xtool.geometry import Geometry
@@ -102,6 +102,7 @@ class TestPresence:
         assert (result.value, result.nans) == (1, 3)
         assert math.isnan(auroc([np.nan], [1]).value)
 
+    @settings(deadline=None)
     @given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.lists(st.integers(0, 5), min_size=1, max_size=9))
     def test_auroc_is_the_share_of_pairs_in_order(self, high, low):
         pairs = [1.0 if h > other else 0.5 if h == other else 0.0 for h in high for other in low]
