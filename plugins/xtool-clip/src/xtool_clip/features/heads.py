@@ -57,8 +57,7 @@ def read_heads(encoder: Encoder, pixels: Tensor, index: int) -> Heads:
 def to_maps(heads: Tensor, grid: TokenGrid) -> Tensor:
     """Turn [B, heads, tokens, d] into maps [B, heads·d, h, w], float32, without the prefix tokens."""
     patches = heads[:, :, grid.prefix :].float()
-    batch, heads_count, _, size = patches.shape
-    return patches.permute(0, 1, 3, 2).reshape(batch, heads_count * size, grid.height, grid.width)
+    return patches.transpose(2, 3).reshape(len(patches), -1, grid.height, grid.width)
 
 
 @contextmanager

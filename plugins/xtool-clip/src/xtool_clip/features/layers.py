@@ -35,5 +35,5 @@ def check_pixels(encoder: Encoder, pixels: Tensor) -> None:
     """Refuse pixels of another size than the model's: the positions that it has learnt would not fit."""
     expected = (3, *encoder.info.input_size)
     if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
-        raise ValueError(f"{encoder.info.name} takes pixels [B, {expected[0]}, {expected[1]}, {expected[2]}], "
-                         f"not {list(pixels.shape)}")  # fmt: skip
+        wanted = ", ".join(map(str, expected))
+        raise ValueError(f"{encoder.info.name} takes pixels [B, {wanted}], not {list(pixels.shape)}")
