@@ -25,6 +25,6 @@ def prepare(pixels: Tensor, chance: torch.Generator) -> Tensor:
 
 
 def _masks(count: int, size: int, chance: torch.Generator, device: torch.device) -> Tensor:
-    """Smooth masks [count, 1, size, size] from 0 to 1 that keep more than they hide, so that labels mostly stay true."""
+    """Smooth masks [count, 1, size, size] in 0–1; they keep more than they hide, so that labels mostly stay true."""
     coarse = torch.rand((count, 1, 5, 5), generator=chance, device=device) * 2.2 - 0.4
     return F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=True).clamp_(0, 1)

@@ -21,7 +21,7 @@ import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
-from xtool_tiny.drawings import SIDE, Vendor, VENDORS, save
+from xtool_tiny.drawings import SIDE, VENDORS, Vendor, save
 from xtool_tiny.things import things
 
 

@@ -99,7 +99,7 @@ class Trainer:
         images = round(stage.images * self.options.scale)
         stream = Stream(self.options.drawings, self.options.workers, self.options.echo)
         seed = self.options.seed * 1000 + index * 100 + self.step % 100
-        hits = start = saved = reported = 0.0
+        hits, resumed = 0.0, seen
         start = saved = reported = time.monotonic()
         with closing(stream.batches(stage.recipe, stage.batch, seed)) as batches:  # type: ignore[type-var]
             for pixels, labels in batches:
@@ -109,10 +109,10 @@ class Trainer:
                 self.done += stage.batch * stage.recipe.size**2
                 now = time.monotonic()
                 if now - reported > 20 or seen >= images:
-                    rate, reported = seen / (now - start), now
+                    rate, reported = (seen - resumed) / (now - start), now
                     print(
-                        f"stage {index} {seen:7d}/{images} images  step {self.step}  loss {loss:.3f}  top-1 {hits:.3f}  "
-                        f"{rate:.0f} img/s  {100 * self.done / self.total:.1f} %",
+                        f"stage {index} {seen:7d}/{images} images  step {self.step}  loss {loss:.3f}  "
+                        f"top-1 {hits:.3f}  {rate:.0f} img/s  {100 * self.done / self.total:.1f} %",
                         flush=True,
                     )
                 if now - saved > 60:

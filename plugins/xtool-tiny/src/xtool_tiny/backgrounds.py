@@ -65,7 +65,8 @@ def _shapes(rng: np.random.Generator, size: int, crowd: Drawings) -> NDArray[np.
         if kind == 0:
             cv2.ellipse(canvas, centre.tolist(), extent.tolist(), rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
         elif kind == 1:
-            cv2.line(canvas, centre.tolist(), rng.integers(0, size, 2).tolist(), colour, int(rng.integers(1, 9)), cv2.LINE_AA)
+            end = rng.integers(0, size, 2)
+            cv2.line(canvas, centre.tolist(), end.tolist(), colour, int(rng.integers(1, 9)), cv2.LINE_AA)
         else:
             corners = centre + rng.integers(-extent.max(), extent.max() + 1, (int(rng.integers(3, 6)), 2))
             cv2.fillPoly(canvas, [corners.astype(np.int32)], colour, cv2.LINE_AA)

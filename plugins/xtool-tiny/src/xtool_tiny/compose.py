@@ -129,7 +129,8 @@ def _recolour(rng: np.random.Generator, colour: NDArray[np.float32]) -> NDArray[
     mix = (1 - (hue := rng.uniform(0, 0.2))) * np.eye(3) + hue * roll
     matrix = mix + rng.uniform(-0.2, 0.35) * (grey - np.eye(3))
     matrix *= rng.uniform(0.8, 1.2)
-    return np.clip(colour @ matrix.T.astype(np.float32) + np.float32(rng.normal(0, 8)), 0, 255)
+    shifted = colour @ matrix.T.astype(np.float32) + np.float32(rng.normal(0, 8))
+    return np.asarray(np.clip(shifted, 0, 255), np.float32)
 
 
 def _place(
@@ -162,7 +163,7 @@ def _photograph(rng: np.random.Generator, canvas: NDArray[np.float32], jpeg: flo
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0))
     if rng.random() < 0.3:
         image += rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1, 8))
-    pixels = np.clip(image, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(image, 0, 255).astype(np.uint8)
     if rng.random() < jpeg:
         quality = int(rng.integers(40, 95))
         _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
