@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+PLANTED_PLUGIN = Path(__file__).parent / "planted_plugin"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -15,3 +23,56 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real photographs in {SHARED_DATA}, which are not there")
     return SHARED_DATA
+
+
+@dataclass
+class Done:
+    """A finished command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Xtool:
+    """Runs the ``xtool`` command with the planted test plugin installed and no other.
+
+    In this process, which spares importing torch each time; :meth:`start` starts a real one, to be killed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str) -> Done:
+        from xtool.cli import main
+        from xtool.plugins import registry
+
+        registry.cache_clear()
+        result = CliRunner().invoke(main, arguments)
+        told = result.stderr
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            told += "".join(traceback.format_exception(result.exception))
+        return Done(result.exit_code, result.stdout, told)
+
+    def start(self, *arguments: str, delay: float) -> subprocess.Popen[str]:
+        """The same in a process of its own, ``delay`` seconds slower per image."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "xtool", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(PLANTED_PLUGIN), "PLANTED_DELAY": str(delay)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def xtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xtool]:
+    from xtool.plugins import registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(PLANTED_PLUGIN)
+    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,vlscore,cam,tiny")
+    monkeypatch.setenv("COLUMNS", "160")
+    yield Xtool(tmp_path)
+    registry.cache_clear()

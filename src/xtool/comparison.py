@@ -15,7 +15,7 @@ from xtool.errors import DataError, RunError, UsageError
 from xtool.evaluate import Evaluation, evaluate
 from xtool.geometry import Fit
 from xtool.methods import MethodRequest, build_method, parse_methods
-from xtool.metrics.protocols import protocol as protocol_by_name
+from xtool.metrics.protocols import get_protocol
 from xtool.plugins import registry, resolve
 from xtool.prompts import resolve_templates
 from xtool.records import SCHEMA_VERSION, RunDirectory
@@ -112,7 +112,7 @@ def compare(
         dataset=opened,
         encoder=loaded,
         methods={request.label: build_method(request, loaded.info) for request in requests},
-        protocol=protocol_by_name(protocol),
+        protocol=get_protocol(protocol),
         templates=resolve_templates(templates),
         fit=fit,
         classifier=classifier,

@@ -21,13 +21,15 @@ from torch import Tensor
 
 from xtool.errors import DataError
 from xtool.geometry import Fit
-from xtool.metrics.maps import ImageMap
+from xtool.metrics.image_map import ImageMap
+from xtool.metrics.pointing import points_at_box
+from xtool.metrics.topk import rank_of
 from xtool.pixels import FittedImage, fit_image, to_pixels
 from xtool.prompts import embed_labels
 from xtool.sharing import CountedEncoder, Ledger, image_ledger
 
 if TYPE_CHECKING:
-    from xtool.metrics.protocols import Protocol
+    from xtool.metrics.protocols import LocalizationProtocol
     from xtool.protocols import Dataset, Encoder, Saliency, SaliencyMethod, Sample
     from xtool.records import Record
 
@@ -43,7 +45,7 @@ class Evaluation:
     encoder: Encoder
     methods: dict[str, SaliencyMethod]
     """By the label of their row."""
-    protocol: Protocol
+    protocol: LocalizationProtocol
     templates: Sequence[str]
     fit: Fit = "squash"
     classifier: Encoder | None = None
@@ -128,13 +130,13 @@ class ClassRanker:
 
     @torch.no_grad()
     def rank(self, sample: Sample, image: _Ready) -> int | None:
-        """How many classes match the image better than the true one; ``None`` for a sample without a class."""
+        """Rank of the true class, from 1; ``None`` for a sample without a class."""
         if sample.class_index is None:
             return None
         fitted = image.fitted if self._same_input else fit_image(image.whole, self._encoder.info, self._fit)
         embedding = self._encoder.encode_image(to_pixels(fitted, self._encoder))[0]
         similarity = self._classes @ embedding
-        return int((similarity > similarity[sample.class_index]).sum())
+        return rank_of(similarity.cpu().numpy(), sample.class_index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def _synchronise(device: torch.device) -> None:
 
 
 def _measure(
-    protocol: Protocol,
+    protocol: LocalizationProtocol,
     sample: Sample,
     fitted: FittedImage,
     saliency: Saliency,
@@ -208,7 +210,7 @@ def _measure(
         "image_size": list(fitted.geometry.image_size),
         "true_boxes": np.round(sample.boxes, 2).tolist(),
         "ious": _rounded(protocol.best_ious(image_map, sample.boxes)),
-        "pointing": image_map.peak_is_in(sample.boxes),
+        "pointing": points_at_box(image_map.full, sample.boxes),
         "present": bool(saliency.present[0, 0]),
         "score": _number(saliency.scores, 0),
         "map": pack_map(low),

@@ -18,7 +18,7 @@ from xtool.errors import UsageError
 from xtool.geometry import Fit
 from xtool.images import open_image
 from xtool.methods import build_method, parse_methods
-from xtool.metrics.maps import ImageMap
+from xtool.metrics.image_map import ImageMap
 from xtool.pixels import fit_image, to_pixels
 from xtool.sharing import CountedEncoder, image_ledger
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtool.metrics.presence import auroc, balanced_accuracy
-from xtool.metrics.protocols import protocol as protocol_by_name
+from xtool.metrics.protocols import LocalizationProtocol, accuracy, get_protocol
+from xtool.metrics.topk import localization_rates
 
 if TYPE_CHECKING:
     from xtool.records import Record
@@ -76,36 +77,35 @@ def failures(records: Iterable[Record]) -> list[Record]:
 
 
 def _row(label: str, records: Sequence[Record], protocol_name: str, threshold: float | None) -> Row:
-    protocol = protocol_by_name(protocol_name)
-    ious = np.array([record["ious"] for record in records], dtype=np.float64)
-    score = protocol.score(ious, threshold)
-    hits = protocol.hits(ious, score)
+    protocol = get_protocol(protocol_name)
+    ious = np.array([record["ious"] for record in records], dtype=np.float32)
+    choice = protocol.choose(ious, threshold)
     ranks = [record["rank"] for record in records]
-    ranked = all(rank is not None for rank in ranks)
+    rates = localization_rates(protocol.credit(ious, choice), None if None in ranks else ranks)
     swapped = [record["swapped_ious"] for record in records if "swapped_ious" in record]
-    swapped_ious = np.array(swapped, dtype=np.float64)
     return Row(
         method=label,
         images=len(records),
-        threshold=score.threshold,
-        box_iou=score.box_iou,
-        gt_known=score.gt_known,
-        top1=_located(hits, ranks, 1) if ranked else None,
-        top5=_located(hits, ranks, 5) if ranked else None,
+        threshold=choice.thresholds[0] if len(set(choice.thresholds)) == 1 else None,
+        box_iou=choice.box_iou,
+        gt_known=rates.gt_known,
+        top1=rates.top1,
+        top5=rates.top5,
         pointing=_mean([record["pointing"] for record in records]),
         presence=_presence(records),
         presence_auroc=_presence_auroc(records),
-        swapped=_mean(protocol.hits(swapped_ious, score)) if swapped else None,
+        swapped=_mean(protocol.credit(np.array(swapped, np.float32), choice)) if swapped else None,
         seconds_per_image=float(np.median([record["seconds"] for record in records])),
         forwards_per_image=_mean([record["forwards"] for record in records]),
-        curve=tuple(float(value) for value in protocol.curve(ious)),
+        curve=tuple(_curve(protocol, ious)),
         iou_curve=tuple(float(value) for value in ious.mean(axis=0)),
     )
 
 
-def _located(hits: NDArray[np.floating[Any]], ranks: Sequence[int], k: int) -> float:
-    """Top-k localisation: the object is found and its class is among the first k."""
-    return _mean(hits * np.array([rank < k for rank in ranks]))
+def _curve(protocol: LocalizationProtocol, ious: NDArray[np.float32]) -> list[float]:
+    """Accuracy at each threshold, averaged over the protocol's IoU levels."""
+    levels = [accuracy(ious, delta, strict=protocol.strict) for delta in protocol.deltas]
+    return [float(value) for value in np.mean(levels, axis=0)]
 
 
 def _presence(records: Sequence[Record]) -> float | None:
@@ -113,17 +113,14 @@ def _presence(records: Sequence[Record]) -> float | None:
     # A method without evidence scores says "present" to everything: no verdict, so no number.
     if not asked or asked[0]["score"] is None:
         return None
-    truth = [True] * len(asked) + [False] * len(asked)
-    said = [record["present"] for record in asked] + [record["absent_present"] for record in asked]
-    return balanced_accuracy(truth, said)
+    return balanced_accuracy([record["present"] for record in asked], [record["absent_present"] for record in asked])
 
 
 def _presence_auroc(records: Sequence[Record]) -> float | None:
     asked = [record for record in records if record.get("absent_score") is not None]
     if not asked or asked[0]["score"] is None:
         return None
-    truth = [True] * len(asked) + [False] * len(asked)
-    return auroc(truth, [record["score"] for record in asked] + [record["absent_score"] for record in asked])
+    return auroc([record["score"] for record in asked], [record["absent_score"] for record in asked]).value
 
 
 def _mean(values: Iterable[Any]) -> float:

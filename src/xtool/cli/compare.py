@@ -37,7 +37,7 @@ BUNDLED = (
     "--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods."
 )
 @click.option(
-    "--template", "templates", multiple=True, metavar="TEXT", help="Prompt with {label}, or imagenet80; repeatable."
+    "--template", "templates", multiple=True, metavar="TEXT", help="Prompt with {label}, or ensemble for the 80 of CLIP; repeatable."
 )
 @method_options
 @click.option("--classifier", metavar="ENCODER", help="Another encoder that names the class for Top-1 and Top-5.")

@@ -90,9 +90,9 @@ def explain_command(
 def _bundled_scene() -> tuple[Any, tuple[str, ...]]:
     """The first bundled scene, and prompts for something in it and something that is not."""
     from xtool.comparison import DEFAULT_DATASET, open_dataset
-    from xtool.prompts import DEFAULT_TEMPLATE, fill
+    from xtool.prompts import DEFAULT_TEMPLATES, fill
 
     sample = open_dataset(DEFAULT_DATASET)[0]
     names = [name for name in (sample.label, sample.distractor, sample.absent) if name]
     click.echo(f"No image given: explaining the bundled scene {sample.id}.", err=True)
-    return sample.open(), tuple(fill([DEFAULT_TEMPLATE], names))
+    return sample.open(), tuple(fill(DEFAULT_TEMPLATES, names))

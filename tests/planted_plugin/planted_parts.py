@@ -1,0 +1,88 @@
+"""What the test plugin's specs point to."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from xtool.config import EncoderOptions, FeatureConfig, MethodConfig
+from xtool.errors import DataError
+from xtool.protocols import Saliency, Sample
+from xtool.testing.planted import COLOURS, PlantedCNN, planted_image
+
+
+def load(name: str, options: EncoderOptions) -> PlantedCNN:
+    return PlantedCNN(seed=None if options.pretrained else options.seed)
+
+
+class ColourCAMConfig(FeatureConfig):
+    power: float = Field(1.0, gt=0, description="Sharpens the map.")
+
+
+class ColourCAM:
+    def __init__(self, config: ColourCAMConfig, extractor) -> None:
+        self.config = config
+        self.extractor = extractor
+
+    def explain(self, encoder, pixels, text) -> Saliency:
+        time.sleep(float(os.environ.get("PLANTED_DELAY", "0")))
+        maps = self.extractor.extract(encoder, pixels).maps
+        weights = text @ encoder.visual.proj.weight
+        heat = torch.einsum("tc,bchw->bthw", weights, maps).relu() ** self.config.power
+        scores = heat.amax(dim=(2, 3))
+        return Saliency(heat, present=scores > 0.5, scores=scores)
+
+
+class Everywhere:
+    def __init__(self, config: MethodConfig) -> None:
+        self.config = config
+
+    def explain(self, encoder, pixels, text) -> Saliency:
+        shape = len(pixels), len(text)
+        return Saliency(torch.ones(*shape, 4, 4), present=torch.ones(shape, dtype=torch.bool))
+
+
+class Patches:
+    """Sample i shows colour i mod 3 at a place that moves, and the next colour elsewhere; the third is absent."""
+
+    classes = tuple((colour, f"{colour} thing") for colour in COLOURS)
+
+    def __init__(self, broken: bool) -> None:
+        self.broken = broken
+        self.name = "patches:broken" if broken else "patches:whole"
+
+    def __len__(self) -> int:
+        return 12
+
+    def fingerprint(self) -> str:
+        return self.name
+
+    def __getitem__(self, index: int) -> Sample:
+        colours = [list(COLOURS)[(index + shift) % 3] for shift in range(3)]
+        x = 8 * (index % 3)
+        boxes = {colours[0]: (x, 8, x + 16, 32), colours[1]: (40, 40, 56, 56)}
+        name = f"patch{index}.png"
+
+        def open_() -> object:
+            if self.broken and index in (2, 5):
+                raise DataError(name, "truncated")
+            return planted_image(boxes)
+
+        return Sample(
+            id=name,
+            open=open_,
+            label=colours[0],
+            synonyms=(colours[0], f"{colours[0]} thing"),
+            boxes=np.array([boxes[colours[0]]], dtype=np.float64),
+            class_index=index % 3,
+            absent=colours[2],
+            distractor=colours[1],
+        )
+
+
+def open_patches(data_dir: Path | None, split: str | None) -> Patches:
+    return Patches(split == "broken")

@@ -1,0 +1,209 @@
+"""The program as a user meets it: on the planted encoder and data set, with no other plugin."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
+
+
+def rows(output: str) -> dict[str, dict[str, Any]]:
+    return {row["method"]: row for row in json.loads(output)["rows"]}
+
+
+def untimed(output: str) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "seconds_per_image"} for row in json.loads(output)["rows"]]
+
+
+def test_compare_finds_what_was_planted(xtool: Any) -> None:
+    done = xtool(*COMPARE, "--json", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    whole = json.loads(done.stdout)
+    assert (whole["dataset"], whole["encoder"], whole["protocol"]) == ("patches:whole", "planted-cnn", "vlscore")
+    assert (whole["images"], whole["failed"], whole["run"]) == (12, 0, "run")
+    found = rows(done.stdout)
+    assert list(found) == ["colourcam", "everywhere"]
+    good = found["colourcam"]
+    # The patch fills whole cells; the class is the colour itself.
+    assert good["gt_known"] == good["top1"] == good["top5"] == good["pointing"] == good["presence"] == 1.0
+    assert good["box_iou"] > 0.6  # bilinear slopes around a patch of whole cells
+    assert good["swapped"] == 0.0
+    assert good["forwards_per_image"] == 1.0
+    blind = found["everywhere"]
+    assert (blind["gt_known"], blind["top1"], blind["presence"]) == (0.0, 0.0, None)
+
+
+def test_the_table_goes_to_stdout_and_marks_the_best(xtool: Any) -> None:
+    done = xtool(*COMPARE)
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.strip().startswith("colourcam"))
+    assert "100.0*" in line
+    assert "12 images" in done.stdout
+    assert "run: runs/" in done.stderr
+
+
+def test_a_fixed_threshold_holds_for_every_row(xtool: Any) -> None:
+    done = xtool(*COMPARE, "--json", "--out", "run", "--threshold", "0.5")
+    assert {row["threshold"] for row in rows(done.stdout).values()} == {0.5}
+
+
+def test_a_run_killed_at_any_time_resumes_to_the_same_table(xtool: Any, tmp_path: Path) -> None:
+    expected = untimed(xtool(*COMPARE, "--json", "--out", "whole").stdout)
+    for _ in range(2):
+        process = xtool.start(*COMPARE, "--out", "killed", "--resume", delay=0.2)
+        before = lines(tmp_path / "killed" / "records.jsonl")
+        while lines(tmp_path / "killed" / "records.jsonl") < before + 3 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+    with (tmp_path / "killed" / "records.jsonl").open("ab") as stream:
+        stream.write(b'{"index": 11, "method": "colo')  # a line torn by the kill
+    kept = lines(tmp_path / "killed" / "records.jsonl")
+    done = xtool(*COMPARE, "--json", "--out", "killed", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert untimed(done.stdout) == expected
+    assert kept >= 6
+    assert lines(tmp_path / "killed" / "records.jsonl") == 24  # nothing whole was computed again
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_ctrl_c_leaves_a_run_that_can_go_on(xtool: Any, tmp_path: Path) -> None:
+    process = xtool.start(*COMPARE, "--out", "stopped", delay=0.2)
+    while not lines(tmp_path / "stopped" / "records.jsonl"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--out stopped --resume" in told
+    assert "Traceback" not in told
+    assert xtool(*COMPARE, "--out", "stopped", "--resume").returncode == 0
+
+
+def test_shards_merge_into_the_whole(xtool: Any) -> None:
+    whole = untimed(xtool(*COMPARE, "--json", "--out", "whole").stdout)
+    for i in (1, 2, 3):
+        assert xtool(*COMPARE, "--out", f"part{i}", "--shard", f"{i}/3").returncode == 0
+    merged = json.loads(xtool("report", "part1", "part2", "part3", "--json").stdout)
+    assert len(merged) == 1
+    assert untimed(json.dumps(merged[0])) == whole
+    twice = xtool("report", "part1", "part1")
+    assert twice.returncode == 1
+    assert "given twice" in twice.stderr
+
+
+def test_several_runs_stand_in_one_table(xtool: Any) -> None:
+    xtool(*COMPARE, "--out", "a")
+    xtool(*COMPARE, "--out", "b", "--limit", "4")
+    done = xtool("report", "a", "b")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("colourcam") == 2
+
+
+def test_bad_images_stop_the_run_or_are_skipped_and_counted(xtool: Any) -> None:
+    broken = tuple("patches:broken" if part == "patches" else part for part in COMPARE)
+    stopped = xtool(*broken, "--json", "--out", "run")
+    assert stopped.returncode == 1
+    assert "patch2.png: truncated" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    done = xtool(*broken, "--json", "--out", "run", "--resume", "--on-error", "skip")
+    assert done.returncode == 0, done.stderr
+    whole = json.loads(done.stdout)
+    assert (whole["images"], whole["failed"]) == (10, 2)
+
+
+def test_another_configuration_in_the_same_directory_is_refused(xtool: Any) -> None:
+    xtool(*COMPARE, "--out", "run")
+    other = xtool(*COMPARE, "--out", "run", "--resume", "--set", "colourcam.power=2")
+    assert other.returncode == 1
+    assert "methods[0].config.power: 1.0 there, 2.0 now" in other.stderr
+    assert xtool(*COMPARE, "--out", "run").returncode == 1
+
+
+def test_a_toml_file_gives_defaults_and_the_command_line_wins(xtool: Any, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        'methods = ["colourcam"]\nencoder = "planted-cnn"\ndataset = "patches"\nlimit = 3\nout = "run"\n'
+        "[options.colourcam]\npower = 2.0\n"
+    )
+    done = xtool("compare", "--config", "run.toml", "--limit", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == 2
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["identity"]["methods"][0]["config"]["power"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("compare", "--encoder", "planted-cmm"), 2, "did you mean planted-cnn"),
+        ((*COMPARE, "--set", "colourcam.powr=2"), 2, "did you mean power"),
+        ((*COMPARE, "--set", "nonsense"), 2, "method.option=value"),
+        ((*COMPARE, "--threshold", "1.5"), 2, "1.5"),
+        ((*COMPARE, "--shard", "4/3"), 2, "i/n"),
+        ((*COMPARE, "--shard", "x"), 2, "2/8"),
+        ((*COMPARE, "--limit", "0"), 2, "at least 1"),
+        ((*COMPARE, "--resume"), 2, "--out"),
+        ((*COMPARE, "--dataset", "patches:hole"), 2, "no split 'hole'"),
+        ((*COMPARE, "--dataset", "imagenet"), 2, "--data-dir"),
+        ((*COMPARE, "--dataset", "imagenet", "--data-dir", "nowhere"), 2, "nowhere"),
+        ((*COMPARE, "--template", "no label"), 2, "{label}"),
+        (("report", "nowhere"), 1, "holds no run"),
+        (("explain", "nowhere.png", "--text", "red", "--encoder", "planted-cnn", "--method", "colourcam"), 1, "nowhere"),
+        (("explain", "x.png", "--encoder", "planted-cnn"), 2, "--text"),
+        (("methods", "colorcam"), 2, "did you mean colourcam"),
+    ],
+)
+def test_what_makes_no_sense_is_told_without_a_traceback(
+    xtool: Any, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    done = xtool(*arguments)
+    assert done.returncode == code, done.stderr
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_explain_says_where_and_whether(xtool: Any, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (128, 96), (128, 128, 128))
+    picture.paste((230, 20, 20), (32, 24, 64, 48))
+    picture.save(tmp_path / "red.png")
+    done = xtool(
+        "explain", "red.png", "--text", "red", "--text", "blue", "--encoder", "planted-cnn", "--method", "colourcam",
+        "--json", "-o", "out.png",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (explanation,) = json.loads(done.stdout)["explanations"]
+    red, blue = explanation["texts"]
+    assert (red["present"], blue["present"], blue["boxes"]) == (True, False, [])
+    ((x0, y0, x1, y1),) = red["boxes"]
+    assert abs(x0 - 32) <= 8
+    assert abs(y0 - 24) <= 8
+    assert abs(x1 - 64) <= 8
+    assert abs(y1 - 48) <= 8
+    with Image.open(tmp_path / "out.png") as figure:
+        assert figure.width > 300
+
+
+def test_random_weights_are_said_to_be_random(xtool: Any) -> None:
+    done = xtool(*COMPARE, "--pretrained", "none")
+    assert "random weights" in done.stderr
+    assert "random weights" in done.stdout
+
+
+def test_lists_show_names_options_and_defaults(xtool: Any) -> None:
+    assert "colourcam" in xtool("methods").stdout
+    shown = xtool("methods", "colourcam").stdout
+    assert "power" in shown
+    assert "Sharpens the map." in shown
+    assert "planted" in xtool("encoders", "planted-cnn").stdout
+    assert "imagenet" in xtool("datasets").stdout
