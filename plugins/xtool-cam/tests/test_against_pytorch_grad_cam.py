@@ -113,8 +113,8 @@ def test_scorecam_on_vit_tokens(vit: TinyEncoder) -> None:
 
 @pytest.mark.slow
 def test_scorecam_and_gradcam_on_rn50() -> None:
-    """The tower of RN50 at its full depth and width; at 96 pixels, as two times 2,048 passes take a minute even so."""
-    rn50 = make_cnn(size=96, layers=(3, 4, 6, 3), width=64)
+    """The tower of RN50 at its full depth and width; at 64 pixels, as twice 2,048 passes take long even so."""
+    rn50 = make_cnn(size=64, layers=(3, 4, 6, 3), width=64)
     pixels = pixels_for(rn50, 1)
     text = texts_for(rn50, pixels, 1)
     maps = ScoreCAM(ScoreCAMConfig(), LastStage()).explain(rn50, pixels, text).maps
