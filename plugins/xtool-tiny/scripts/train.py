@@ -50,9 +50,9 @@ CURRICULUM = {
         Stage(Recipe(jpeg=0.15), 70_000, 64),
     ),
     "tiny-vit": (
-        Stage(Recipe(size=96, counts=(1.0,), sides=(48, 80), jpeg=0.15), 200_000, 128),
-        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 80_000, 96),
-        Stage(Recipe(jpeg=0.15), 60_000, 64),
+        Stage(Recipe(size=96, counts=(1.0,), sides=(48, 80), jpeg=0.15), 150_000, 128),
+        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 60_000, 96),
+        Stage(Recipe(jpeg=0.15), 40_000, 64),
     ),
 }
 
@@ -69,14 +69,18 @@ class Trainer:
         self.model.logit_bias = nn.Parameter(torch.tensor(-4.0, device=self.device))
         with torch.no_grad():
             self.model.logit_scale.fill_(math.log(12))
+        self.teacher = None
+        if options.teacher:
+            master = load(options.teacher)
+            adopt_text_tower(self.model, master)
+            self.teacher = Teacher(master, self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
+        matrices = [p for p in self._learning() if p.ndim > 1]
+        vectors = [p for p in self._learning() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.98))
         self.attention = SDPBackend.MATH if self.device.type == "cpu" else SDPBackend.FLASH_ATTENTION
         self.tokenizer = tokenizer()
-        self.teacher = Teacher(load(options.teacher), self.device) if options.teacher else None
         self.chance = torch.Generator(self.device).manual_seed(options.seed)
         self.step, self.began, self.done = 0, 0, 0.0
         self.total = sum(stage.images * stage.recipe.size**2 for stage in self.stages) * options.scale
@@ -144,6 +148,9 @@ class Trainer:
         hit = labels.gather(1, cosine.argmax(1, keepdim=True)).mean()
         return loss.item(), hit.item()
 
+    def _learning(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
     def _embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Unit embeddings [B, D], and how far they are from the teacher's where there is one."""
         if self.teacher is None:
@@ -179,8 +186,8 @@ class Trainer:
     def _forget_positions(self) -> None:
         for group in self.optimizer.param_groups:
             if group["weight_decay"]:
-                group["params"] = [p for p in self.model.parameters() if p.ndim > 1]
-        alive = set(self.model.parameters())
+                group["params"] = [p for p in self._learning() if p.ndim > 1]
+        alive = set(self._learning())
         for parameter in [p for p in self.optimizer.state if p not in alive]:
             del self.optimizer.state[parameter]
 
@@ -236,6 +243,15 @@ def contrast(cosine: Tensor, labels: Tensor, scale: Tensor, bias: Tensor) -> Ten
     softmax = -(target * (2 * scale * cosine).log_softmax(1)).sum(1).mean()
     sigmoid = F.binary_cross_entropy_with_logits(scale * cosine + bias, labels, reduction="sum") / len(labels)
     return softmax + 0.5 * sigmoid
+
+
+def adopt_text_tower(student: open_clip.CLIP, master: open_clip.CLIP) -> None:
+    """Give the student its master's text tower, frozen: both then share one embedding space from the first step."""
+    text = {key: value for key, value in master.state_dict().items() if not key.startswith(("visual.", "logit_"))}
+    student.load_state_dict(text, strict=False)
+    for key, parameter in student.named_parameters():
+        if key in text:
+            parameter.requires_grad_(False)
 
 
 @torch.no_grad()
