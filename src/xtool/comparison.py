@@ -51,7 +51,7 @@ def open_dataset(name: str = DEFAULT_DATASET, data_dir: str | Path | None = None
     provided = datasets.find(bare if bare and split not in known else name)
     chosen = split if bare and split not in known else None
     spec = provided.spec
-    if chosen is not None and chosen not in spec.splits:
+    if chosen is not None and spec.splits and chosen not in spec.splits:
         raise UsageError(f"data set {spec.name} has no split {chosen!r}; it has: {', '.join(spec.splits) or 'none'}")
     if spec.needs_data_dir and data_dir is None:
         raise UsageError(f"data set {spec.name} needs --data-dir; `xtool datasets {spec.name}` says what it expects there")

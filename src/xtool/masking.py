@@ -25,7 +25,7 @@ __all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "scaled_mas
 Base = Literal["zero", "mean", "blur"]
 
 EPS = 1e-7  # the seed's; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
-CHUNK = {"cpu": 32, "cuda": 256, "mps": 64}
+CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
 @dataclass(frozen=True, slots=True)
