@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,16 @@ from xtool.encoders import load_encoder
 from xtool.errors import UsageError
 from xtool.geometry import Fit
 from xtool.images import open_image
-from xtool.methods import build_method, parse_methods
+from xtool.methods import MethodRequest, build_method, parse_methods
 from xtool.metrics.image_map import ImageMap
 from xtool.pixels import fit_image, to_pixels
-from xtool.sharing import CountedEncoder, image_ledger
+from xtool.sharing import CountedEncoder, Ledger, image_ledger
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
-    from xtool.protocols import Encoder, Saliency
+    from xtool.protocols import Encoder, Saliency, SaliencyMethod
 
 DEFAULT_THRESHOLD = 0.6
 
@@ -119,37 +121,80 @@ def explain_all(
         UsageError: no text, or an unknown method or option.
         DataError: the image cannot be read.
     """
-    wanted = (texts,) if isinstance(texts, str) else tuple(texts)
-    if not wanted or not all(text.strip() for text in wanted):
-        raise UsageError("give at least one text to look for, and none that is empty")
-    whole = open_image(image) if isinstance(image, str | Path) else image.convert("RGB")
+    whole = open_image(image) if isinstance(image, str | Path) else image
     requests = parse_methods(methods, settings)
     loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
-    fitted = fit_image(whole, loaded.info, fit)
-    pixels = to_pixels(fitted, loaded)
-    embedded = loaded.encode_text(wanted)
-    counted = CountedEncoder(loaded)
-    explanations = []
-    with image_ledger() as ledger, torch.no_grad():
-        for request in requests:
-            built = build_method(request, loaded.info)
-            forwards, charged, start = ledger.forwards, ledger.charged_seconds, time.perf_counter()
-            saliency = built.explain(counted, pixels, embedded)
-            maps = _at_image_resolution(saliency, fitted.geometry)
-            explanations.append(
-                Explanation(
-                    image=whole,
-                    texts=wanted,
-                    method=request.label,
-                    encoder=loaded.info.name,
-                    maps=maps,
-                    present=saliency.present[0].cpu().numpy(),
-                    scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
-                    seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
-                    forwards=ledger.forwards - forwards,
-                )
-            )
-    return explanations
+    return Explainer(whole, loaded, fit=fit).explain(texts, requests)
+
+
+class Explainer:
+    """One image before one encoder, to be asked again and again.
+
+    What does not depend on the text (the fitted pixels, feature maps, masked embeddings) is kept for as long as the
+    explainer is, so that a second text is answered at once. ``seconds`` of an answer still counts what was kept.
+    """
+
+    def __init__(self, image: Image.Image, encoder: Encoder, *, fit: Fit = "squash") -> None:
+        self.image = image.convert("RGB")
+        self.encoder = encoder
+        self._fitted = fit_image(self.image, encoder.info, fit)
+        self.pixels = to_pixels(self._fitted, encoder)
+        self._ledger = Ledger()
+
+    def explain(
+        self,
+        texts: str | Sequence[str],
+        methods: Sequence[MethodRequest],
+        *,
+        on_pass: Callable[[int], None] | None = None,
+    ) -> list[Explanation]:
+        """One explanation per method.
+
+        Args:
+            texts: one or more texts, taken as they are.
+            methods: as :func:`xtool.methods.parse_methods` returns them.
+            on_pass: told of each pass through the image tower with the images in it; what it raises stops the work.
+
+        Raises:
+            UsageError: no text, or a method that does not fit the encoder.
+        """
+        wanted = (texts,) if isinstance(texts, str) else tuple(texts)
+        if not wanted or not all(text.strip() for text in wanted):
+            raise UsageError("give at least one text to look for, and none that is empty")
+        built = [build_method(request, self.encoder.info) for request in methods]
+        embedded = self.encoder.encode_text(wanted)
+        with self.kept_work(on_pass), torch.no_grad():
+            return [
+                self._explanation(request.label, method, wanted, embedded)
+                for request, method in zip(methods, built, strict=True)
+            ]
+
+    @contextmanager
+    def kept_work(self, on_pass: Callable[[int], None] | None = None) -> Iterator[None]:
+        """Inside, shared work about this image is taken from what is kept, and added to it."""
+        self._ledger.on_pass = on_pass
+        try:
+            with image_ledger(self._ledger):
+                yield
+        finally:
+            self._ledger.on_pass = None
+
+    def _explanation(self, label: str, method: SaliencyMethod, texts: tuple[str, ...], embedded: Tensor) -> Explanation:
+        ledger = self._ledger
+        forwards, charged, start = ledger.forwards, ledger.charged_seconds, time.perf_counter()
+        saliency = method.explain(CountedEncoder(self.encoder), self.pixels, embedded)
+        maps = _at_image_resolution(saliency, self._fitted.geometry)
+        return Explanation(
+            image=self.image,
+            texts=texts,
+            method=label,
+            encoder=self.encoder.info.name,
+            maps=maps,
+            present=saliency.present[0].cpu().numpy(),
+            scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
+            seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
+            forwards=ledger.forwards - forwards,
+        )
 
 
 def _at_image_resolution(saliency: Saliency, geometry: Any) -> NDArray[np.float32]:

@@ -45,6 +45,8 @@ class Ledger:
     """Seconds of shared work that was charged but not done again."""
     encoder_seconds: float = 0.0
     """Seconds spent inside the image tower, done work only."""
+    on_pass: Callable[[int], None] | None = None
+    """Told of each finished pass with the images in it, to show progress; what it raises stops the work."""
     _done: dict[Hashable, _Done] = field(default_factory=dict)
 
 
@@ -52,9 +54,12 @@ _current: ContextVar[Ledger | None] = ContextVar("xtool_ledger", default=None)
 
 
 @contextmanager
-def image_ledger() -> Iterator[Ledger]:
-    """Share work between everything that runs inside, until the block ends."""
-    ledger = Ledger()
+def image_ledger(ledger: Ledger | None = None) -> Iterator[Ledger]:
+    """Share work between everything that runs inside, until the block ends.
+
+    Giving the ledger of an earlier block shares that block's work, too, as long as the ledger is kept.
+    """
+    ledger = Ledger() if ledger is None else ledger
     token = _current.set(ledger)
     try:
         yield ledger
@@ -93,6 +98,8 @@ def tower_pass(images: int) -> Iterator[None]:
     finally:
         ledger.forwards += images
         ledger.encoder_seconds += time.perf_counter() - start
+    if ledger.on_pass is not None:
+        ledger.on_pass(images)
 
 
 class CountedEncoder:
