@@ -3,26 +3,95 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from xtool.run import Run
+
+PAGES = (".html", ".htm")
 
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path())
+@click.option("--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods.")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods."
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page (.html), or the curves against the threshold as a figure (.png, .svg, .pdf, …).",
+)
+@click.option("--data-dir", type=click.Path(), help="Where the images are now.  [default: where they were in the run]")
+@click.option(
+    "--gallery", type=click.IntRange(0), default=4, show_default=True, help="Images in each of the page's galleries."
+)
+@click.option("--image", metavar="ID", help="The page shows this image's boxes as the threshold moves.")
+@click.option(
+    "--counts/--no-counts",
+    default=None,
+    help="Count instances in images with several true boxes; makes the boxes of every map again.  [default: in pages]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
-def report_command(*, runs: tuple[str, ...], threshold: float | None, as_json: bool) -> None:
-    """Show finished or interrupted RUNS in one table; shards of one run are merged."""
+def report_command(
+    *,
+    runs: tuple[str, ...],
+    threshold: float | None,
+    out: Path | None,
+    data_dir: str | None,
+    gallery: int,
+    image: str | None,
+    counts: bool | None,
+    as_json: bool,
+) -> None:
+    """Show finished or interrupted RUNS in one table; shards of one run are merged.
+
+    \b
+    xtool report runs/a
+    xtool report runs/a runs/b -o report.html
+    xtool report runs/a -o curves.svg
+    """
     from xtool.run import open_runs
 
     opened = open_runs(runs, threshold)
+    if out is not None:
+        _write(opened, out, data_dir=data_dir, gallery=gallery, image=image, counts=counts is not False)
     if as_json:
-        click.echo(json.dumps([run.as_json() for run in opened], ensure_ascii=False))
+        click.echo(json.dumps([_as_json(run, bool(counts)) for run in opened], ensure_ascii=False))
         return
     from rich.console import Console
 
-    from xtool.report.terminal import comparison_table
+    from xtool.report.terminal import comparison_table, counts_table
 
-    Console().print(comparison_table(opened))
+    console = Console()
+    console.print(comparison_table(opened))
+    for run in opened if counts else ():
+        console.print(counts_table(run))
+    if out is not None:
+        click.echo(f"written: {out}", err=True)
+
+
+def _write(runs: list[Run], out: Path, **options: Any) -> None:
+    if out.suffix.lower() in PAGES:
+        from xtool.report.page import ReportOptions, write_report
+
+        write_report(runs, out, ReportOptions(**options))
+        return
+    from xtool.errors import UsageError
+    from xtool.report.figures import ENDINGS, save_figure
+
+    if out.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{out}: the name must end in .html for a page, or in {', '.join(ENDINGS)} for the curves")
+    from xtool.report.curves import curves_figure
+
+    save_figure(curves_figure(runs), out)
+
+
+def _as_json(run: Run, counts: bool) -> dict[str, Any]:
+    found = run.as_json()
+    if counts:
+        from xtool.report.instances import count_instances, counts_as_json
+
+        found["counts"] = counts_as_json(count_instances(run))
+    return found

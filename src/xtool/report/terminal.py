@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+from xtool.report.columns import COLUMNS, Column, best_of, count, is_best, seconds
+
 if TYPE_CHECKING:
     from xtool.explanation import Explanation
     from xtool.run import Run
     from xtool.summary import Row
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One number of a row: how it is called, read and compared."""
-
-    title: str
-    value: Callable[[Row], float | None]
-    show: Callable[[float], str]
-    best: Callable[[list[float]], float] | None = None
-    """``max`` or ``min`` where one direction is better."""
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def seconds(value: float) -> str:
-    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
-
-
-def count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-COLUMNS = (
-    Column("threshold", lambda row: row.threshold, lambda value: f"{value:.2f}"),
-    Column("box IoU %", lambda row: row.box_iou, percent, max),
-    Column("GT-known %", lambda row: row.gt_known, percent, max),
-    Column("Top-1 %", lambda row: row.top1, percent, max),
-    Column("Top-5 %", lambda row: row.top5, percent, max),
-    Column("pointing %", lambda row: row.pointing, percent, max),
-    Column("presence %", lambda row: row.presence, percent, max),
-    Column("swapped %", lambda row: row.swapped, percent),
-    Column("s/image", lambda row: row.seconds_per_image, seconds, min),
-    Column("forwards", lambda row: row.forwards_per_image, count, min),
-)
 
 
 def comparison_table(runs: Sequence[Run]) -> Table:
@@ -65,7 +29,7 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     shown = [column for column in COLUMNS if any(column.value(row) is not None for _, row in rows)]
     for column in shown:
         table.add_column(column.title, justify="right")
-    best = {column.title: _best(column, [row for _, row in rows]) for column in shown}
+    best = {column.title: best_of(column, [row for _, row in rows]) for column in shown}
     for run, row in rows:
         where = (run.identity["dataset"]["name"], run.identity["encoder"]["name"], run.identity["protocol"])
         cells = [Text(text) for text in where] if several else []
@@ -74,17 +38,11 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     return table
 
 
-def _best(column: Column, rows: list[Row]) -> float | None:
-    values = [value for row in rows if (value := column.value(row)) is not None]
-    return column.best(values) if column.best and len(values) > 1 else None
-
-
 def _cell(column: Column, row: Row, best: float | None) -> Text:
     value = column.value(row)
     if value is None:
         return Text("–", style="dim")
-    # Marked by what is shown: two numbers that print alike are both the best.
-    marked = best is not None and column.show(value) == column.show(best)
+    marked = is_best(column, value, best)
     return Text(column.show(value) + ("*" if marked else " "), style="bold green" if marked else "")
 
 
@@ -104,7 +62,9 @@ def _caption(runs: Sequence[Run]) -> str:
     if any(row.swapped is not None for run in runs for row in run.rows()):
         notes.append("swapped: GT-known when asked for another thing in the image; low is good.")
     if not all(run.identity["encoder"]["trained"] for run in runs):
-        notes.append("This encoder has random weights: the numbers show that the program works, not where a model looks.")
+        notes.append(
+            "This encoder has random weights: the numbers show that the program works, not where a model looks."
+        )
     failed = sum(len(run.failures()) for run in runs)
     if failed:
         notes.append(f"{failed} image(s) could not be used; their files and reasons are in the records.")
@@ -134,3 +94,26 @@ def _verdict(explanation: Explanation, i: int) -> Text:
     if explanation.scores is None:
         return Text("cannot tell", style="dim")
     return Text("present", style="green") if explanation.present[i] else Text("absent", style="red")
+
+
+def counts_table(run: Run) -> Table:
+    """How well the boxes of each method count instances."""
+    from rich import box
+
+    from xtool.report.instances import COLUMNS as COUNT_COLUMNS
+    from xtool.report.instances import count_instances
+
+    identity = run.identity
+    title = f"Counting instances: {identity['encoder']['name']} on {identity['dataset']['name']}"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", caption_justify="left")
+    table.add_column("method", style="bold")
+    for name, _ in COUNT_COLUMNS:
+        table.add_column(name, justify="right")
+    for item in count_instances(run):
+        table.add_row(Text(item.method), *(show(item) for _, show in COUNT_COLUMNS))
+    table.caption = (
+        "Count error: mean difference of the numbers of boxes, low is good. F1: one to one at IoU ≥ 0.5."
+        if table.rows
+        else "No image has several true boxes."
+    )
+    return table

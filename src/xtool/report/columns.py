@@ -1,0 +1,93 @@
+"""The columns of a comparison: what each is called, how it is read, printed and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xtool.metrics.metric import MetricInfo
+from xtool.metrics.pointing import INFO as POINTING
+from xtool.metrics.presence import ACCURACY, AUROC
+from xtool.metrics.topk import INFOS as TOPK
+
+if TYPE_CHECKING:
+    from xtool.summary import Row
+
+__all__ = ["COLUMNS", "FULL_COLUMNS", "Column", "best_of", "count", "is_best", "percent", "seconds"]
+
+GT_KNOWN, TOP1, TOP5 = TOPK
+BOX_IOU = MetricInfo(
+    name="box_iou",
+    unit="fraction",
+    direction="higher",
+    summary="Mean over images of the best IoU of any predicted with any true box, at the row's threshold.",
+)
+SWAPPED = MetricInfo(
+    name="swapped",
+    unit="fraction",
+    direction="lower",
+    summary="GT-known when the map is made for another thing in the image; low where the text matters.",
+)
+SECONDS = MetricInfo(
+    name="seconds_per_image", unit="seconds", direction="lower", summary="Median time of one map, shared work included."
+)
+FORWARDS = MetricInfo(
+    name="forwards_per_image", unit="count", direction="lower", summary="Images through the encoder for one map."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One number of a row: how it is called, read and compared."""
+
+    title: str
+    value: Callable[[Row], float | None]
+    show: Callable[[float], str]
+    best: Callable[[list[float]], float] | None = None
+    """``max`` or ``min`` where one direction is better and the best is marked."""
+    info: MetricInfo | None = None
+    """``None`` for what is a setting and no metric."""
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def seconds(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+COLUMNS = (
+    Column("threshold", lambda row: row.threshold, lambda value: f"{value:.2f}"),
+    Column("box IoU %", lambda row: row.box_iou, percent, max, BOX_IOU),
+    Column("GT-known %", lambda row: row.gt_known, percent, max, GT_KNOWN),
+    Column("Top-1 %", lambda row: row.top1, percent, max, TOP1),
+    Column("Top-5 %", lambda row: row.top5, percent, max, TOP5),
+    Column("pointing %", lambda row: row.pointing, percent, max, POINTING),
+    Column("presence %", lambda row: row.presence, percent, max, ACCURACY),
+    Column("swapped %", lambda row: row.swapped, percent, None, SWAPPED),
+    Column("s/image", lambda row: row.seconds_per_image, seconds, min, SECONDS),
+    Column("forwards", lambda row: row.forwards_per_image, count, min, FORWARDS),
+)
+"""What fits a terminal."""
+
+_AUROC = Column("presence AUROC %", lambda row: row.presence_auroc, percent, max, AUROC)
+
+FULL_COLUMNS = (*COLUMNS[:7], _AUROC, *COLUMNS[7:])
+"""All of them, for a page."""
+
+
+def best_of(column: Column, rows: Sequence[Row]) -> float | None:
+    """The best value of a column; ``None`` where there is nothing to compare."""
+    values = [value for row in rows if (value := column.value(row)) is not None]
+    return column.best(values) if column.best and len(values) > 1 else None
+
+
+def is_best(column: Column, value: float, best: float | None) -> bool:
+    """By what is shown: two numbers that print alike are both the best."""
+    return best is not None and column.show(value) == column.show(best)

@@ -1,0 +1,74 @@
+"""Feature maps of one image as a grid: attention heads, token channels, queries, keys, values, principal components."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from PIL import Image
+
+    from xtool.geometry import Geometry
+
+__all__ = ["FeatureGrid", "feature_grid_figure", "most_varied"]
+
+COLUMNS = 5
+PANEL_INCHES = 1.9
+COLOUR_MAP = "viridis"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureGrid:
+    """Maps of one image, and what they are."""
+
+    image: Image.Image
+    geometry: Geometry
+    maps: NDArray[np.float32]
+    """[N, h, w] raw."""
+    names: tuple[str, ...]
+    """[N] ``"head 3"``, ``"component 1"``, ``"channel 812"``."""
+    title: str
+
+
+def most_varied(maps: NDArray[np.float32], number: int) -> list[int]:
+    """At most ``number`` maps of [C, h, w] with the largest variance over the image, strongest first."""
+    variance = maps.reshape(len(maps), -1).astype(np.float64).var(axis=1)
+    return [int(index) for index in np.argsort(-variance, kind="stable")[:number]]
+
+
+def feature_grid_figure(grid: FeatureGrid) -> Figure:
+    """Draw the image and its maps; each map has its own scale from its minimum to its maximum."""
+    width, height = grid.image.size
+    panels = 1 + len(grid.maps)
+    columns = min(COLUMNS, panels)
+    rows = math.ceil(panels / columns)
+    tall = PANEL_INCHES * min(max(height / width, 0.4), 2.0) + 0.3
+    figure = Figure(figsize=(PANEL_INCHES * columns, tall * rows + 0.35), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for each in axes:
+        each.set_axis_off()
+    axes[0].imshow(grid.image, extent=(0, width, height, 0))
+    axes[0].set_title("image", fontsize=8, loc="left")
+    for each, low, name in zip(axes[1:], grid.maps, grid.names, strict=False):  # the last row may not be full
+        _draw(each, low, grid.geometry)
+        each.set_title(name, fontsize=8, loc="left", parse_math=False)
+    figure.suptitle(grid.title, fontsize=9, color="0.35")
+    for text in figure.texts:
+        text.set_parse_math(False)
+    return figure
+
+
+def _draw(axes: Axes, low: NDArray[Any], geometry: Geometry) -> None:
+    """Cells are shown as they are, at the part of the image that the model saw; nothing is smoothed."""
+    rows, columns = geometry.input_size
+    x0, y0, x1, y1 = geometry.boxes_to_image((0, 0, columns, rows)).tolist()
+    axes.imshow(low, cmap=COLOUR_MAP, interpolation="nearest", extent=(x0, x1, y1, y0))
+    width, height = geometry.image_size
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)

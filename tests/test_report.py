@@ -1,0 +1,248 @@
+"""The page, the curves and the counts of a run, as a user gets them; on the planted encoder and data set."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from xtool.evaluate import pack_map
+from xtool.metrics.protocols import get_protocol
+
+COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
+
+
+class Page(HTMLParser):
+    """Counts elements, gathers visible text and whatever a browser would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.links: list[str] = []
+        self.boxes: dict[str, int] = {}
+        self.words: list[str] = []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        given = dict(attrs)
+        self.links += [value for key in ("href", "src", "xlink:href") if (value := given.get(key))]
+        if tag == "rect":
+            kind = given.get("class") or ""
+            self.boxes[kind] = self.boxes.get(kind, 0) + 1
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def page(path: Path) -> Page:
+    return Page(path.read_text("utf-8"))
+
+
+def test_the_page_has_tables_curves_galleries_and_manifest(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    done = xtool("report", "run", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    assert "colourcam" in done.stdout  # the terminal's table stays
+    found = page(tmp_path / "report.html")
+    assert "planted-cnn on patches:whole" in found.text
+    assert "↑ higher" in found.text
+    assert "↓ lower" in found.text
+    assert "Any component's box overlaps any true box" in found.text
+    for title in ("Best", "Worst", "Unlike the others", "Boxes as the threshold moves", '"fingerprint"'):
+        assert title in found.text
+    assert found.boxes["predicted"]
+    assert found.boxes["truth"]
+    assert "image" in found.tags
+
+
+def test_the_page_fetches_nothing(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    xtool("report", "run", "-o", "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert all(link.startswith(("data:", "#")) for link in Page(text).links)
+    assert "script" not in Page(text).tags
+    assert not re.search(r"@import|url\((?!#)", text)
+
+
+def test_the_same_runs_give_the_same_page(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    for name in ("a.html", "b.html"):
+        xtool("report", "run", "-o", name)
+    assert (tmp_path / "a.html").read_text("utf-8") == (tmp_path / "b.html").read_text("utf-8")
+
+
+def test_one_image_and_one_method_make_a_page(xtool: Any, tmp_path: Path) -> None:
+    one = tuple("colourcam" if part == "colourcam,everywhere" else part for part in COMPARE)
+    xtool(*one, "--limit", "1", "--out", "run")
+    done = xtool("report", "run", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    found = page(tmp_path / "report.html")
+    assert "Best" in found.text
+    assert "Unlike the others" not in found.text
+
+
+def test_maps_without_boxes_make_a_page(xtool: Any, tmp_path: Path) -> None:
+    blind = tuple("everywhere" if part == "colourcam,everywhere" else part for part in COMPARE)
+    xtool(*blind, "--out", "run")
+    done = xtool("report", "run", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    found = page(tmp_path / "report.html")
+    assert "predicted" not in found.boxes
+    assert found.boxes["truth"]
+
+
+def test_failed_images_are_listed_with_file_and_reason(xtool: Any, tmp_path: Path) -> None:
+    broken = tuple("patches:broken" if part == "patches" else part for part in COMPARE)
+    xtool(*broken, "--out", "run", "--on-error", "skip")
+    done = xtool("report", "run", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    text = page(tmp_path / "report.html").text
+    assert "patch2.png truncated patch5.png truncated" in text
+    assert "not finished" not in text
+
+
+def test_an_interrupted_run_says_how_far_it_came(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    records = tmp_path / "run" / "records.jsonl"
+    lines = records.read_text().splitlines(keepends=True)
+    records.write_text("".join(lines[:9]) + lines[9][:40])
+    done = xtool("report", "run", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    assert "5 of 12 images are measured" in page(tmp_path / "report.html").text
+
+
+def test_a_run_that_measured_nothing_makes_a_page(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    (tmp_path / "run" / "records.jsonl").write_text("")
+    for name in ("report.html", "curves.png"):
+        done = xtool("report", "run", "-o", name)
+        assert done.returncode == 0, done.stderr
+    assert "There are no results yet" in page(tmp_path / "report.html").text
+
+
+def test_images_that_are_gone_are_told_in_words(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    manifest = tmp_path / "run" / "manifest.json"
+    whole = json.loads(manifest.read_text())
+    for name, told in (("birds:val", "cannot be opened"), ("patches:broken", "is not the one of this run")):
+        whole["identity"]["dataset"]["name"] = name
+        manifest.write_text(json.dumps(whole))
+        done = xtool("report", "run", "-o", "report.html")
+        assert done.returncode == 0, done.stderr
+        found = page(tmp_path / "report.html")
+        assert "Pictures are left out" in found.text
+        assert told in found.text
+        assert "colourcam" in found.text
+
+
+def test_an_image_that_cannot_be_opened_any_more_leaves_a_gap_with_the_reason(
+    xtool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xtool(*COMPARE, "--out", "run")
+    import planted_parts
+    from xtool.errors import DataError
+
+    whole = planted_parts.Patches.__getitem__
+
+    def without_pictures(self: Any, index: int) -> Any:
+        sample = whole(self, index)
+        if index % 2:
+            raise DataError(sample.id, "no such file")
+        return sample
+
+    monkeypatch.setattr(planted_parts.Patches, "__getitem__", without_pictures)
+    done = xtool("report", "run", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    assert "No picture: patch1.png: no such file" in page(tmp_path / "report.html").text
+
+
+def test_what_a_record_says_is_text_and_never_markup(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    evil = "<script>alert(1)</script>"
+    records = tmp_path / "run" / "records.jsonl"
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    for record in lines:
+        record.update(label=evil, image=evil + record["image"], method=evil if record["method"] == "colourcam" else "b")
+    lines.append({"index": 99, "image": evil, "error": evil})
+    records.write_text("".join(json.dumps(record) + "\n" for record in lines))
+    done = xtool("report", "run", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    found = page(tmp_path / "report.html")
+    assert "script" not in found.tags
+    assert evil in found.text
+
+
+def test_several_runs_share_table_and_curves(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "a")
+    xtool(*COMPARE, "--out", "b", "--pretrained", "none", "--limit", "3")
+    done = xtool("report", "a", "b", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    found = page(tmp_path / "report.html")
+    assert "random weights" in found.text
+    assert "data set encoder protocol" in found.text
+
+
+def test_curves_are_written_as_a_figure(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    assert xtool("report", "run", "-o", "curves.png").returncode == 0
+    with Image.open(tmp_path / "curves.png") as figure:
+        assert figure.width > 800
+    assert xtool("report", "run", "-o", "curves.svg").returncode == 0
+    assert "<svg" in (tmp_path / "curves.svg").read_text("utf-8")
+
+
+def test_names_that_are_no_page_and_no_figure_are_refused(xtool: Any) -> None:
+    xtool(*COMPARE, "--out", "run")
+    done = xtool("report", "run", "-o", "report.txt")
+    assert done.returncode == 2
+    assert ".html for a page" in done.stderr
+    done = xtool("report", "run", "-o", "report.html", "--image", "nowhere.png")
+    assert done.returncode == 1
+    assert "no record of the image 'nowhere.png'" in done.stderr
+
+
+def hill(boxes: list[tuple[int, int, int, int]]) -> np.ndarray:
+    """A map [64, 64] that is 1 in the boxes and 0 elsewhere, each cell a pixel of the planted input."""
+    heat = np.zeros((64, 64), np.float32)
+    for x0, y0, x1, y1 in boxes:
+        heat[y0:y1, x0:x1] = 1
+    return heat
+
+
+def test_counts_by_hand(xtool: Any, tmp_path: Path) -> None:
+    """Two true boxes, one found twice over: by hand 1 match of 3 predicted and 2 true; then 2 of 2 and 2."""
+    xtool(*COMPARE, "--limit", "2", "--out", "run")
+    truth = [(8, 8, 24, 24), (40, 40, 56, 56)]
+    seen = {0: [(8, 8, 24, 24), (40, 8, 56, 24), (8, 40, 24, 56)], 1: truth}
+    records = tmp_path / "run" / "records.jsonl"
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    thresholds = len(get_protocol("vlscore").thresholds)
+    for record in lines:
+        record.update(
+            true_boxes=truth, map=pack_map(hill(seen[record["index"]])), image_size=[64, 64], ious=[1.0] * thresholds
+        )
+    records.write_text("".join(json.dumps(record) + "\n" for record in lines))
+    done = xtool("report", "run", "--json", "--counts", "--threshold", "0.5")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)[0]["counts"][0]
+    assert (counts["images"], counts["several"], counts["predicted"], counts["truth"]) == (2, 2, 5, 4)
+    assert counts["count_error"] == 0.5
+    assert counts["f1"] == pytest.approx(2 * 3 / 9)
+    assert "Counting instances" in xtool("report", "run", "--counts").stdout
+    xtool("report", "run", "-o", "report.html")
+    assert "Counting instances" in page(tmp_path / "report.html").text
+
+
+def test_runs_with_single_instances_have_no_counts(xtool: Any, tmp_path: Path) -> None:
+    xtool(*COMPARE, "--out", "run")
+    assert json.loads(xtool("report", "run", "--json", "--counts").stdout)[0]["counts"] == []
+    assert "counts" not in json.loads(xtool("report", "run", "--json").stdout)[0]
+    xtool("report", "run", "-o", "report.html")
+    assert "Counting instances" not in page(tmp_path / "report.html").text
