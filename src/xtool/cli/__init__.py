@@ -17,21 +17,16 @@ from xtool.errors import XtoolError
 COMMANDS: dict[str, str] = {
     "compare": "Compare saliency methods on a data set.",
     "explain": "Show where a model sees a text in an image.",
-    "report": "Show finished runs, with shards merged.",
+    "app": "Open the page: your pictures and texts in a browser.",
+    "report": "Show finished runs, with shards merged; write a page or figure.",
+    "features": "Show the feature maps of an image, or list feature extractors.",
     "methods": "List saliency methods, or show one with its options.",
     "encoders": "List encoders, or show one.",
     "datasets": "List data sets, or show one.",
-    "plugins": "List plugins with version, status and errors.",
+    "plugins": "List plugins with version, status and errors; check them.",
+    "new-plugin": "Start a plugin of your own.",
 }
-MODULES = {"methods": "listing", "encoders": "listing", "datasets": "listing"}
-
-
-class _Told(click.ClickException):
-    """An :class:`XtoolError` on its way to the terminal."""
-
-    def __init__(self, error: XtoolError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code
+MODULES = {"methods": "listing", "encoders": "listing", "datasets": "listing", "new-plugin": "new_plugin"}
 
 
 class LazyGroup(click.Group):
@@ -44,7 +39,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"xtool.cli.{MODULES.get(cmd_name, cmd_name)}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -55,7 +50,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except XtoolError as error:
-            raise _Told(error) from error
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,147 @@
+"""``xtool features``: what an encoder computes on the way, as a grid of maps."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xtool.cli.options import encoder_options
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xtool.report.feature_grid import FeatureGrid
+
+SHOWN = 16
+
+
+@click.command("features")
+@click.argument("image", type=click.Path(), required=False)
+@click.option("--list", "as_list", is_flag=True, help="List feature extractors.")
+@encoder_options
+@click.option("--features", default="auto", show_default=True, help="Feature extractor; --list shows them.")
+@click.option("--layer", default="auto", show_default=True, help="Layer of the encoder; auto is its default.")
+@click.option("--pca", type=click.IntRange(1), metavar="K", help="Show the first K principal components.")
+@click.option(
+    "--maps", "number", type=click.IntRange(1), default=SHOWN, show_default=True, help="How many maps at most."
+)
+@click.option(
+    "--fit", type=click.Choice(["squash", "crop", "pad"]), default="squash", show_default=True,
+    help="How an image fills the model's input.",
+)  # fmt: skip
+@click.option("-o", "--out", type=click.Path(dir_okay=False), help="Figure to write: .png, .svg, .pdf, …")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+def features_command(
+    *,
+    image: str | None,
+    as_list: bool,
+    encoder: str | None,
+    pretrained: str,
+    seed: int,
+    device: str,
+    dtype: Any,
+    cache_dir: str | None,
+    features: str,
+    layer: str,
+    pca: int | None,
+    number: int,
+    fit: Any,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Show the feature maps of IMAGE: attention heads, tokens, queries, keys, values, or their principal components.
+
+    Without --pca, the maps that vary most over the image are shown. Without IMAGE, a bundled scene.
+
+    \b
+    xtool features --list
+    xtool features photo.jpg --encoder ViT-B-16 --features queries --pca 8 -o queries.png
+    """
+    if as_list:
+        _list()
+        return
+    from xtool.encoders import DEFAULT_ENCODER, load_encoder
+
+    whole = _bundled_scene() if image is None else _open(image)
+    loaded = load_encoder(
+        encoder or DEFAULT_ENCODER, pretrained=pretrained, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir
+    )
+    grid, facts = _read(whole, loaded, features=features, layer=layer, pca=pca, number=number, fit=fit)
+    if out is not None:
+        from xtool.report.feature_grid import feature_grid_figure
+        from xtool.report.figures import save_figure
+
+        save_figure(feature_grid_figure(grid), out)
+    if as_json:
+        click.echo(json.dumps({**facts, "shown": list(grid.names), "figure": out}))
+        return
+    click.echo(grid.title)
+    click.echo(f"shown: {', '.join(grid.names)}")
+    if not loaded.info.trained:
+        click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
+    click.echo(f"figure: {out}" if out else "no figure written; -o out.png draws one", err=True)
+
+
+def _read(
+    image: Image.Image, encoder: Any, *, features: str, layer: str, pca: int | None, number: int, fit: Any
+) -> tuple[FeatureGrid, dict[str, Any]]:
+    import torch
+
+    from xtool.features import AUTO, build_extractor
+    from xtool.pixels import fit_image, to_pixels
+    from xtool.report.feature_grid import FeatureGrid, most_varied
+
+    info = encoder.info
+    name = info.default_features if features == AUTO else features
+    where = info.default_layer if layer == AUTO else layer
+    extractor = build_extractor(features, layer, pca, info)
+    fitted = fit_image(image, info, fit)
+    with torch.no_grad():
+        maps = extractor.extract(encoder, to_pixels(fitted, encoder)).maps[0].float().cpu().numpy()
+    chosen = list(range(min(number, len(maps)))) if pca else sorted(most_varied(maps, number))
+    kind = "component" if pca else "head" if name == "attention" else "channel"
+    channels, rows, columns = maps.shape
+    reduced = f", {channels} principal components" if pca else f", {channels} maps"
+    grid = FeatureGrid(
+        image=image,
+        geometry=fitted.geometry,
+        maps=maps[chosen],
+        names=tuple(f"{kind} {index + 1}" for index in chosen),
+        title=f"{info.name} ({info.weights}), {name} at {where}{reduced} of {rows}×{columns}",
+    )
+    facts = {"encoder": info.name, "features": name, "layer": where, "pca": pca, "shape": [channels, rows, columns]}
+    return grid, facts
+
+
+def _list() -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from xtool.plugins import registry
+
+    catalogue = registry().feature_extractors
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("name", "plugin", "summary", "encoders"):
+        table.add_column(title, no_wrap=title in ("name", "plugin"))
+    for item in catalogue:
+        name = item.qualified_name if item.spec.name in catalogue.conflicts() else item.spec.name
+        table.add_row(name, item.owner, Text(item.spec.summary), " ".join(item.spec.architectures))
+    Console().print(table)
+
+
+def _open(path: str) -> Image.Image:
+    from xtool.images import open_image
+
+    return open_image(path)
+
+
+def _bundled_scene() -> Image.Image:
+    from xtool.comparison import DEFAULT_DATASET, open_dataset
+
+    sample = open_dataset(DEFAULT_DATASET)[0]
+    click.echo(f"No image given: showing the bundled scene {sample.id}.", err=True)
+    return sample.open()
