@@ -51,8 +51,8 @@ CURRICULUM = {
     ),
     "tiny-vit": (
         Stage(Recipe(size=96, counts=(1.0,), sides=(48, 80), jpeg=0.15), 150_000, 128),
-        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 60_000, 96),
-        Stage(Recipe(jpeg=0.15), 40_000, 64),
+        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 45_000, 96),
+        Stage(Recipe(jpeg=0.15), 30_000, 64),
     ),
 }
 
