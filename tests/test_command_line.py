@@ -158,7 +158,11 @@ def test_a_toml_file_gives_defaults_and_the_command_line_wins(xtool: Any, tmp_pa
         ((*COMPARE, "--dataset", "imagenet", "--data-dir", "nowhere"), 2, "nowhere"),
         ((*COMPARE, "--template", "no label"), 2, "{label}"),
         (("report", "nowhere"), 1, "holds no run"),
-        (("explain", "nowhere.png", "--text", "red", "--encoder", "planted-cnn", "--method", "colourcam"), 1, "nowhere"),
+        (
+            ("explain", "nowhere.png", "--text", "red", "--encoder", "planted-cnn", "--method", "colourcam"),
+            1,
+            "nowhere",
+        ),
         (("explain", "x.png", "--encoder", "planted-cnn"), 2, "--text"),
         (("methods", "colorcam"), 2, "did you mean colourcam"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import functional as F
+
 from xtool.errors import UsageError
 from xtool.masking import embed_masked, scaled_masks
 from xtool.sharing import CountedEncoder, image_ledger
@@ -36,7 +37,9 @@ def align_corners_upsampled(low: torch.Tensor, height: int, width: int) -> torch
             top, left = min(int(v), h - 2), min(int(u), w - 2)
             fy, fx = v - top, u - left
             corner = low[top : top + 2, left : left + 2].double()
-            weights = torch.tensor([[(1 - fy) * (1 - fx), (1 - fy) * fx], [fy * (1 - fx), fy * fx]], dtype=torch.float64)
+            weights = torch.tensor(
+                [[(1 - fy) * (1 - fx), (1 - fy) * fx], [fy * (1 - fx), fy * fx]], dtype=torch.float64
+            )
             out[y, x] = (corner * weights).sum()
     return out
 
@@ -58,9 +61,9 @@ def test_every_masked_image_is_embedded_over_the_base(encoder: PlantedCNN, base:
         background = {
             "zero": torch.zeros(3, 64, 64),
             "mean": pixels[b].mean(dim=(1, 2), keepdim=True).expand(3, 64, 64),
-            "blur": F.interpolate(
-                F.avg_pool2d(pixels[b : b + 1], 8), (64, 64), mode="bilinear", align_corners=False
-            )[0],
+            "blur": F.interpolate(F.avg_pool2d(pixels[b : b + 1], 8), (64, 64), mode="bilinear", align_corners=False)[
+                0
+            ],
         }[base]
         with torch.no_grad():
             assert torch.allclose(result.base[b], encoder.encode_image(background[None])[0], atol=1e-6)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from xtool.errors import SetupError, UsageError
 from xtool.plugins import Catalogue, Provided, resolve
 from xtool.specs import SaliencyMethodSpec

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
 from xtool.errors import RunError
 from xtool.records import RECORDS, RunDirectory
 

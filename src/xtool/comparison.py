@@ -54,7 +54,9 @@ def open_dataset(name: str = DEFAULT_DATASET, data_dir: str | Path | None = None
     if chosen is not None and spec.splits and chosen not in spec.splits:
         raise UsageError(f"data set {spec.name} has no split {chosen!r}; it has: {', '.join(spec.splits) or 'none'}")
     if spec.needs_data_dir and data_dir is None:
-        raise UsageError(f"data set {spec.name} needs --data-dir; `xtool datasets {spec.name}` says what it expects there")
+        raise UsageError(
+            f"data set {spec.name} needs --data-dir; `xtool datasets {spec.name}` says what it expects there"
+        )
     if data_dir is not None and not Path(data_dir).exists():
         raise UsageError(f"--data-dir {data_dir} does not exist")
     opened: Dataset = resolve(spec.factory)(Path(data_dir) if data_dir is not None else None, chosen)

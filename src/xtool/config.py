@@ -24,7 +24,9 @@ class FeatureConfig(MethodConfig):
 
     features: str = Field("auto", description="Feature extractor; auto takes the encoder's default.")
     layer: str = Field("auto", description="Layer the features come from; auto takes the encoder's default.")
-    pca: int | None = Field(None, ge=1, description="Reduce the features of each image to this many principal components.")
+    pca: int | None = Field(
+        None, ge=1, description="Reduce the features of each image to this many principal components."
+    )
 
 
 class EncoderOptions(BaseModel):

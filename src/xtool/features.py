@@ -48,9 +48,7 @@ class SharedExtractor:
         """See :meth:`xtool.protocols.FeatureExtractor.extract`."""
         if torch.is_grad_enabled() and pixels.requires_grad:
             return self._reduced(self._extract(encoder, pixels))  # a graph is freed by its user and cannot be shared
-        whole = shared(
-            ("features", self._identity), (encoder.visual, pixels), lambda: self._extract(encoder, pixels)
-        )
+        whole = shared(("features", self._identity), (encoder.visual, pixels), lambda: self._extract(encoder, pixels))
         return shared(("pca", self._pca), (whole,), lambda: self._reduced(whole))
 
     def _extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
@@ -77,4 +75,5 @@ def principal_components(maps: Tensor, components: int) -> Tensor:
     v = v[:, :k]  # [B, k, C]
     largest = v.gather(2, v.abs().argmax(dim=2, keepdim=True))
     v = v * torch.where(largest < 0, -1.0, 1.0)
-    return (x @ v.transpose(1, 2)).transpose(1, 2).reshape(batch, k, height, width)
+    components_of: Tensor = (x @ v.transpose(1, 2)).transpose(1, 2)
+    return components_of.reshape(batch, k, height, width)

@@ -120,11 +120,13 @@ def _embed_masked(
             image, channel = which[done : done + chunk].unbind(1)
             low = maps[image, channel].unsqueeze(1)
             try:
-                masks = scaled_masks(low, size, align_corners=align_corners) if scale else _upsampled(
-                    low, size, align_corners
+                masks = (
+                    scaled_masks(low, size, align_corners=align_corners)
+                    if scale
+                    else _upsampled(low, size, align_corners)
                 )
-                masked = pixels[image] * masks if base == "zero" else torch.lerp(
-                    background[image], pixels[image], masks
+                masked = (
+                    pixels[image] * masks if base == "zero" else torch.lerp(background[image], pixels[image], masks)
                 )
                 embeddings[image, channel] = encoder.encode_image(masked).float()
             except torch.OutOfMemoryError:

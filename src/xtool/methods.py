@@ -42,9 +42,7 @@ class _Parsed:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def parse_methods(
-    texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None
-) -> list[MethodRequest]:
+def parse_methods(texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[MethodRequest]:
     """Parse ``name``, ``name:option=value:option=value`` and comma-separated lists of them.
 
     Args:

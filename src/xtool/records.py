@@ -91,7 +91,9 @@ class RunDirectory:
                 try:
                     record = json.loads(line)
                 except ValueError as error:
-                    raise RunError(f"{path}, line {number}: no record ({error}); remove the line and --resume") from error
+                    raise RunError(
+                        f"{path}, line {number}: no record ({error}); remove the line and --resume"
+                    ) from error
                 yield record
 
     def seal(self) -> Path:
@@ -129,7 +131,9 @@ def _write_whole(path: Path, text: str) -> None:
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}.{key}" if prefix else key).items()}
+        return {
+            k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}.{key}" if prefix else key).items()
+        }
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return {k: v for index, item in enumerate(value) for k, v in _flat(item, f"{prefix}[{index}]").items()}
     return {prefix: value}

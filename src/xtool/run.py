@@ -104,5 +104,7 @@ def open_runs(paths: Sequence[str | Path], threshold: float | None = None) -> li
             told = ", ".join(str(directory.path) for directory in directories)
             raise RunError(f"the same shard is given twice, among {told}")
         if len({n for _, n in shards}) > 1:
-            raise RunError(f"shards of different divisions cannot be merged: {', '.join(f'{i}/{n}' for i, n in shards)}")
+            raise RunError(
+                f"shards of different divisions cannot be merged: {', '.join(f'{i}/{n}' for i, n in shards)}"
+            )
     return [Run(directories[0], threshold, *directories[1:]) for directories in merged.values()]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import Field
+
 from xtool.config import EncoderOptions, FeatureConfig, MethodConfig
 from xtool.errors import DataError
 from xtool.protocols import Saliency, Sample

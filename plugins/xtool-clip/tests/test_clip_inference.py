@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+
 from xtool.config import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.load import load

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
 from xtool.errors import UsageError
 from xtool.methods import parse_methods
 from xtool.pixels import fit_image, to_pixels
@@ -37,7 +38,9 @@ def centre_of(heat: Tensor) -> tuple[float, float]:
     """(x, y) of the mass of a map, in fractions of its size."""
     weights = (heat / heat.sum()).numpy()
     rows, columns = np.mgrid[0 : heat.shape[0], 0 : heat.shape[1]]
-    return float((weights * (columns + 0.5)).sum() / heat.shape[1]), float((weights * (rows + 0.5)).sum() / heat.shape[0])
+    return float((weights * (columns + 0.5)).sum() / heat.shape[1]), float(
+        (weights * (rows + 0.5)).sum() / heat.shape[0]
+    )
 
 
 def test_each_text_finds_its_own_patch() -> None:

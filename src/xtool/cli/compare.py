@@ -33,11 +33,13 @@ BUNDLED = (
     show_default=True,
     help="How boxes are made and hits are counted.",
 )
+@click.option("--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods.")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods."
-)
-@click.option(
-    "--template", "templates", multiple=True, metavar="TEXT", help="Prompt with {label}, or ensemble for the 80 of CLIP; repeatable."
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="TEXT",
+    help="Prompt with {label}, or ensemble for the 80 of CLIP; repeatable.",
 )
 @method_options
 @click.option("--classifier", metavar="ENCODER", help="Another encoder that names the class for Top-1 and Top-5.")

@@ -12,7 +12,9 @@ from xtool.cli.options import encoder_options, method_options, parse_settings
 
 @click.command("explain")
 @click.argument("image", type=click.Path(), required=False)
-@click.option("--text", "texts", multiple=True, metavar="TEXT", help='What to look for, "an image of a dog."; repeatable.')
+@click.option(
+    "--text", "texts", multiple=True, metavar="TEXT", help='What to look for, "an image of a dog."; repeatable.'
+)
 @click.option("--method", "--methods", "methods", multiple=True, metavar="NAME[:OPTION=VALUE…]", help="Repeatable.")
 @encoder_options
 @method_options

@@ -70,17 +70,18 @@ class LocalizationProtocol:
     def choose(self, best_ious: ArrayLike, threshold: float | None = None) -> Choice:
         """Accuracy over a data set from ``best_ious`` [images, N]: at the best threshold, or at a given one.
 
-        Among equals the lowest threshold. Raises :class:`UsageError` for no images or a threshold not in the sweep.
+        Among equals that with the best mean IoU, then the lowest threshold. Raises :class:`UsageError` for no images or a threshold not in the sweep.
         """
         ious = self._checked(best_ious)
         accuracies = [accuracy(ious, delta, strict=self.strict) for delta in self.deltas]
         fixed = None if threshold is None else self.index_of(threshold)
-        indices = tuple(int(rates.argmax()) if fixed is None else fixed for rates in accuracies)
+        means = ious.mean(axis=0, dtype=np.float64)
+        indices = tuple(_best(rates, means) if fixed is None else fixed for rates in accuracies)
         return Choice(
             accuracy=float(np.mean([rates[i] for rates, i in zip(accuracies, indices, strict=True)])),
             indices=indices,
             thresholds=tuple(float(self.thresholds[i]) for i in indices),
-            box_iou=float(np.mean([ious[:, i].mean(dtype=np.float64) for i in indices])),
+            box_iou=float(np.mean([means[i] for i in indices])),
         )
 
     def credit(self, best_ious: ArrayLike, choice: Choice) -> Floats:
@@ -112,6 +113,11 @@ def accuracy(best_ious: IoUs, delta: float, *, strict: bool) -> Floats:
     """[N] share of images found at each threshold, from [images, N] IoUs."""
     rates: Floats = _hits(best_ious, delta, strict).mean(axis=0)
     return rates
+
+
+def _best(rates: Floats, means: Floats) -> int:
+    tied = np.flatnonzero(rates == rates.max())
+    return int(tied[means[tied].argmax()])
 
 
 def _hits(ious: IoUs, delta: float, strict: bool) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+
 from xtool.config import FeatureConfig
 
 
@@ -12,7 +13,14 @@ class VLScoreConfig(FeatureConfig):
     """Options of VL-Score. The preset ``seed`` is the seed article's published code, exactly."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "seed": {"cap": True, "shift": True, "softmax": True, "temperature": 1.0, "base": "zero", "align_corners": True},
+        "seed": {
+            "cap": True,
+            "shift": True,
+            "softmax": True,
+            "temperature": 1.0,
+            "base": "zero",
+            "align_corners": True,
+        },
     }
 
     cap: bool = Field(True, description="Keep only the maps whose masked image beats the base image.")

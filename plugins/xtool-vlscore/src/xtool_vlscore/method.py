@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
 from xtool.errors import UsageError
 from xtool.masking import embed_masked
 from xtool.protocols import Encoder, FeatureExtractor, Saliency
-
 from xtool_vlscore.config import VLScoreConfig
 
 
