@@ -42,6 +42,9 @@ class Column:
     """One number of a row: how it is called, read and compared."""
 
     title: str
+    """For a page, which has room."""
+    heading: str
+    """For a terminal: as narrow as its numbers, so that the whole table fits 80 columns."""
     value: Callable[[Row], float | None]
     show: Callable[[float], str]
     best: Callable[[list[float]], float] | None = None
@@ -63,20 +66,20 @@ def count(value: float) -> str:
 
 
 COLUMNS = (
-    Column("threshold", lambda row: row.threshold, lambda value: f"{value:.2f}"),
-    Column("box IoU %", lambda row: row.box_iou, percent, max, BOX_IOU),
-    Column("GT-known %", lambda row: row.gt_known, percent, max, GT_KNOWN),
-    Column("Top-1 %", lambda row: row.top1, percent, max, TOP1),
-    Column("Top-5 %", lambda row: row.top5, percent, max, TOP5),
-    Column("pointing %", lambda row: row.pointing, percent, max, POINTING),
-    Column("presence %", lambda row: row.presence, percent, max, ACCURACY),
-    Column("swapped %", lambda row: row.swapped, percent, None, SWAPPED),
-    Column("s/image", lambda row: row.seconds_per_image, seconds, min, SECONDS),
-    Column("forwards", lambda row: row.forwards_per_image, count, min, FORWARDS),
+    Column("threshold", "thres-\nhold", lambda row: row.threshold, lambda value: f"{value:.2f}"),
+    Column("box IoU %", "box\nIoU %", lambda row: row.box_iou, percent, max, BOX_IOU),
+    Column("GT-known %", "GT-\nknown", lambda row: row.gt_known, percent, max, GT_KNOWN),
+    Column("Top-1 %", "Top-1\n%", lambda row: row.top1, percent, max, TOP1),
+    Column("Top-5 %", "Top-5\n%", lambda row: row.top5, percent, max, TOP5),
+    Column("pointing %", "point-\ning %", lambda row: row.pointing, percent, max, POINTING),
+    Column("presence %", "pres-\nence %", lambda row: row.presence, percent, max, ACCURACY),
+    Column("swapped %", "swap-\nped %", lambda row: row.swapped, percent, None, SWAPPED),
+    Column("s/image", "s per\nimage", lambda row: row.seconds_per_image, seconds, min, SECONDS),
+    Column("forwards", "for-\nwards", lambda row: row.forwards_per_image, count, min, FORWARDS),
 )
 """What fits a terminal."""
 
-_AUROC = Column("presence AUROC %", lambda row: row.presence_auroc, percent, max, AUROC)
+_AUROC = Column("presence AUROC %", "AUROC\n%", lambda row: row.presence_auroc, percent, max, AUROC)
 
 FULL_COLUMNS = (*COLUMNS[:7], _AUROC, *COLUMNS[7:])
 """All of them, for a page."""

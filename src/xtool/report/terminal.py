@@ -21,14 +21,21 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     from rich import box
 
     rows = [(run, row) for run in runs for row in run.rows()]
-    table = Table(box=box.SIMPLE_HEAD, title=_title(runs), title_justify="left", caption_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=_title(runs),
+        title_justify="left",
+        caption_justify="left",
+        padding=0,
+        pad_edge=False,
+    )
     several = len(runs) > 1
     for title in ("data set", "encoder", "protocol") if several else ():
         table.add_column(title)
-    table.add_column("method", style="bold")
+    table.add_column("method", style="bold", overflow="fold", min_width=8)
     shown = [column for column in COLUMNS if any(column.value(row) is not None for _, row in rows)]
     for column in shown:
-        table.add_column(column.title, justify="right")
+        table.add_column(column.heading, justify="right", no_wrap=True)
     best = {column.title: best_of(column, [row for _, row in rows]) for column in shown}
     for run, row in rows:
         where = (run.identity["dataset"]["name"], run.identity["encoder"]["name"], run.identity["protocol"])
@@ -106,7 +113,7 @@ def counts_table(run: Run) -> Table:
     identity = run.identity
     title = f"Counting instances: {identity['encoder']['name']} on {identity['dataset']['name']}"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", caption_justify="left")
-    table.add_column("method", style="bold")
+    table.add_column("method", style="bold", overflow="fold", min_width=8)
     for name, _ in COUNT_COLUMNS:
         table.add_column(name, justify="right")
     for item in count_instances(run):
