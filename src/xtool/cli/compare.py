@@ -13,9 +13,12 @@ from xtool.cli.progress import progress_bar
 if TYPE_CHECKING:
     from xtool.protocols import Encoder
 
+GLANCE = 40
+"""Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
+
 BUNDLED = (
-    "Using the bundled model tiny-rn on the bundled scenes; no network is needed. For CLIP on ImageNet:\n"
-    "  xtool compare --encoder RN50 --pretrained openai --dataset imagenet --data-dir PATH"
+    "Using the bundled model tiny-rn on the first {} bundled scenes, offline; --dataset scenes takes all of them.\n"
+    "For CLIP on ImageNet: xtool compare --encoder RN50 --pretrained openai --dataset imagenet --data-dir PATH"
 )
 
 
@@ -64,6 +67,7 @@ def compare_command(
     encoder: str | None,
     dataset: str | None,
     settings: tuple[str, ...],
+    limit: int | None,
     classifier: str | None,
     classifier_pretrained: str,
     out: str | None,
@@ -90,7 +94,8 @@ def compare_command(
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to go on with")
     if encoder is None and dataset is None:
-        click.echo(BUNDLED, err=True)
+        limit = GLANCE if limit is None else limit
+        click.echo(BUNDLED.format(limit), err=True)
 
     def load(name: str, weights: str) -> Encoder:
         return load_encoder(name, pretrained=weights, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir)
@@ -106,6 +111,7 @@ def compare_command(
                 encoder=loaded,
                 settings=parse_settings(settings),
                 classifier=load(classifier, classifier_pretrained) if classifier else None,
+                limit=limit,
                 out=out,
                 resume=resume,
                 on_progress=on_progress,
