@@ -49,6 +49,16 @@ def test_the_table_goes_to_stdout_and_marks_the_best(xtool: Any) -> None:
     assert "run: runs/" in done.stderr
 
 
+def test_optional_metrics_are_measured_when_asked_for(xtool: Any) -> None:
+    done = xtool(*COMPARE, "--json", "--out", "run", *("--metric", "pxap"), *("--metric", "insertion"), "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert found["colourcam"]["insertion"] > found["everywhere"]["insertion"]
+    assert found["colourcam"]["deletion"] is None
+    assert found["colourcam"]["pxap"] is None  # these samples have no masks
+    assert rows(xtool(*COMPARE, "--json", "--out", "other", "--limit", "1").stdout)["colourcam"]["insertion"] is None
+
+
 def test_a_fixed_threshold_holds_for_every_row(xtool: Any) -> None:
     done = xtool(*COMPARE, "--json", "--out", "run", "--threshold", "0.5")
     assert {row["threshold"] for row in rows(done.stdout).values()} == {0.5}

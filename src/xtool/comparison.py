@@ -16,6 +16,7 @@ from xtool.evaluate import Evaluation, evaluate
 from xtool.geometry import Fit
 from xtool.methods import MethodRequest, build_method, parse_methods
 from xtool.metrics.protocols import get_protocol
+from xtool.optional_metrics import check_metrics
 from xtool.plugins import registry, resolve
 from xtool.prompts import resolve_templates
 from xtool.records import SCHEMA_VERSION, RunDirectory
@@ -75,6 +76,7 @@ def compare(
     templates: Sequence[str] = (),
     fit: Fit = "squash",
     classifier: Encoder | None = None,
+    metrics: Sequence[str] = (),
     limit: int | None = None,
     shard: tuple[int, int] = (1, 1),
     on_error: str = "stop",
@@ -95,6 +97,7 @@ def compare(
         templates: prompt templates with ``{label}``; the article's by default.
         fit: how images fill the model's input: ``squash``, ``crop`` or ``pad``.
         classifier: another encoder that names the class for Top-1 and Top-5.
+        metrics: what to measure besides: ``pxap``, ``insertion``, ``deletion``.
         limit: the first N samples only.
         shard: ``(i, n)``: every n-th sample, starting with the i-th, i from 1.
         on_error: what an unusable sample does: ``stop`` or ``skip``.
@@ -118,6 +121,7 @@ def compare(
         templates=resolve_templates(templates),
         fit=fit,
         classifier=classifier,
+        metrics=check_metrics(metrics),
     )
     indices = _chosen(len(opened), limit, shard)
     manifest = _manifest(evaluation, requests, indices, limit, shard, data_dir)
@@ -187,6 +191,7 @@ def _manifest(
             "protocol": evaluation.protocol.name,
             "templates": list(evaluation.templates),
             "fit": evaluation.fit,
+            "metrics": sorted(evaluation.metrics),
             "limit": limit,
             "shard": list(shard),
         },

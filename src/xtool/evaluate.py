@@ -24,6 +24,7 @@ from xtool.geometry import Fit
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.pointing import points_at_box
 from xtool.metrics.topk import rank_of
+from xtool.optional_metrics import measure
 from xtool.pixels import FittedImage, fit_image, to_pixels
 from xtool.prompts import embed_labels
 from xtool.sharing import CountedEncoder, Ledger, image_ledger
@@ -50,6 +51,8 @@ class Evaluation:
     fit: Fit = "squash"
     classifier: Encoder | None = None
     """Names the class for Top-1 and Top-5; the encoder itself when ``None``."""
+    metrics: frozenset[str] = frozenset()
+    """Of :data:`xtool.optional_metrics.OPTIONAL_METRICS`."""
 
 
 @dataclass(slots=True)
@@ -114,7 +117,10 @@ def explain_sample(
             method = evaluation.methods[label]
             saliency, cost = _timed(method, encoder, pixels, target, ledger)
             swapped = None if other_texts is None else method.explain(encoder, pixels, other_texts)
-            yield label, {**_measure(evaluation.protocol, sample, fitted, saliency, swapped, list(others)), **cost}
+            record = _measure(evaluation.protocol, sample, fitted, saliency, swapped, list(others))
+            image_map = ImageMap(unpack_map(record["map"]), fitted.geometry)
+            record |= measure(evaluation.metrics, image_map, sample, evaluation.encoder, pixels, target)
+            yield label, {**record, **cost}
 
 
 class ClassRanker:

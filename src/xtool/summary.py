@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xtool.metrics.presence import auroc, balanced_accuracy
 from xtool.metrics.protocols import LocalizationProtocol, accuracy, get_protocol
 from xtool.metrics.topk import localization_rates
+from xtool.optional_metrics import summarise_metrics
 
 if TYPE_CHECKING:
     from xtool.records import Record
@@ -40,6 +41,10 @@ class Row:
     presence_auroc: float | None
     swapped: float | None
     """``gt_known`` when the map is made for another thing in the image: low where the text matters."""
+    pxap: float | None
+    """Pixel-wise average precision, where it was asked for and the data set has masks."""
+    insertion: float | None
+    deletion: float | None
     seconds_per_image: float
     """Median."""
     forwards_per_image: float
@@ -95,6 +100,7 @@ def _row(label: str, records: Sequence[Record], protocol_name: str, threshold: f
         presence=_presence(records),
         presence_auroc=_presence_auroc(records),
         swapped=_mean(protocol.credit(np.array(swapped, np.float32), choice)) if swapped else None,
+        **summarise_metrics(records),
         seconds_per_image=float(np.median([record["seconds"] for record in records])),
         forwards_per_image=_mean([record["forwards"] for record in records]),
         curve=tuple(_curve(protocol, ious)),

@@ -47,6 +47,13 @@ BUNDLED = (
 @method_options
 @click.option("--classifier", metavar="ENCODER", help="Another encoder that names the class for Top-1 and Top-5.")
 @click.option("--classifier-pretrained", default="auto", metavar="TAG|FILE|none", help="Weights of the classifier.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    type=click.Choice(["pxap", "insertion", "deletion"]),
+    help="Measure this besides; repeatable.",
+)
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
 @click.option(
     "--shard", default="1/1", metavar="I/N", callback=parse_shard, help="Every N-th sample, starting with the I-th."

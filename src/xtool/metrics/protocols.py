@@ -70,7 +70,8 @@ class LocalizationProtocol:
     def choose(self, best_ious: ArrayLike, threshold: float | None = None) -> Choice:
         """Accuracy over a data set from ``best_ious`` [images, N]: at the best threshold, or at a given one.
 
-        Among equals that with the best mean IoU, then the lowest threshold. Raises :class:`UsageError` for no images or a threshold not in the sweep.
+        Among equals that with the best mean IoU, then the lowest. Raises :class:`UsageError` for no images or a
+        threshold that is not in the sweep.
         """
         ious = self._checked(best_ious)
         accuracies = [accuracy(ious, delta, strict=self.strict) for delta in self.deltas]

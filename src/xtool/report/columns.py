@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xtool.metrics.causal import DELETION, INSERTION
 from xtool.metrics.metric import MetricInfo
 from xtool.metrics.pointing import INFO as POINTING
 from xtool.metrics.presence import ACCURACY, AUROC
+from xtool.metrics.pxap import PxAP
 from xtool.metrics.topk import INFOS as TOPK
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def score(value: float) -> str:
+    return f"{value:.3f}"
+
+
 def seconds(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
@@ -74,6 +80,9 @@ COLUMNS = (
     Column("pointing %", "point-\ning %", lambda row: row.pointing, percent, max, POINTING),
     Column("presence %", "pres-\nence %", lambda row: row.presence, percent, max, ACCURACY),
     Column("swapped %", "swap-\nped %", lambda row: row.swapped, percent, None, SWAPPED),
+    Column("PxAP %", "PxAP\n%", lambda row: row.pxap, percent, max, PxAP.info),
+    Column("insertion", "inser-\ntion", lambda row: row.insertion, score, max, INSERTION),
+    Column("deletion", "dele-\ntion", lambda row: row.deletion, score, min, DELETION),
     Column("s/image", "s per\nimage", lambda row: row.seconds_per_image, seconds, min, SECONDS),
     Column("forwards", "for-\nwards", lambda row: row.forwards_per_image, count, min, FORWARDS),
 )
