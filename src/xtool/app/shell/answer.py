@@ -1,0 +1,143 @@
+"""The answer: a tab per text with every method's map, methods against each other, and downloads."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from xtool.app.agreement import agreement
+from xtool.app.drawing import COLOUR_MAPS, Look, difference, overlay, shrunk
+from xtool.app.export import file_stem, json_bytes, png_bytes
+from xtool.app.pictures import Picture
+from xtool.app.search import Answer
+from xtool.app.shell.guard import guarded
+from xtool.app.shell.running import show_end
+from xtool.app.wording import box_count, duration, plain, titles, verdict
+from xtool.explanation import Explanation
+
+COLOURS = {True: "green", False: "red", None: "gray"}
+ICONS = {True: "check_circle", False: "cancel", None: "help"}
+
+
+def show_answer(picture: Picture | None) -> None:
+    """The last answer of this visitor, if there is one."""
+    if st.session_state.pop("stopped", False):
+        st.info("Stopped. Nothing was changed; “Find it!” starts again.", icon=":material/stop_circle:")
+    search = st.session_state.get("answer")
+    if search is None or not show_end(search):
+        return
+    st.divider()
+    if picture is None or picture.digest != search.answer.order.picture.digest:
+        name = plain(search.answer.order.picture.name)
+        st.caption(f"This is the answer for {name}; press “Find it!” for the new picture.")
+    st.fragment(_answer)(search.answer)
+
+
+def _answer(answer: Answer) -> None:
+    """A fragment: moving the threshold or the colours runs only this, and no model."""
+    with guarded():
+        look = _choose_look()
+        names = titles(answer.order.questions)
+        compare = len(answer.explanations) > 1
+        tabs = st.tabs([*names, *([":material/compare: Methods compared"] if compare else [])])
+        for row, tab in enumerate(tabs[: len(names)]):
+            with tab:
+                _text(answer, row, look)
+        if compare:
+            with tabs[-1]:
+                _compare(answer, names, look)
+        _footer(answer, look)
+
+
+def _choose_look() -> Look:
+    threshold, colours, opacity, boxes = st.columns([4, 2, 3, 2], gap="medium", vertical_alignment="bottom")
+    return Look(
+        threshold=threshold.slider(
+            "Threshold of the boxes", 0.05, 0.95, Look().threshold, 0.01, key="threshold",
+            help="Boxes surround what is hotter than this fraction of the hottest place. No model runs when it moves.",
+        ),
+        colour_map=colours.selectbox("Colours", COLOUR_MAPS, key="colours"),
+        opacity=opacity.slider("Strength of the colours", 0.0, 1.0, Look().opacity, 0.05, key="opacity"),
+        boxes=boxes.toggle("Show boxes", value=True, key="boxes"),
+    )  # fmt: skip
+
+
+def _text(answer: Answer, row: int, look: Look) -> None:
+    question = answer.order.questions[row]
+    st.caption(f"Asked: “{plain(question.prompt)}”")
+    shown = [None, *answer.explanations]
+    # More than three side by side are too small to see anything.
+    width = min(len(shown), 3)
+    for start in range(0, len(shown), width):
+        columns = st.columns(width, gap="medium")
+        for column, explanation in zip(columns, shown[start : start + width], strict=False):
+            with column:
+                if explanation is None:
+                    st.markdown("**The picture**")
+                    st.image(shrunk(answer.order.picture.image), width="stretch")
+                else:
+                    _panel(explanation, row, look)
+
+
+def _panel(explanation: Explanation, row: int, look: Look) -> None:
+    told = verdict(explanation, row)
+    st.markdown(f"**{plain(explanation.method)}** :{COLOURS[told.found]}[:material/{ICONS[told.found]}: {told.words}]")
+    st.image(overlay(explanation, row, look), width="stretch")
+    found = explanation.boxes(look.threshold)[row]
+    score = "" if explanation.scores is None else f" · evidence {float(explanation.scores[row]):+.3f}"
+    st.caption(f"{box_count(len(found))} at {look.threshold:.2f}{score}")
+
+
+def _compare(answer: Answer, names: list[str], look: Look) -> None:
+    rows = list(range(len(names)))
+    methods = list(range(len(answer.explanations)))
+    pick_text, pick_first, pick_second = st.columns(3, gap="medium")
+
+    def name_of(index: int) -> str:
+        return answer.explanations[index].method
+
+    row = pick_text.selectbox("Text", rows, format_func=lambda i: answer.order.questions[i].text, key="compared text")
+    first = answer.explanations[pick_first.selectbox("One method", methods, format_func=name_of, key="first")]
+    second = answer.explanations[pick_second.selectbox("Another", methods, index=1, format_func=name_of, key="second")]
+    left, right, between = st.columns(3, gap="medium")
+    with left:
+        _panel(first, row, look)
+    with right:
+        _panel(second, row, look)
+    with between:
+        st.markdown("**Difference**")
+        st.image(difference(first, second, row), width="stretch")
+        st.caption(":red[red]: hotter for the first · :blue[blue]: for the second")
+    found = agreement(first, second, row, look.threshold)
+    one, two, three = st.columns(3, gap="medium")
+    one.metric(
+        "Maps agree", "–" if found.correlation is None else f"{found.correlation:+.2f}",
+        help="Correlation of the two heat maps: 1 is the same shape, 0 unrelated, −1 opposite.",
+    )  # fmt: skip
+    two.metric(
+        "Boxes overlap", "–" if found.box_iou is None else f"{found.box_iou:.0%}",
+        help="Intersection over union of the largest boxes.",
+    )  # fmt: skip
+    three.metric(
+        "Hottest places apart", "–" if found.peak_distance is None else f"{found.peak_distance:.0%}",
+        help="As a fraction of the picture's diagonal.",
+    )  # fmt: skip
+
+
+def _footer(answer: Answer, look: Look) -> None:
+    if not answer.trained:
+        st.warning(f"{plain(answer.order.encoder)} has random weights: its maps show nothing that it has learnt.")
+    kept = "" if answer.passes else " All of it was kept from before."
+    png, document, told = st.columns([2, 2, 5], gap="small", vertical_alignment="center")
+    stem = file_stem(answer)
+    png.download_button(
+        "Picture (PNG)", lambda: png_bytes(answer, look), f"{stem}.png", "image/png",
+        icon=":material/image:", width="stretch", key="png", on_click="ignore",
+    )  # fmt: skip
+    document.download_button(
+        "Boxes (JSON)", lambda: json_bytes(answer, look.threshold), f"{stem}.json", "application/json",
+        icon=":material/data_object:", width="stretch", key="json", on_click="ignore",
+    )  # fmt: skip
+    told.caption(
+        f"{plain(answer.order.encoder)} ({plain(answer.weights)}), {answer.passes:,} glances at the picture, "
+        f"{duration(answer.seconds)}.{kept}"
+    )
