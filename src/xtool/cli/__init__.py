@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Show where a model sees a text in an image.",
     "app": "Open the page: your pictures and texts in a browser.",
     "report": "Show finished runs, with shards merged; write a page or figure.",
+    "reproduce": "Measure the VL-Score article's tables again, next to what was published.",
     "features": "Show the feature maps of an image, or list feature extractors.",
     "methods": "List saliency methods, or show one with its options.",
     "encoders": "List encoders, or show one.",
