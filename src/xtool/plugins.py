@@ -12,7 +12,7 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import ModuleType
 from typing import Any, Generic, Literal, TypeVar
@@ -42,10 +42,14 @@ class Plugin:
     distribution: str
     version: str
     status: Status
+    module: str = ""
+    """What the entry point names: the module with the hooks."""
     api: int | None = None
     error: str = ""
     hooks: list[str] = field(default_factory=list)
     specs: list[Spec] = field(default_factory=list)
+    expected_failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Why a check of :mod:`xtool.testing` must fail, by name of the spec and name of the check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,25 +167,32 @@ def resolve(import_string: str) -> Any:
 
 
 def _load(name: str, distribution: str, version: str, module_name: str, disabled: frozenset[str]) -> Plugin:
+    plugin = Plugin(name, distribution, version, "ok", module_name)
     if name in disabled:
-        return Plugin(name, distribution, version, "disabled", error=f"blocked by {DISABLE_VARIABLE} or --no-plugin")
+        return replace(plugin, status="disabled", error=f"blocked by {DISABLE_VARIABLE} or --no-plugin")
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever a stranger's module does at import must not take the program down
-        return Plugin(name, distribution, version, "error", error=f"cannot be imported: {_told(error)}")
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a stranger's module does at import must not take the program down
+        return replace(plugin, status="error", error=f"cannot be imported: {_told(error)}")
     api = getattr(module, "XTOOL_API", API_VERSION)
+    plugin.api = api
+    plugin.expected_failures = getattr(module, "XTOOL_EXPECTED_FAILURES", {})
     if api != API_VERSION:
         told = f"written for API {api}, this xtool has API {API_VERSION}; install a matching version of {distribution}"
-        return Plugin(name, distribution, version, "incompatible", api, error=told)
+        return replace(plugin, status="incompatible", error=told)
     try:
         hooks = _hooks_of(name, module)
     except pluggy.PluginValidationError as error:
-        return Plugin(name, distribution, version, "error", api, error=str(error))
+        return replace(plugin, status="error", error=str(error))
+    plugin.hooks = hooks
     try:
         specs = [spec for hook in hooks for spec in _collect(module, hook)]
     except Exception as error:  # as above, now inside a hook
-        return Plugin(name, distribution, version, "error", api, error=_told(error), hooks=hooks)
-    return Plugin(name, distribution, version, "ok", api, hooks=hooks, specs=specs)
+        return replace(plugin, status="error", error=_told(error))
+    return replace(plugin, specs=specs)
 
 
 def _hooks_of(name: str, module: ModuleType) -> list[str]:
@@ -190,7 +201,9 @@ def _hooks_of(name: str, module: ModuleType) -> list[str]:
     manager.add_hookspecs(hookspecs)
     manager.register(module, name)
     manager.check_pending()
-    hooks = [hook for hook in HOOKS if any(impl.plugin is module for impl in getattr(manager.hook, hook).get_hookimpls())]
+    hooks = [
+        hook for hook in HOOKS if any(impl.plugin is module for impl in getattr(manager.hook, hook).get_hookimpls())
+    ]
     if not hooks:
         raise pluggy.PluginValidationError(module, f"implements no hook; there are {', '.join(HOOKS)}")
     return hooks
