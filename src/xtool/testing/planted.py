@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,8 +31,11 @@ class PlantedTower(nn.Module):
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__()
-        self.layer1 = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.AvgPool2d(CELL))
-        self.proj = nn.Linear(6, DIMENSIONS)
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # what they start with is overwritten, and must not disturb the caller's
+            self.layer1 = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.AvgPool2d(CELL))
+            self.proj = nn.Linear(6, DIMENSIONS)
         with torch.no_grad():
             if seed is None:
                 self._plant()
@@ -42,17 +46,28 @@ class PlantedTower(nn.Module):
 
     def _plant(self) -> None:
         convolution = self.layer1[0]
-        assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
+        assert isinstance(convolution, nn.Conv2d)
+        assert convolution.bias is not None
         opponent = 1.5 * torch.eye(3) - 0.5  # a colour, minus half of each other one
         # The second half answers the same colours more weakly, so that no two channels are alike.
         convolution.weight.copy_(torch.cat([opponent, 0.3 * opponent])[:, :, None, None])
         convolution.bias.fill_(-0.2)
-        self.proj.weight.copy_(_text_basis().T.repeat(1, 2) * 4.0)
-        self.proj.bias.copy_(_background())
+        self.proj.weight.copy_(colour_directions().T.repeat(1, 2) * 4.0)
+        self.proj.bias.copy_(background_direction())
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, D], not normalised."""
         cells: Tensor = self.layer1(pixels)
+        return self._embedded(cells)
+
+    def forward_intermediates(self, pixels: Tensor, indices: Sequence[int], output_fmt: str = "NCHW") -> dict[str, Any]:
+        """As open_clip's image towers have it, so that extractors written for them can read this one."""
+        if set(indices) != {0} or output_fmt != "NCHW":
+            raise ValueError(f"there is layer 0, as NCHW; not {list(indices)} as {output_fmt}")
+        cells: Tensor = self.layer1(pixels)
+        return {"image_intermediates": [cells], "image_features": self._embedded(cells)}
+
+    def _embedded(self, cells: Tensor) -> Tensor:
         embedded: Tensor = self.proj(cells.mean(dim=(2, 3)))
         return embedded
 
@@ -97,7 +112,7 @@ class PlantedCNN:
         return F.normalize(self._visual(pixels), dim=1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        return torch.stack([_text_embedding(text) for text in texts])
+        return torch.stack([text_embedding(text) for text in texts])
 
 
 class PlantedFeatures:
@@ -125,23 +140,24 @@ def planted_image(
     return Image.fromarray(colours)
 
 
-def _text_basis() -> Tensor:
+def colour_directions() -> Tensor:
     """[3, D]: the direction of each colour."""
     return torch.eye(3, DIMENSIONS)
 
 
-def _background() -> Tensor:
+def background_direction() -> Tensor:
     """[D]: where an image of nothing points; at an equal, non-zero angle to every colour."""
     background = torch.zeros(DIMENSIONS)
     background[:4] = torch.tensor([0.1, 0.1, 0.1, 1.0])
     return background
 
 
-def _text_embedding(text: str) -> Tensor:
+def text_embedding(text: str) -> Tensor:
+    """[D], unit norm: the direction of the first colour named in ``text``, or one of the text's own."""
     words = {word.strip(".,!?").lower() for word in text.split()}
     for row, colour in enumerate(COLOURS):
         if colour in words:
-            return _text_basis()[row].clone()
+            return colour_directions()[row].clone()
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
     away = torch.randn(DIMENSIONS, generator=torch.Generator().manual_seed(seed))
     away[:3] = -0.3  # nothing that the tower detects

@@ -1,0 +1,26 @@
+"""All checks of a saliency method."""
+
+from __future__ import annotations
+
+from xtool.methods import parse_methods
+from xtool.testing.checks.method_config import CONFIG_CHECKS
+from xtool.testing.checks.method_evidence import planted_evidence
+from xtool.testing.checks.method_hygiene import HYGIENE_CHECKS
+from xtool.testing.checks.method_output import OUTPUT_CHECKS, works_in_inference_mode
+from xtool.testing.checks.method_subject import MethodSubject
+from xtool.testing.checks.spec import cases, spec_cases
+from xtool.testing.verdict import Case
+from xtool.testing.worlds import WORLDS
+
+
+def plan_method(name: str) -> list[Case]:
+    """Checks of the spec and the options, then of the method on each planted encoder that it is made for."""
+    (request,) = parse_methods([name])
+    spec = request.provided.spec
+    planned = [*spec_cases(request.provided.owner, spec), *cases(CONFIG_CHECKS, request.provided)]
+    checks = [*OUTPUT_CHECKS, *HYGIENE_CHECKS, planted_evidence]
+    if "gradients" in spec.requires:
+        checks.remove(works_in_inference_mode)
+    for architecture in spec.architectures:
+        planned += cases(checks, MethodSubject(request, WORLDS[architecture]), architecture)
+    return planned

@@ -1,0 +1,118 @@
+"""Checks of what a method returns."""
+
+from __future__ import annotations
+
+import torch
+
+from xtool.protocols import Saliency
+from xtool.sharing import CountedEncoder, image_ledger
+from xtool.testing.checks.method_subject import MethodSubject, random_state, sound, steady, usual, wrong_shape
+from xtool.testing.compare_maps import differ, same
+from xtool.testing.verdict import require
+from xtool.testing.worlds import scene, texts
+
+
+def shape_and_dtype(subject: MethodSubject) -> None:
+    """explain returns maps [B, T, h, w] float32 and present [B, T] bool, detached, on the encoder's device."""
+    encoder, pixels, text = usual(subject)
+    told = wrong_shape(subject.explain(encoder, pixels, text), encoder, pixels, text)
+    require(not told, told)
+
+
+def finite(subject: MethodSubject) -> None:
+    """Maps and scores are finite, also on an image of one colour and for a text that is nowhere in it."""
+    encoder, pixels, text = usual(subject)
+    for images in (pixels, scene(encoder, {}), torch.zeros_like(pixels[:1])):
+        saliency = subject.explain(encoder, images, text)
+        require(bool(saliency.maps.isfinite().all()), "maps hold NaN or infinite values")
+        if saliency.scores is not None:
+            require(bool(saliency.scores.isfinite().all()), "scores hold NaN or infinite values")
+
+
+def batch_equals_singles(subject: MethodSubject) -> None:
+    """An image gets the same map and verdict alone and in a batch."""
+    encoder, pixels, text = usual(subject)
+    together = steady(subject, encoder, pixels, text)
+    for index in range(len(pixels)):
+        alone = sound(subject, encoder, pixels[index : index + 1], text)
+        require(same(alone.maps[0], together.maps[index]), f"image {index} has another map alone than in a batch")
+        require(_same_verdict(alone, together, images=index), f"image {index}: present or scores change with the batch")
+
+
+def texts_equal_singles(subject: MethodSubject) -> None:
+    """A text gets the same map and verdict alone and beside others, also after another text on the same image."""
+    encoder, pixels, text = usual(subject)
+    together = steady(subject, encoder, pixels, text)
+    with image_ledger():  # as the core runs it: work may be shared between calls on the very same pixels
+        for index in range(len(text)):
+            alone = sound(subject, encoder, pixels, text[index : index + 1])
+            moved = not same(alone.maps[:, 0], together.maps[:, index])
+            require(not moved, f"text {index} has another map alone than beside others")
+            require(
+                _same_verdict(alone, together, texts=index), f"text {index}: present or scores change beside others"
+            )
+
+
+def deterministic(subject: MethodSubject) -> None:
+    """The same call gives the same map whatever the global random state is; noise comes from a seed in the config."""
+    encoder, pixels, text = usual(subject)
+    with random_state(1):
+        first = sound(subject, encoder, pixels, text)
+    with random_state(2):
+        second = sound(subject, encoder, pixels, text)
+    require(
+        same(first.maps, second.maps),
+        "two calls differ; draw from a torch.Generator seeded by an option, not from the global random numbers",
+    )
+
+
+def works_in_inference_mode(subject: MethodSubject) -> None:
+    """A method that does not require gradients gives the same map under torch.inference_mode()."""
+    encoder, pixels, text = usual(subject)
+    expected = steady(subject, encoder, pixels, text)
+    with torch.inference_mode():
+        found = subject.build(encoder).explain(CountedEncoder(encoder), pixels.clone(), text.clone())
+    require(same(found.maps, expected.maps), "the map is another one under inference mode")
+
+
+def texts_change_the_map(subject: MethodSubject) -> None:
+    """Two texts for two things in one image get different maps."""
+    encoder, pixels, _ = usual(subject)
+    found = sound(subject, encoder, pixels, texts(encoder, ("red", "green"))).maps
+    require(
+        all(differ(maps[0], maps[1]) for maps in found),
+        "red and green get the same map of an image that holds both: the map does not depend on the text",
+    )
+
+
+def weights_change_the_map(subject: MethodSubject) -> None:
+    """Random weights change the map: what does not depend on the model explains nothing (Adebayo et al. 2018)."""
+    encoder, pixels, text = usual(subject)
+    planted = sound(subject, encoder, pixels, text[:2]).maps
+    for seed in (1, 2, 3):
+        randomised = sound(subject, subject.world.encoder(seed), pixels, text[:2]).maps
+        if any(differ(*pair) for pair in zip(planted.flatten(0, 1), randomised.flatten(0, 1), strict=True)):
+            return
+    require(False, "the maps of an encoder with random weights are those of the planted one")
+
+
+OUTPUT_CHECKS = (
+    shape_and_dtype,
+    finite,
+    batch_equals_singles,
+    texts_equal_singles,
+    deterministic,
+    works_in_inference_mode,
+    texts_change_the_map,
+    weights_change_the_map,
+)
+
+
+def _same_verdict(alone: Saliency, together: Saliency, images: int | None = None, texts: int | None = None) -> bool:
+    """Whether ``present`` and ``scores`` of one image or one text are those it has among others."""
+    rows = slice(None) if images is None else slice(images, images + 1)
+    columns = slice(None) if texts is None else slice(texts, texts + 1)
+    if alone.scores is not None and together.scores is not None:
+        # A score that lies on the very threshold may fall to either side in the last bit; the score itself decides.
+        return same(alone.scores, together.scores[rows, columns])
+    return torch.equal(alone.present, together.present[rows, columns])

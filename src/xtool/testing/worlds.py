@@ -1,0 +1,74 @@
+"""The planted encoders that checks run on, and scenes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xtool.errors import SetupError
+from xtool.pixels import fit_image, to_pixels
+from xtool.protocols import Encoder, FeatureExtractor
+from xtool.specs import Architecture
+from xtool.testing.planted import CELL, PlantedCNN, PlantedFeatures, planted_image
+from xtool.testing.planted_vit import PlantedTokens, PlantedViT
+from xtool.testing.verdict import NotApplicable
+
+SIZE = (48, 80)
+"""Height and width; not square, so that rows cannot pass for columns."""
+
+Patches = dict[str, tuple[int, int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A planted encoder of one architecture."""
+
+    name: Architecture
+    make: Callable[..., Encoder]
+    extractor: Callable[[], FeatureExtractor]
+
+    def encoder(self, seed: int | None = None) -> Encoder:
+        """A fresh encoder, planted or with random weights; nothing that was done to another one shows on it."""
+        try:
+            return self.make(SIZE, seed)
+        except SetupError as error:
+            raise NotApplicable(str(error)) from error
+
+
+WORLDS: dict[Architecture, World] = {
+    "cnn": World("cnn", PlantedCNN, PlantedFeatures),
+    "vit": World("vit", PlantedViT, PlantedTokens),
+}
+
+
+def scene(encoder: Encoder, *images: Patches) -> Tensor:
+    """Pixels [B, 3, H, W] of grey images with coloured patches, given in cells: ``{"red": (x0, y0, x1, y1)}``."""
+    height, width = encoder.info.input_size
+    drawn = []
+    for patches in images:
+        in_pixels = {colour: _scaled(box) for colour, box in patches.items()}
+        image = planted_image(in_pixels, (width, height))
+        drawn.append(to_pixels(fit_image(image, encoder.info, "squash"), encoder))
+    return torch.cat(drawn)
+
+
+def two_scenes(encoder: Encoder) -> Tensor:
+    """Two images [2, 3, H, W], each with every colour, at different places."""
+    return scene(
+        encoder,
+        {"red": (1, 1, 3, 3), "green": (6, 1, 8, 3), "blue": (4, 4, 6, 6)},
+        {"red": (7, 3, 9, 5), "green": (1, 3, 4, 5), "blue": (4, 0, 6, 2)},
+    )
+
+
+def texts(encoder: Encoder, names: Sequence[str] = ("red", "green", "zebra")) -> Tensor:
+    """Unit embeddings [T, D]; the zebra is in no image."""
+    return encoder.encode_text(list(names))
+
+
+def _scaled(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (CELL * side for side in box)
+    return x0, y0, x1, y1
