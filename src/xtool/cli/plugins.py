@@ -1,4 +1,4 @@
-"""``xtool plugins``: what is installed, whether it works, and what is wrong."""
+"""``xtool plugins``: what is installed, whether it works, and what is wrong; ``xtool plugins check`` makes sure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,29 @@ if TYPE_CHECKING:
 STYLES = {"ok": "green", "disabled": "yellow", "incompatible": "red", "error": "red"}
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
-def plugins_command(*, as_json: bool) -> None:
+@click.pass_context
+def plugins_command(context: click.Context, *, as_json: bool) -> None:
     """List plugins with version, status, API version and hooks, and every conflict of names."""
+    if context.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@plugins_command.command("check")
+@click.argument("name", required=False)
+@click.option("--only", multiple=True, metavar="SPEC", help="Only this method, encoder, … of the plugin; repeatable.")
+@click.option("--data-dir", type=click.Path(exists=True), help="Where the data of a data set lie.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+def check_command(*, name: str | None, only: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
+    """Run the conformance checks on the plugin NAME, or on all; exit 1 when one fails."""
+    from xtool.cli.plugin_check import check_plugins
+
+    if not check_plugins(name, only, data_dir, as_json=as_json):
+        raise SystemExit(1)
+
+
+def _list(*, as_json: bool) -> None:
     from xtool.plugins import registry
 
     found = registry()

@@ -1,0 +1,120 @@
+"""What ``xtool plugins check`` does: the conformance kit on installed plugins, as a table of verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from xtool.plugins import Plugin
+    from xtool.testing.verdict import Verdict
+
+MANY = 4
+"""Encoders of one plugin that are loaded without being asked for by name."""
+STYLES = {"passed": "green", "failed": "red", "unexpected": "red", "expected": "yellow", "skipped": "dim"}
+KIND_OF_SPEC = {
+    "SaliencyMethodSpec": "method",
+    "EncoderSpec": "encoder",
+    "FeatureExtractorSpec": "features",
+    "DatasetSpec": "dataset",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One verdict on one thing of one plugin."""
+
+    plugin: str
+    kind: str
+    name: str
+    verdict: Verdict
+
+
+def check_plugins(name: str | None, only: Sequence[str], data_dir: str | None, *, as_json: bool) -> bool:
+    """Check one plugin or all, print the verdicts, and say whether none is bad."""
+    from xtool.plugins import registry
+
+    plugins = registry().plugins
+    chosen = [plugin for plugin in plugins if name in (None, plugin.name, plugin.distribution)]
+    if not chosen:
+        raise UsageError(f"no plugin {name!r} is installed; there are {', '.join(plugin.name for plugin in plugins)}")
+    broken = [plugin for plugin in chosen if plugin.status in ("error", "incompatible")]
+    checked = [item for plugin in chosen if plugin.status == "ok" for item in _check(plugin, only, data_dir)]
+    if only and not checked:
+        raise UsageError(f"--only {', '.join(only)} names nothing that {name or 'an installed plugin'} contributes")
+    if as_json:
+        _print_json(broken, checked)
+    else:
+        _print_table(broken, checked)
+    return not broken and not any(item.verdict.bad for item in checked)
+
+
+def _check(plugin: Plugin, only: Sequence[str], data_dir: str | None) -> Iterator[Checked]:
+    from xtool.specs import EncoderSpec
+    from xtool.testing.judge import expectations, judge, plan
+
+    many = sum(isinstance(spec, EncoderSpec) for spec in plugin.specs) > MANY
+    for spec in plugin.specs:
+        if only and spec.name not in only:
+            continue
+        if many and not only and isinstance(spec, EncoderSpec):
+            continue  # open_clip has hundreds; the table says so below
+        kind = KIND_OF_SPEC[type(spec).__name__]
+        name = f"{plugin.name}:{spec.name}"
+        cases = plan(name, kind, data_dir=data_dir)
+        expected = expectations(name, None, cases)
+        for case in cases:
+            verdict = judge(case, expected.get(case.id, expected.get(case.check)))
+            yield Checked(plugin.name, kind, spec.name, verdict)
+
+
+def _print_json(broken: Sequence[Plugin], checked: Sequence[Checked]) -> None:
+    verdicts: list[dict[str, Any]] = [
+        {
+            "plugin": item.plugin,
+            "kind": item.kind,
+            "name": item.name,
+            "check": item.verdict.case.check,
+            "encoder": item.verdict.case.world or None,
+            "status": item.verdict.status,
+            "promised": item.verdict.case.explains,
+            "found": item.verdict.told or None,
+        }
+        for item in checked
+    ]
+    refused = [{"plugin": plugin.name, "status": plugin.status, "error": plugin.error} for plugin in broken]
+    click.echo(json.dumps({"verdicts": verdicts, "not_loaded": refused}))
+
+
+def _print_table(broken: Sequence[Plugin], checked: Sequence[Checked]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("plugin", "checked", "passed", "skipped", "expected", "failed"):
+        table.add_column(title)
+    for plugin, kind, name in dict.fromkeys((item.plugin, item.kind, item.name) for item in checked):
+        statuses = [i.verdict.status for i in checked if (i.plugin, i.kind, i.name) == (plugin, kind, name)]
+        failed = statuses.count("failed") + statuses.count("unexpected")
+        counts = [str(statuses.count(status)) for status in ("passed", "skipped", "expected")]
+        table.add_row(plugin, Text(f"{kind} {name}"), *counts, Text(str(failed), style="red" if failed else "green"))
+    console.print(table)
+    for item in checked:
+        if item.verdict.bad:
+            case = item.verdict.case
+            console.print(Text.assemble((f"{item.verdict.status}: ", "red"), (f"{item.name} {case.id}", "bold")))
+            console.print(Text(f"  promised: {case.explains}\n  found:    {item.verdict.told}"))
+    skipped = dict.fromkeys((i.verdict.told, i.plugin) for i in checked if i.verdict.status == "skipped")
+    for told, plugin in skipped:
+        console.print(Text(f"skipped in {plugin}: {told}", style="dim"))
+    for owner in broken:
+        console.print(Text.assemble((f"not loaded: {owner.name} ({owner.distribution}): ", "red"), owner.error))
