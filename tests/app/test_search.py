@@ -137,10 +137,10 @@ def test_the_threshold_and_colours_change_the_drawing_and_nothing_else(search: R
     answer = search("red").answer
     assert answer is not None
     (explanation,) = answer.explanations
-    plain_, boxed = (np.asarray(overlay(explanation, 0, Look(boxes=boxes))) for boxes in (False, True))
+    plain_, boxed = (np.asarray(overlay(explanation, 0, Look(boxes=boxes), side=64)) for boxes in (False, True))
     assert plain_.shape == (64, 64, 3)
     assert (plain_ != boxed).any()
-    cold = np.asarray(overlay(explanation, 0, Look(opacity=0.0, boxes=False)))
+    cold = np.asarray(overlay(explanation, 0, Look(opacity=0.0, boxes=False), side=64))
     np.testing.assert_array_equal(cold, np.asarray(explanation.image))
 
 
@@ -151,7 +151,7 @@ def test_the_sheet_has_a_row_per_text_and_a_column_per_method(search: Run) -> No
     all_ = sheet(answer.explanations, ["red", "green" * 50], Look())
     assert all_.width > one.width
     assert all_.height > one.height
-    assert difference(answer.explanations[0], answer.explanations[1], 0).size == (64, 64)
+    assert difference(answer.explanations[0], answer.explanations[1], 0, side=64).size == (64, 64)
 
 
 def test_downloads_hold_the_answer(search: Run) -> None:

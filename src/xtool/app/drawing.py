@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xtool.explanation import DEFAULT_THRESHOLD, Explanation
 
-__all__ = ["COLOUR_MAPS", "Look", "difference", "overlay", "sheet", "shrunk"]
+__all__ = ["COLOUR_MAPS", "Look", "difference", "overlay", "resized", "sheet"]
 
 COLOUR_MAPS = ("turbo", "inferno", "viridis", "cividis", "magma", "jet")
 SHOWN_SIDE = 720
@@ -36,13 +36,13 @@ class Look:
 
 
 def overlay(explanation: Explanation, row: int, look: Look, side: int = SHOWN_SIDE) -> Image.Image:
-    """The picture with one text's heat map and boxes over it, its longer side at most ``side`` pixels."""
-    image = shrunk(explanation.image, side)
+    """The picture with one text's heat map and boxes over it, its longer side ``side`` pixels."""
+    image = resized(explanation.image, side)
     heat = explanation.maps[row]
     if not heat.any():
         return image
     cold = np.asarray(image, dtype=np.float32)
-    small = _resized(heat, image.size)
+    small = _heat_at(heat, image.size)
     hot = _painted(small, look.colour_map)
     # Square root: lukewarm places must show, or a sharp map looks like a single dot.
     weight = look.opacity * np.sqrt(small)[:, :, None]
@@ -54,8 +54,8 @@ def overlay(explanation: Explanation, row: int, look: Look, side: int = SHOWN_SI
 
 def difference(first: Explanation, second: Explanation, row: int, side: int = SHOWN_SIDE) -> Image.Image:
     """Where two methods differ: red where the first is hotter, blue where the second is, over a grey picture."""
-    image = shrunk(first.image, side)
-    delta = _resized(first.maps[row], image.size) - _resized(second.maps[row], image.size)
+    image = resized(first.image, side)
+    delta = _heat_at(first.maps[row], image.size) - _heat_at(second.maps[row], image.size)
     grey = np.asarray(image.convert("L").convert("RGB"), dtype=np.float32) * 0.5 + 127
     weight = np.abs(delta)[:, :, None]
     drawn = grey * (1 - weight) + _painted((delta + 1) / 2, "seismic") * weight
@@ -64,7 +64,7 @@ def difference(first: Explanation, second: Explanation, row: int, side: int = SH
 
 def sheet(explanations: Sequence[Explanation], titles: Sequence[str], look: Look, side: int = 480) -> Image.Image:
     """All texts × all methods on one sheet of paper, as the page shows them: a row per text, a column per method."""
-    picture = shrunk(explanations[0].image, side)
+    picture = resized(explanations[0].image, side)
     gap, head, foot = 16, 30, 34
     width = gap + (1 + len(explanations)) * (picture.width + gap)
     height = gap + len(titles) * (picture.height + head + gap) + foot
@@ -83,11 +83,11 @@ def sheet(explanations: Sequence[Explanation], titles: Sequence[str], look: Look
     return paper
 
 
-def shrunk(image: Image.Image, side: int = SHOWN_SIDE) -> Image.Image:
-    """A copy whose longer side is at most ``side`` pixels."""
-    copy = image.copy()
-    copy.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return copy
+def resized(image: Image.Image, side: int = SHOWN_SIDE) -> Image.Image:
+    """A copy whose longer side has ``side`` pixels. Small pictures grow, so that lines over them are thin and sharp."""
+    zoom = side / max(image.size)
+    width, height = (max(1, round(length * zoom)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS if zoom < 1 else Image.Resampling.BICUBIC)
 
 
 def _mark(explanation: Explanation, row: int) -> str:
@@ -96,7 +96,7 @@ def _mark(explanation: Explanation, row: int) -> str:
     return ": found" if explanation.present[row] else ": not there"
 
 
-def _resized(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _heat_at(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR), dtype=np.float32).clip(0, 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from xtool.app.agreement import agreement
-from xtool.app.drawing import COLOUR_MAPS, Look, difference, overlay, shrunk
+from xtool.app.drawing import COLOUR_MAPS, Look, difference, overlay, resized
 from xtool.app.export import file_stem, json_bytes, png_bytes
 from xtool.app.pictures import Picture
 from xtool.app.search import Answer
@@ -35,8 +35,10 @@ def show_answer(picture: Picture | None) -> None:
 def _answer(answer: Answer) -> None:
     """A fragment: moving the threshold or the colours runs only this, and no model."""
     with guarded():
-        look = _choose_look()
         names = titles(answer.order.questions)
+        st.subheader("What the model sees")
+        _summary(answer, names)
+        look = _choose_look()
         compare = len(answer.explanations) > 1
         tabs = st.tabs([*names, *([":material/compare: Methods compared"] if compare else [])])
         for row, tab in enumerate(tabs[: len(names)]):
@@ -48,34 +50,47 @@ def _answer(answer: Answer) -> None:
         _footer(answer, look)
 
 
+def _summary(answer: Answer, names: list[str]) -> None:
+    """The presence verdicts of every method at one glance."""
+    for explanation in answer.explanations:
+        if explanation.scores is not None:
+            told = [f":{COLOURS[v]}-badge[:material/{ICONS[v]}: {name}]" for name, v in _found(explanation, names)]
+            st.markdown(f"**{plain(explanation.method)}** looked for {' '.join(told)}")
+
+
+def _found(explanation: Explanation, names: list[str]) -> list[tuple[str, bool | None]]:
+    return [(name, verdict(explanation, row).found) for row, name in enumerate(names)]
+
+
 def _choose_look() -> Look:
-    threshold, colours, opacity, boxes = st.columns([4, 2, 3, 2], gap="medium", vertical_alignment="bottom")
-    return Look(
-        threshold=threshold.slider(
-            "Threshold of the boxes", 0.05, 0.95, Look().threshold, 0.01, key="threshold",
-            help="Boxes surround what is hotter than this fraction of the hottest place. No model runs when it moves.",
-        ),
-        colour_map=colours.selectbox("Colours", COLOUR_MAPS, key="colours"),
-        opacity=opacity.slider("Strength of the colours", 0.0, 1.0, Look().opacity, 0.05, key="opacity"),
-        boxes=boxes.toggle("Show boxes", value=True, key="boxes"),
+    left, right = st.columns([5, 2], gap="large", vertical_alignment="bottom")
+    threshold = left.slider(
+        "Threshold of the boxes", 0.05, 0.95, Look().threshold, 0.01, key="threshold",
+        help="Boxes surround what is hotter than this fraction of the hottest place. No model runs when it moves.",
     )  # fmt: skip
+    with right.popover("Colours", icon=":material/palette:", width="stretch"):
+        return Look(
+            threshold=threshold,
+            colour_map=st.selectbox("Colour map", COLOUR_MAPS, key="colours"),
+            opacity=st.slider("Strength", 0.0, 1.0, Look().opacity, 0.05, key="opacity"),
+            boxes=st.toggle("Show boxes", value=True, key="boxes"),
+        )
 
 
 def _text(answer: Answer, row: int, look: Look) -> None:
-    question = answer.order.questions[row]
-    st.caption(f"Asked: “{plain(question.prompt)}”")
-    shown = [None, *answer.explanations]
+    alone = len(answer.explanations) == 1
     # More than three side by side are too small to see anything.
-    width = min(len(shown), 3)
-    for start in range(0, len(shown), width):
+    width = 2 if alone else min(len(answer.explanations), 3)
+    for start in range(0, len(answer.explanations), width):
         columns = st.columns(width, gap="medium")
-        for column, explanation in zip(columns, shown[start : start + width], strict=False):
+        for column, explanation in zip(columns, answer.explanations[start : start + width], strict=False):
             with column:
-                if explanation is None:
-                    st.markdown("**The picture**")
-                    st.image(shrunk(answer.order.picture.image), width="stretch")
-                else:
-                    _panel(explanation, row, look)
+                _panel(explanation, row, look)
+        if alone:
+            with columns[1]:
+                st.markdown("**The picture alone**")
+                st.image(resized(answer.order.picture.image), width="stretch")
+                st.caption(f"Asked: “{plain(answer.order.questions[row].prompt)}”")
 
 
 def _panel(explanation: Explanation, row: int, look: Look) -> None:
@@ -126,7 +141,7 @@ def _compare(answer: Answer, names: list[str], look: Look) -> None:
 def _footer(answer: Answer, look: Look) -> None:
     if not answer.trained:
         st.warning(f"{plain(answer.order.encoder)} has random weights: its maps show nothing that it has learnt.")
-    kept = "" if answer.passes else " All of it was kept from before."
+    cost = f"{answer.passes:,} glances at the picture" if answer.passes else "no new glance at the picture"
     png, document, told = st.columns([2, 2, 5], gap="small", vertical_alignment="center")
     stem = file_stem(answer)
     png.download_button(
@@ -137,7 +152,4 @@ def _footer(answer: Answer, look: Look) -> None:
         "Boxes (JSON)", lambda: json_bytes(answer, look.threshold), f"{stem}.json", "application/json",
         icon=":material/data_object:", width="stretch", key="json", on_click="ignore",
     )  # fmt: skip
-    told.caption(
-        f"{plain(answer.order.encoder)} ({plain(answer.weights)}), {answer.passes:,} glances at the picture, "
-        f"{duration(answer.seconds)}.{kept}"
-    )
+    told.caption(f"{plain(answer.order.encoder)} ({plain(answer.weights)}): {cost}, {duration(answer.seconds)}.")

@@ -107,7 +107,7 @@ def _choose_how(picture: Picture | None, typed: str) -> Order | None:
         as_typed = st.toggle(
             "Ask my words exactly as typed",
             key="as typed",
-            help="Otherwise a bare name such as “dog” is asked as “an image of a dog.”, as models learnt from captions.",
+            help="Otherwise a bare name such as “dog” is asked as “an image of a dog.”, as in captions.",
         )
         fit = st.radio(
             "How the picture fills the model's square input",
