@@ -1,0 +1,34 @@
+"""Encoders that keep every promise but one, by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from xtool.errors import SetupError
+from xtool.testing.planted import PlantedCNN
+
+
+class NamedCNN(PlantedCNN):
+    def __init__(self, name, seed) -> None:
+        super().__init__((32, 48), seed)
+        self.kind = name
+        self._info = replace(self._info, name=name, default_features="sound-features")
+        if name == "training":
+            self._visual.train()
+
+    def encode_image(self, pixels):
+        embedded = super().encode_image(pixels)
+        if self.kind == "detached":
+            return embedded.detach()
+        return 2 * embedded if self.kind == "long-vectors" else embedded
+
+
+def load(name, options):
+    if options.pretrained is not None and name != "takes-any-tag":
+        raise SetupError("there are no weights")
+    if options.device != "cpu":
+        raise SetupError("there is only the CPU")
+    seed = int(torch.randint(1000, ())) if name == "ignores-seed" else options.seed
+    return NamedCNN(name, seed)
