@@ -114,20 +114,12 @@ def _embed_masked(
         embeddings = base_embedding[:, None].expand(images, channels, -1).clone()
         chunk = batch or CHUNK.get(pixels.device.type, 32)
         which = alive.nonzero()  # [alive masks, 2]: image and channel
-        size = (pixels.shape[-2], pixels.shape[-1])
         done = 0
         while done < len(which):
             image, channel = which[done : done + chunk].unbind(1)
             low = maps[image, channel].unsqueeze(1)
             try:
-                masks = (
-                    scaled_masks(low, size, align_corners=align_corners)
-                    if scale
-                    else _upsampled(low, size, align_corners)
-                )
-                masked = (
-                    pixels[image] * masks if base == "zero" else torch.lerp(background[image], pixels[image], masks)
-                )
+                masked = _masked(pixels, background, low, image, base, align_corners, scale)
                 embeddings[image, channel] = encoder.encode_image(masked).float()
             except torch.OutOfMemoryError:
                 if chunk == 1:
@@ -137,3 +129,18 @@ def _embed_masked(
             done += len(image)
     # Clones made outside inference mode can be saved for backward by a caller that differentiates.
     return MaskedEmbeddings(embeddings.clone(), base_embedding.clone(), alive.clone())
+
+
+def _masked(
+    pixels: Tensor, background: Tensor, low: Tensor, image: Tensor, base: Base, align_corners: bool, scale: bool
+) -> Tensor:
+    """Masked images [N, 3, H, W] of the maps ``low`` [N, 1, h, w], each of the image that ``image`` [N] says.
+
+    A function of its own so that the masks are gone when the encoder, which needs the most memory, runs.
+    """
+    size = (pixels.shape[-2], pixels.shape[-1])
+    upsampled = scaled_masks if scale else _upsampled
+    masks = upsampled(low, size, align_corners=align_corners)
+    if len(pixels) > 1:  # one image is broadcast, not copied for each mask
+        pixels, background = pixels[image], background[image]
+    return pixels * masks if base == "zero" else torch.lerp(background, pixels, masks)

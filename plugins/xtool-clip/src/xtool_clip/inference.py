@@ -12,6 +12,9 @@ from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
+CPU_TILE = 16
+"""Images at once on a CPU: more do not fit its caches, which is slower, and need more memory."""
+
 
 class InferenceTwin:
     """Holds the twin of ``tower`` and makes it anew when the tower's weights have changed."""
@@ -37,8 +40,9 @@ class InferenceTwin:
         weights = tuple((id(tensor), tensor._version) for tensor in self._tower.state_dict(keep_vars=True).values())
         if self._twin is None or weights != self._weights:
             self._twin, self._weights = _folded(self._tower), weights
-        features: Tensor = self._twin(pixels.contiguous(memory_format=torch.channels_last))
-        return features
+        twin = self._twin
+        tiles = torch.split(pixels, CPU_TILE) if pixels.device.type == "cpu" else (pixels,)
+        return torch.cat([twin(tile.contiguous(memory_format=torch.channels_last)) for tile in tiles])
 
 
 def _folded(tower: nn.Module) -> nn.Module:
