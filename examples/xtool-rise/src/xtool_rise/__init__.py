@@ -1,0 +1,20 @@
+"""The xtool plugin of RISE. This module holds specs only; torch is imported when the method is built."""
+
+from collections.abc import Iterator
+
+from xtool.hookspecs import hookimpl
+from xtool.specs import SaliencyMethodSpec
+
+XTOOL_API = 1
+
+
+@hookimpl
+def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
+    yield SaliencyMethodSpec(
+        name="rise",
+        factory="xtool_rise.method:RISE",
+        config="xtool_rise.config:RISEConfig",
+        summary="Random masks, each weighed by how well what it leaves visible matches the text.",
+        paper="Petsiuk et al. 2018, arXiv:1806.07421",
+        forwards="1 + N",
+    )
