@@ -27,10 +27,12 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
     from xtool.plugins import registry
 
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
-    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,cam,tiny")
+    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,cam,tiny,timm")
     registry.cache_clear()
     workshop.cache_clear()
     settings.configure(settings.Settings(encoder="planted-cnn"))
+    # Measured on a busy machine, even the planted encoder may be slow enough to be asked about.
+    monkeypatch.setattr("xtool.app.workshop.seconds_per_pass", lambda encoder: 0.001)
     yield workshop()
     settings.configure(settings.Settings())
     registry.cache_clear()

@@ -59,7 +59,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT / "tests" / "planted_plugin"),
-            "XTOOL_DISABLE_PLUGINS": "clip,cam,tiny",
+            "XTOOL_DISABLE_PLUGINS": "clip,cam,tiny,timm",
             "HOME": str(folder),
         },
         stdout=subprocess.PIPE,
@@ -122,7 +122,7 @@ def test_upload_find_overlay_download(visit: Any, tmp_path: Path) -> None:
     assert iou(green["boxes"][0], GREEN) > 0.3
 
     with Image.open(download(page, "Picture (PNG)", tmp_path)) as sheet:
-        assert sheet.width > sheet.height > 480
+        assert min(sheet.size) > 900
         colours = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
     assert len(np.unique(colours, axis=0)) > 1000, "a heat map has many colours, the picture itself three"
 
@@ -162,7 +162,7 @@ def test_a_file_that_is_no_picture_is_told_in_words(visit: Any, tmp_path: Path) 
     file = tmp_path / "letter.png"
     file.write_text("Dear reader,")
     page.locator("input[type=file]").set_input_files(file)
-    page.get_by_text("is not a picture").wait_for()
+    page.get_by_text("not a picture in a format").wait_for()
     screenshot(page, "no-picture")
 
 
@@ -174,10 +174,13 @@ def find(page: Any, folder: Path, typed: str) -> None:
     page.locator('[data-testid="stImage"] img').first.wait_for()
     texts = page.get_by_role("textbox", name="One thing per line")
     texts.fill(typed)
-    texts.press("Control+Enter")
-    page.get_by_text("Asked as").wait_for()
     page.get_by_role("button", name="Find it!").click()
-    page.get_by_role("button", name="Boxes (JSON)").wait_for()
+    answer = page.get_by_role("button", name="Boxes (JSON)")
+    slow = page.get_by_role("button", name="Run it anyway")  # on a machine that is busy with other things
+    answer.or_(slow).first.wait_for()
+    if slow.count():
+        slow.click()
+        answer.wait_for()
     page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
 
 

@@ -44,9 +44,10 @@ def test_a_preset_becomes_the_defaults() -> None:
 
 def test_feature_extractors_are_offered_by_architecture(planted: object) -> None:
     (features,) = [f for f in fields_of(FeatureConfig, architecture="cnn") if f.name == "features"]
-    assert features.choices == ("auto", "planted")
+    assert features.choices[0] == "auto"
+    assert "planted" in features.choices
     (features,) = [f for f in fields_of(FeatureConfig, architecture="vit") if f.name == "features"]
-    assert features.choices == ("auto",)
+    assert "planted" not in features.choices
 
 
 def test_layers_are_offered_by_name_once_the_encoder_is_loaded(planted: Any) -> None:
@@ -74,7 +75,7 @@ def test_a_value_that_the_method_refuses_is_told_by_name(planted: object) -> Non
 
 def test_presets_and_methods_come_from_the_registry(planted: object) -> None:
     assert presets_of("vlscore") == ("seed",)
-    assert set(usable_methods("cnn")) == {"vlscore", "colourcam", "everywhere"}
+    assert set(usable_methods("cnn")) >= {"vlscore", "colourcam", "everywhere"}
 
 
 def test_every_installed_method_has_a_form() -> None:

@@ -122,6 +122,14 @@ def test_passes_are_read_from_the_spec(forwards: str, passes: int | None) -> Non
     assert count_passes(forwards, {"C": 10, "masks": 500}) == passes
 
 
+def test_the_quicker_of_two_measurements_is_the_speed() -> None:
+    from xtool.app.cost import MEASURED_IMAGES, seconds_per_pass
+    from xtool.testing.planted import PlantedCNN
+
+    ticks = iter([0.0, 9.0, 10.0, 12.0])
+    assert seconds_per_pass(PlantedCNN(), lambda: next(ticks)) == 2.0 / MEASURED_IMAGES
+
+
 def test_the_shelf_keeps_what_was_used_last() -> None:
     shelf: Shelf[str] = Shelf(2)
     for key in ("a", "b", "a", "c"):

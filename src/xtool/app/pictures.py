@@ -65,7 +65,7 @@ def open_upload(content: bytes, name: str) -> Picture:
     try:
         Image.open(BytesIO(content), formats=_formats()).close()
     except UnidentifiedImageError:
-        raise DataError(name, "is not a picture in a format that browsers show (JPEG, PNG, WebP, GIF, …)") from None
+        raise DataError(name, "not a picture in a format that browsers show (JPEG, PNG, WebP, GIF, …)") from None
     except Exception as error:  # bombs and damaged headers: open_image says it better, and refuses what it does not
         opened: Exception = error
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from xtool.app.drawing import resized
 from xtool.app.pictures import MAX_MEGABYTES, Picture, examples, open_example, open_upload
 from xtool.app.search import Order, Search
 from xtool.app.shell.answer import show_answer
@@ -67,14 +68,21 @@ def _show() -> None:
 def _choose_picture() -> tuple[Picture | None, str, str]:
     """The picture, texts worth asking of it, and a key that changes with it."""
     offered = examples()
-    sources = [EXAMPLES, UPLOAD] if offered else [UPLOAD]
-    source = st.segmented_control("Where from", sources, default=sources[0], key="source", label_visibility="collapsed")
-    if (source or sources[0]) == EXAMPLES:
+    source = EXAMPLES if offered else UPLOAD
+    if offered:
+        # Clicking the chosen one again gives None, which changes nothing.
+        source = (
+            st.segmented_control(
+                "Where from", [EXAMPLES, UPLOAD], default=EXAMPLES, key="source", label_visibility="collapsed"
+            )
+            or EXAMPLES
+        )
+    if source == EXAMPLES:
         example = st.selectbox(
             "Example", offered, format_func=lambda e: e.title, key="example", label_visibility="collapsed"
         )
         picture = open_example(example.index)
-        st.image(picture.image, width="stretch")
+        st.image(resized(picture.image), width="stretch")
         return picture, "\n".join(example.texts), f"example {example.index}"
     uploaded = st.file_uploader(
         f"A photo or drawing, up to {MAX_MEGABYTES} MB. It stays in this server's memory and is written to no disk.",
@@ -84,7 +92,7 @@ def _choose_picture() -> tuple[Picture | None, str, str]:
         return None, "", "upload"
     with guarded():
         picture = open_upload(uploaded.getvalue(), uploaded.name)
-        st.image(picture.image, width="stretch")
+        st.image(resized(picture.image), width="stretch")
         if picture.image.size != picture.full_size:
             st.caption(
                 f"{picture.full_size[0]} × {picture.full_size[1]} pixels, shown and searched at "
