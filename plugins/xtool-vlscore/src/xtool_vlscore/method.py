@@ -60,7 +60,9 @@ class VLScore:
             cosines = features.embedding.float() @ text.float().T
             importance = []
             for column in cosines.unbind(dim=1):
-                (gradient,) = torch.autograd.grad(column.sum(), features.maps, retain_graph=True, allow_unused=True)
+                gradient = None
+                if column.requires_grad and features.maps.requires_grad:
+                    (gradient,) = torch.autograd.grad(column.sum(), features.maps, retain_graph=True, allow_unused=True)
                 if gradient is None:
                     raise UsageError(
                         "vlscore: top_k ranks feature maps by their gradient, and the embedding does not depend on "
