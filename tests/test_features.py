@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from xtool.features import SharedExtractor, principal_components
-from xtool.sharing import image_ledger
+from xtool.protocols import Encoder, FeatureMaps
+from xtool.sharing import CountedEncoder, image_ledger
 from xtool.testing.planted import PlantedCNN, PlantedFeatures
 
 
@@ -45,3 +46,14 @@ def test_one_pass_serves_two_methods_and_is_counted_for_each() -> None:
         assert first is second
         assert reduced.extract(encoder, pixels).maps.shape[1] == 2
     assert ledger.forwards == 3
+
+
+def test_an_extractor_that_embeds_the_image_itself_counts_once() -> None:
+    class Embeds(PlantedFeatures):
+        def extract(self, encoder: Encoder, pixels: torch.Tensor) -> FeatureMaps:
+            encoder.encode_image(pixels)
+            return super().extract(encoder, pixels)
+
+    with image_ledger() as ledger, torch.no_grad():
+        SharedExtractor(Embeds(), ("embeds", "auto")).extract(CountedEncoder(PlantedCNN()), torch.rand(2, 3, 64, 64))
+    assert ledger.forwards == 2

@@ -48,6 +48,7 @@ class Ledger:
     on_pass: Callable[[int], None] | None = None
     """Told of each finished pass with the images in it, to show progress; what it raises stops the work."""
     _done: dict[Hashable, _Done] = field(default_factory=dict)
+    _in_pass: bool = False
 
 
 _current: ContextVar[Ledger | None] = ContextVar("xtool_ledger", default=None)
@@ -87,15 +88,20 @@ def shared(what: Hashable, subjects: tuple[object, ...], compute: Callable[[], T
 
 @contextmanager
 def tower_pass(images: int) -> Iterator[None]:
-    """Count ``images`` through the image tower, and the seconds of the block as time inside it."""
+    """Count ``images`` through the image tower, and the seconds of the block as time inside it.
+
+    A pass within a pass (a feature extractor that calls ``encode_image``) is the same pass and counts once.
+    """
     ledger = _current.get()
-    if ledger is None:
+    if ledger is None or ledger._in_pass:
         yield
         return
+    ledger._in_pass = True
     start = time.perf_counter()
     try:
         yield
     finally:
+        ledger._in_pass = False
         ledger.forwards += images
         ledger.encoder_seconds += time.perf_counter() - start
     if ledger.on_pass is not None:
