@@ -1,0 +1,389 @@
+"""Writes ``docs/reference/`` from the live program: specs, option models, metrics, commands and signatures.
+
+    uv run python docs/generate_reference.py
+
+The pages are committed; ``tests/test_docs.py`` makes them again and compares. Only plugins of this repository are
+described, so that what else is installed does not matter. Neither torch nor open_clip is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+HERE = Path(__file__).resolve().parent
+OWNERS = ("core", "clip", "vlscore", "cam", "tiny", "timm")
+NOTE = "<!-- Written by docs/generate_reference.py. Do not edit: change the code and run it again. -->"
+
+
+def pages() -> dict[str, str]:
+    """Every page by its name, as it should be now."""
+    written = {
+        "methods.md": methods_page(),
+        "features.md": features_page(),
+        "encoders.md": encoders_page(),
+        "datasets.md": datasets_page(),
+        "metrics.md": metrics_page(),
+        "commands.md": commands_page(),
+        "hooks.md": hooks_page(),
+        "python.md": python_page(),
+    }
+    return {name: f"{NOTE}\n\n{text.strip()}\n" for name, text in written.items()}
+
+
+def main() -> None:
+    """Write the pages, and name those that changed."""
+    folder = HERE / "reference"
+    folder.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        path = folder / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            print(f"written: docs/reference/{name}")
+
+
+def methods_page() -> str:
+    from xtool.methods import config_class
+    from xtool.plugins import registry
+
+    lines = [
+        "# Methods",
+        "",
+        "Every saliency method of this repository, as `xtool methods` lists them. Options go behind the name:",
+        "`--methods vlscore:top_k=256,gradcam`, or hold for every row of a method: `--set vlscore.temperature=0.05`.",
+        "C is the number of feature maps. *Forwards* are images through the encoder for one image; any number of",
+        "texts costs the same.",
+        "",
+    ]
+    found = ours(registry().saliency_methods)
+    rows = [
+        (f"[`{item.spec.name}`](#{slug(item.spec.name)})", item.owner, item.spec.forwards, item.spec.summary)
+        for item in found
+    ]
+    lines += table(("name", "plugin", "forwards", "what it does"), rows)
+    for item in found:
+        spec = item.spec
+        lines += ["", f"## `{spec.name}` {{ #{slug(spec.name)} }}", "", spec.summary, ""]
+        lines += [f"- Plugin: `{item.owner}`"]
+        lines += [f"- Encoders: {', '.join(spec.architectures)}"]
+        lines += [f"- Requires: {', '.join(sorted(spec.requires)) or 'nothing but the encoder'}"]
+        lines += [f"- Forwards per image: {spec.forwards}"]
+        lines += [f"- Paper: {spec.paper or 'none; a control'}", ""]
+        config = config_class(spec)
+        options = [
+            (f"`{name}`", f"`{told.default}`", f"`{kind(told)}`", told.description or "")
+            for name, told in config.model_fields.items()
+        ]
+        lines += table(("option", "default", "type", "meaning"), options) if options else ["It has no options."]
+        for preset, values in config.presets.items():
+            given = ", ".join(f"`{key}={value}`" for key, value in values.items())
+            lines += ["", f"Preset `{spec.name}:preset={preset}`: {given}. Options given beside it win."]
+    return "\n".join(lines)
+
+
+def features_page() -> str:
+    from xtool.plugins import registry
+
+    lines = [
+        "# Feature extractors",
+        "",
+        "What an encoder computes on the way, as maps [B, C, h, w]. `xtool features --list` lists them; methods that",
+        "require features take one with `features=NAME`, a layer with `layer=NAME`, and `pca=K` for the first K",
+        "principal components of each image.",
+        "",
+    ]
+    rows = [
+        (f"`{item.spec.name}`", item.owner, ", ".join(item.spec.architectures), item.spec.summary)
+        for item in ours(registry().feature_extractors)
+    ]
+    return "\n".join(lines + table(("name", "plugin", "encoders", "what it reads"), rows))
+
+
+def encoders_page() -> str:
+    from xtool.plugins import registry
+
+    found = [item for item in ours(registry().encoders) if item.spec.default_pretrained]
+    rows = [
+        (f"`{item.spec.name}`", item.owner, f"`{item.spec.default_pretrained}`", item.spec.summary) for item in found
+    ]
+    lines = [
+        "# Encoders",
+        "",
+        "`xtool encoders` lists every model of the installed open_clip, which are more with each of its versions.",
+        "Here are those that have default weights; the others need `--pretrained` with a tag, a checkpoint file or",
+        "`none`. Weights of `clip` and `timm` are downloaded when they are not cached; those of `tiny` are in the",
+        "package.",
+        "",
+        *table(("name", "plugin", "default weights", "what it is"), rows),
+    ]
+    return "\n".join(lines)
+
+
+def datasets_page() -> str:
+    from xtool.plugins import registry
+
+    lines = ["# Data sets", "", "As `xtool datasets` lists them. `--dataset NAME:SPLIT` picks a split.", ""]
+    for item in ours(registry().datasets):
+        spec = item.spec
+        lines += [f"## `{spec.name}` {{ #{slug(spec.name)} }}", "", spec.summary, ""]
+        lines += [f"- Plugin: `{item.owner}`"]
+        lines += [f"- Splits: {', '.join(f'`{split}`' for split in spec.splits) or 'see below'}"]
+        lines += [f"- Needs `--data-dir`: {'yes' if spec.needs_data_dir else 'no'}"]
+        if spec.paper:
+            lines += [f"- Paper: {spec.paper}"]
+        module, _, factory = spec.factory.partition(":")
+        tree = parsed(module)
+        lines += ["", prose(ast.get_docstring(tree) or ""), "", prose(_docstring(tree, factory)), ""]
+    return "\n".join(lines)
+
+
+def metrics_page() -> str:
+    found = {info.name: info for info in _metric_infos()}
+    rows = [
+        (f"`{info.name}`", info.unit, info.better, info.summary, info.paper or "–")
+        for info in sorted(found.values(), key=lambda info: info.name)
+    ]
+    from xtool.metrics.protocols import PROTOCOLS
+
+    sweeps = [
+        (f"`{name}`", f"{protocol.thresholds[0]:g} … {protocol.thresholds[-1]:g}, {len(protocol.thresholds)} in all",
+         ", ".join(f"IoU {'>' if protocol.strict else '≥'} {delta:g}" for delta in protocol.deltas))
+        for name, protocol in PROTOCOLS.items()
+    ]  # fmt: skip
+    lines = [
+        "# Metrics",
+        "",
+        "What is measured, its unit and which way is better. [Protocols](../protocols.md) says what each means and",
+        "what it does not.",
+        "",
+        *table(("name", "unit", "direction", "what it says", "source"), rows),
+        "",
+        "## Localization protocols",
+        "",
+        *table(("protocol", "thresholds, fractions of the maximum", "found at"), sweeps),
+    ]
+    return "\n".join(lines)
+
+
+def commands_page() -> str:
+    from xtool.cli import main as program
+
+    lines = ["# Commands", "", "As `xtool --help` and `xtool COMMAND --help` tell them.", ""]
+    for path, command in commands(program):
+        name = " ".join(("xtool", *path))
+        lines += [f"{'#' * (2 + max(0, len(path) - 1))} `{name}` {{ #{'-'.join(path) or 'xtool'} }}", ""]
+        lines += [prose(_help(command)), ""]
+        rows = [row for parameter in command.params if (row := _parameter(parameter)) is not None]
+        lines += [*table(("option", "value", "default", "meaning"), rows), ""] if rows else []
+    return "\n".join(lines)
+
+
+def hooks_page() -> str:
+    from xtool.hookspecs import PROJECT
+    from xtool.plugins import API_VERSION, DISABLE_VARIABLE, ENTRY_POINT_GROUP, HOOKS
+
+    lines = [
+        "# Hooks and specs",
+        "",
+        f"A plugin is an entry point in the group `{ENTRY_POINT_GROUP}` that names a module with hooks, marked with",
+        f"`xtool.hookspecs.hookimpl`. This is API version {API_VERSION}, which a plugin may state as `XTOOL_API`.",
+        f"The environment variable `{DISABLE_VARIABLE}` keeps plugins out by name, separated by commas; so does",
+        f"`{PROJECT} --no-plugin NAME`.",
+        "",
+    ]
+    tree = parsed("xtool.hookspecs")
+    for hook, spec in HOOKS.items():
+        lines += [f"## `{hook}()` {{ #{slug(hook)} }}", ""]
+        lines += [
+            f"Yields [`{spec.__name__}`](#{slug(spec.__name__)}). {prose(_docstring(tree, hook)).splitlines()[0]}"
+        ]
+        example = re.findall(r"^(?:>>>|\.\.\.) ?(.*)$", _docstring(tree, hook), re.MULTILINE)
+        lines += ["", "```python", *example, "```", ""]
+    tree = parsed("xtool.specs")
+    for spec in HOOKS.values():
+        lines += [f"## `{spec.__name__}` {{ #{slug(spec.__name__)} }}", "", prose(_docstring(tree, spec.__name__)), ""]
+        lines += [*table(("field", "type", "default", "meaning"), list(_fields(tree, spec.__name__))), ""]
+    return "\n".join(lines)
+
+
+def python_page() -> str:
+    import xtool
+
+    lines = ["# Python", "", "The same power as the command line. Everything is imported when it is first used.", ""]
+    for name in xtool.__all__:
+        tree = parsed(xtool._HOME[name])
+        node = _definition(tree, name)
+        lines += [f"## `xtool.{name}` {{ #{slug(name)} }}", ""]
+        if isinstance(node, ast.FunctionDef):
+            lines += ["```python", _signature(node), "```", ""]
+        lines += [prose(ast.get_docstring(node) or ""), ""]
+        if isinstance(node, ast.ClassDef):
+            lines += [*_members(node), ""]
+    return "\n".join(lines)
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command with its path, the group itself first."""
+    yield path, group
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        elif command is not None:
+            yield (*path, name), command
+
+
+def ours(catalogue: Any) -> list[Any]:
+    """What this repository's own plugins contribute."""
+    return [item for item in catalogue if item.owner in OWNERS]
+
+
+def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """A Markdown table."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in ([*titles], ["---"] * len(titles), *cells)]
+
+
+def slug(name: str) -> str:
+    """An anchor that differs for ``gradcam`` and ``gradcam++``."""
+    return name.lower().replace("+", "p")
+
+
+def prose(docstring: str) -> str:
+    """A docstring as Markdown: reST's roles and double backticks become plain code."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.cleandoc(docstring)).replace("``", "`")
+    text = re.sub(r"\x08\n((?:.+\n?)+)", lambda match: f"```sh\n{match[1].strip()}\n```\n", text)
+    text = re.sub(r"^(Args|Raises):\n((?:    .*\n?)+)", _arguments, text, flags=re.MULTILINE)
+    return text.strip()
+
+
+def kind(told: Any) -> str:
+    """A field's type as people write it."""
+    annotation = told.annotation
+    if typing.get_origin(annotation) is typing.Literal:
+        return " or ".join(str(choice) for choice in typing.get_args(annotation))
+    return str(getattr(annotation, "__name__", annotation) if isinstance(annotation, type) else annotation)
+
+
+def parsed(module: str) -> ast.Module:
+    """A module's syntax tree, without importing it (only the packages around it)."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise SystemExit(f"there is no module {module}")
+    return ast.parse(Path(spec.origin).read_text("utf-8"))
+
+
+def _arguments(match: re.Match[str]) -> str:
+    """Google style to a list."""
+    items = re.sub(r"\n        +", " ", match[2].rstrip())
+    listed = re.sub(r"^    (\S+?): ", r"- `\1`: ", items, flags=re.MULTILINE)
+    return f"**{match[1]}**\n\n{listed}\n"
+
+
+def _metric_infos() -> Iterator[Any]:
+    import xtool.metrics
+    from xtool.metrics.metric import MetricInfo
+    from xtool.metrics.protocols import PROTOCOLS
+
+    names = [f"xtool.metrics.{module.name}" for module in pkgutil.iter_modules(xtool.metrics.__path__)]
+    modules: list[ModuleType] = [importlib.import_module(name) for name in (*names, "xtool.report.columns")]
+    for module in modules:
+        for value in vars(module).values():
+            held = value if isinstance(value, tuple) else (value, getattr(value, "info", None))
+            yield from (info for info in held if isinstance(info, MetricInfo))
+    yield from (protocol.info for protocol in PROTOCOLS.values())
+
+
+def _help(command: click.Command) -> str:
+    return command.help or ""
+
+
+def _parameter(parameter: click.Parameter) -> tuple[str, str, str, str] | None:
+    value = (
+        parameter.make_metavar(click.Context(click.Command("x"))) if not getattr(parameter, "is_flag", False) else ""
+    )
+    if isinstance(parameter, click.Argument):
+        needed = "needed" if parameter.required else "may be left out"
+        return (f"`{(parameter.name or '').upper()}`", "", "", f"Argument; {needed}.")
+    assert isinstance(parameter, click.Option)
+    if parameter.hidden:
+        return None
+    shown = "" if _is_nothing(parameter.default) or parameter.is_flag else f"`{parameter.default}`"
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    return (names, f"`{value}`" if value else "flag", shown, parameter.help or "")
+
+
+def _is_nothing(default: Any) -> bool:
+    # click tells "no default" as None, as an empty tuple, or (8.2 and later) as a value of its own.
+    return default is None or default == () or type(default).__name__ in ("Sentinel", "UNSET")
+
+
+def _definition(tree: ast.Module, name: str) -> ast.FunctionDef | ast.ClassDef:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return node
+    raise SystemExit(f"{name} is not defined where it is said to be")
+
+
+def _docstring(tree: ast.Module, name: str) -> str:
+    return ast.get_docstring(_definition(tree, name)) or ""
+
+
+def _fields(tree: ast.Module, name: str) -> Iterator[tuple[str, str, str, str]]:
+    body = _definition(tree, name).body
+    for node, after in zip(body, [*body[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.AnnAssign):
+            told = ""
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                told = prose(str(after.value.value)).replace("\n", " ")
+            default = f"`{ast.unparse(node.value)}`" if node.value is not None else "needed"
+            yield f"`{ast.unparse(node.target)}`", f"`{ast.unparse(node.annotation)}`", default, told
+
+
+def _signature(node: ast.FunctionDef) -> str:
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
+    first, named = node.args.args, node.args.kwonlyargs
+    defaults = [*[None] * (len(first) - len(node.args.defaults)), *node.args.defaults]
+    parts = [_argument(*pair) for pair in zip(first, defaults, strict=True)]
+    parts += ["*"] if named else []
+    parts += [_argument(*pair) for pair in zip(named, node.args.kw_defaults, strict=True)]
+    return "\n".join((f"def {node.name}(", *(f"    {part}," for part in parts), f"){returns}: ..."))
+
+
+def _argument(argument: ast.arg, default: ast.expr | None) -> str:
+    annotated = f": {ast.unparse(argument.annotation)}" if argument.annotation is not None else ""
+    return f"{argument.arg}{annotated}" + (f" = {ast.unparse(default)}" if default is not None else "")
+
+
+def _members(node: ast.ClassDef) -> list[str]:
+    lines = []
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
+            is_property = any(isinstance(d, ast.Name) and d.id == "property" for d in item.decorator_list)
+            told = (ast.get_docstring(item) or "").split("\n\n")[0]
+            call = item.name if is_property else f"{item.name}({_arguments_of(item)})"
+            lines.append(f"- `{call}`: {prose(told)}" if told else f"- `{call}`")
+    names = [row for row in _fields(ast.Module([node], []), node.name) if not row[0].startswith("`_")]
+    if names:
+        lines = [*table(("field", "type", "default", "meaning"), names), "", *lines]
+    return lines
+
+
+def _arguments_of(node: ast.FunctionDef) -> str:
+    return re.sub(r"^(self|cls)(, )?", "", ast.unparse(node.args))
+
+
+if __name__ == "__main__":
+    main()
