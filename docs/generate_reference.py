@@ -62,8 +62,8 @@ def methods_page() -> str:
         "",
         "Every saliency method of this repository, as `xtool methods` lists them. Options go behind the name:",
         "`--methods vlscore:top_k=256,gradcam`, or hold for every row of a method: `--set vlscore.temperature=0.05`.",
-        "C is the number of feature maps. *Forwards* are images through the encoder for one image; any number of",
-        "texts costs the same.",
+        "C is the number of feature maps. *Forwards* are images through the encoder for one image and one text; more",
+        "texts cost no more of them, save where an option chooses feature maps for each text.",
         "",
     ]
     found = ours(registry().saliency_methods)
