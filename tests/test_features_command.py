@@ -1,4 +1,4 @@
-"""``xtool features`` on the planted encoder; with a ViT's attention in :mod:`xtool_clip`'s own names where it is there."""
+"""``xtool features`` on the planted encoder, and on the bundled ViT where that plugin is there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from xtool.report.feature_grid import most_varied
 from xtool.testing.planted import planted_image
 

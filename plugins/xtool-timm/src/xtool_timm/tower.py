@@ -1,7 +1,7 @@
 """A classifier's image tower and its classes as one embedding space.
 
-**What the cosine means.** A linear classifier's logit of class c is ``w_c · f + b_c`` with f the pooled features. Put a 1
-behind f, b_c behind w_c, and behind that what brings every class to one common length M::
+**What the cosine means.** A linear classifier's logit of class c is ``w_c · f + b_c`` with f the pooled features. Put
+a 1 behind f, b_c behind w_c, and behind that what brings every class to one common length M::
 
     image = (f, 1, 0)        class c = (w_c, b_c, sqrt(M² − ‖w_c‖² − b_c²))
 
@@ -19,9 +19,6 @@ from torch import Tensor, nn
 from xtool.errors import UsageError
 
 __all__ = ["ClassifierTower", "class_vectors"]
-
-EXTRA = 2
-"""Dimensions behind the pooled features."""
 
 
 class ClassifierTower(nn.Module):
@@ -43,11 +40,6 @@ class ClassifierTower(nn.Module):
     def get_submodule(self, target: str) -> nn.Module:
         """Layers of the model go by their own names: ``layer4``, not ``model.layer4``."""
         return super().get_submodule(f"model.{target}" if target in self.layers[:-1] else target)
-
-    @property
-    def channels(self) -> int:
-        """C: of the maps that are pooled, where :attr:`is_cam` holds."""
-        return int(self.model.num_features)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def pools_by_mean(self, size: tuple[int, int]) -> bool:
