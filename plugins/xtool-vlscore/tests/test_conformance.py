@@ -1,0 +1,5 @@
+"""VL-Score keeps the promises of every xtool method."""
+
+import xtool.testing
+
+test_conforms = xtool.testing.conformance("vlscore")
