@@ -91,26 +91,20 @@ def caveats(table: PublishedTable, rows: Sequence[ResultRow], measured: Sequence
 
 
 def result_table(title: str, rows: Sequence[ResultRow]) -> Table:
-    """For a terminal: ``measured (published, difference)``."""
+    """For a terminal: measured, published in brackets, difference, one under the other; 80 columns are enough."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=f"{title}: measured (published, difference)", title_justify="left")
-    for name in ("method", "backbone"):
-        table.add_column(name, style="bold" if name == "method" else "")
-    for name in ("threshold", "protocol", "images"):
-        table.add_column(name, justify="right")
+    heading = f"{title}, in percent: measured, (published), difference"
+    table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left")
+    table.add_column("method and backbone", overflow="fold")
     shown = [metric for metric in METRICS if any(metric in row.measured or metric in row.published for row in rows)]
     for metric in shown:
-        table.add_column(METRICS[metric], justify="right")
+        table.add_column(METRICS[metric].removesuffix(" %").replace(" ", "\n"), justify="right", no_wrap=True)
     for row in rows:
-        own = row.protocol is not None
-        table.add_row(
-            Text(row.method), Text(row.backbone), "–" if row.threshold is None else f"{row.threshold:.2f}",
-            row.protocol or "as published", f"{row.images:,}" if row.images else "–",
-            *(Text(_cell(row, metric)) for metric in shown), style="" if own else "dim",
-        )  # fmt: skip
+        style = "" if row.protocol else "dim"
+        table.add_row(Text(_heading(row)), *(Text(_cell(row, metric)) for metric in shown), style=style)
     return table
 
 
@@ -133,11 +127,19 @@ def result_as_json(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
     ]
 
 
+def _heading(row: ResultRow) -> str:
+    if row.protocol is None:
+        at = "" if row.threshold is None else f" at {row.threshold:.2f}"
+        return f"{row.method}, {row.backbone}{at}, as published"
+    at = "" if row.threshold is None else f"at {row.threshold:.2f}, "
+    return f"{row.method}, {row.backbone}\n{at}{row.protocol}, {row.images:,} images"
+
+
 def _cell(row: ResultRow, metric: str) -> str:
     own, known, difference = row.measured.get(metric), row.published.get(metric), row.difference(metric)
     if own is None:
         return "–" if known is None else f"({known:.2f})"
-    return f"{own:.2f}" if difference is None else f"{own:.2f} ({known:.2f}, {difference:+.2f})"
+    return f"{own:.2f}" if difference is None else f"{own:.2f}\n({known:.2f})\n{difference:+.2f}"
 
 
 def _same(item: Measured, threshold: float | None, known: PublishedRow) -> bool:
