@@ -364,7 +364,8 @@ def _signature(node: ast.FunctionDef) -> str:
 
 def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     annotated = f": {ast.unparse(argument.annotation)}" if argument.annotation is not None else ""
-    return f"{argument.arg}{annotated}" + (f" = {ast.unparse(default)}" if default is not None else "")
+    value = f" = {ast.unparse(default)}".replace("'", '"') if default is not None else ""
+    return f"{argument.arg}{annotated}{value}"
 
 
 def _members(node: ast.ClassDef) -> list[str]:
