@@ -59,7 +59,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT / "tests" / "planted_plugin"),
-            "XTOOL_DISABLE_PLUGINS": "clip,cam,tiny,timm",
+            "XTOOL_DISABLE_PLUGINS": "clip,cam,tiny,timm,vlscore",
             "HOME": str(folder),
         },
         stdout=subprocess.PIPE,

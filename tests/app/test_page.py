@@ -118,7 +118,7 @@ def test_options_of_the_form_reach_the_method(page: Any, upload: Callable[..., N
     page.text_area[0].set_value("red")
     next(box for box in page.selectbox if box.label == "Preset").set_value("seed")
     run(page)
-    next(box for box in page.checkbox if box.label == "Softmax").set_value(False)
+    next(box for box in page.checkbox if box.label == "softmax").set_value(False)
     click(page, "Find it!")
     (request,) = page.session_state["answer"].order.methods
     assert request.label == "vlscore:preset=seed:softmax=False"

@@ -90,6 +90,7 @@ class Search:
 
     def agree(self) -> None:
         """Go on although it will be slow."""
+        self.state = "searching"  # at once, so that the question is not shown again
         self._agreed.set()
 
     def stop(self) -> None:

@@ -55,7 +55,7 @@ def _request(method: str, encoder: str, summary: str) -> MethodRequest:
 
 def _ask(field: FormField, key: str) -> Any:
     """The widget that suits the field, and its value."""
-    label = field.name.replace("_", " ").capitalize()
+    label = field.name  # as on the command line: one name for one thing
     if field.optional:
         auto = st.toggle(f"{label}: auto", value=field.default is None, key=f"{key} auto", help=field.description)
         if auto:

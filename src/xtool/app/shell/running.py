@@ -8,45 +8,44 @@ from xtool.app.search import Search
 from xtool.app.shell.guard import guarded, show_error
 from xtool.app.wording import duration, plain
 
-REFRESH_SECONDS = 0.5
+REFRESH_SECONDS = 0.4
 
 
 def show_search() -> None:
-    """The search of this visitor, if there is one; finished ones become the answer or a message."""
+    """The search of this visitor, if there is one; a finished one becomes the answer, or a message."""
     search = st.session_state.get("search")
-    if search is not None:
-        st.fragment(_watch, run_every=REFRESH_SECONDS)(search)
-
-
-def _watch(search: Search) -> None:
+    if search is None:
+        return
     with guarded():
-        if not search.active:
-            _finish(search)
-            st.rerun()
         if search.state == "asking":
             _ask(search)
-        else:
-            _progress(search)
+            return
+        _follow(search)
+    if search.state != "asking":
+        st.session_state.pop("search", None)
+        st.session_state["answer"] = search
+    st.rerun()
 
 
-def _finish(search: Search) -> None:
-    st.session_state.pop("search", None)
-    st.session_state["answer"] = search
-
-
-def _progress(search: Search) -> None:
-    told = {
-        "waiting": "Waiting: another search is under way",
-        "loading": f"Getting {plain(search.order.encoder)} ready and measuring it",
-    }.get(search.state, "")
-    if search.state == "searching" and search.estimate is not None:
-        left = search.estimate.seconds * (1 - search.progress)
-        told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} glances at the picture"
-        told += f", {duration(left)} left" if left >= 2 else ""
+def _follow(search: Search) -> None:
+    """Move the bar until something new is to be said. A click anywhere ends this run of the script, not the search."""
     bar, button = st.columns([6, 1], vertical_alignment="center")
-    bar.progress(search.progress, text=told or "Almost there")
-    if button.button("Stop", icon=":material/stop_circle:", width="stretch", key="stop"):
-        _give_up(search)
+    # A callback comes before all else in the next run, so that even a busy page stops.
+    button.button("Stop", icon=":material/stop_circle:", width="stretch", key="stop", on_click=_give_up, args=(search,))
+    moving = bar.empty()
+    while search.active and search.state != "asking":
+        moving.progress(search.progress, text=_progress(search))
+        search.wait(REFRESH_SECONDS)
+
+
+def _progress(search: Search) -> str:
+    if search.state == "waiting":
+        return "Waiting: another search is under way"
+    if search.state == "loading" or search.estimate is None:
+        return f"Getting {plain(search.order.encoder)} ready and measuring it"
+    told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} glances at the picture"
+    left = search.estimate.seconds * (1 - search.progress)
+    return f"{told}, {duration(left)} left" if left >= 2 else told
 
 
 def _ask(search: Search) -> None:
@@ -54,15 +53,13 @@ def _ask(search: Search) -> None:
     assert estimate is not None
     st.warning(
         f"**This will take about {duration(estimate.seconds)}** on this computer's processor: "
-        f"{estimate.passes:,} glances at the picture. Fewer maps are quicker: set *Pca* or *Top k* in the options of "
+        f"{estimate.passes:,} glances at the picture. Fewer maps are quicker: set `pca` or `top_k` in the options of "
         "the method, or try gradcam, which needs a single glance. Once done, further texts on this picture are quick.",
         icon=":material/hourglass_top:",
     )
     run, cancel, _ = st.columns([2, 2, 5])
-    if run.button("Run it anyway", type="primary", width="stretch", key="agree"):
-        search.agree()
-    if cancel.button("Cancel", width="stretch", key="cancel"):
-        _give_up(search)
+    run.button("Run it anyway", type="primary", width="stretch", key="agree", on_click=search.agree)
+    cancel.button("Cancel", width="stretch", key="cancel", on_click=_give_up, args=(search,))
 
 
 def _give_up(search: Search) -> None:
@@ -70,7 +67,6 @@ def _give_up(search: Search) -> None:
     # The thread ends after the glance under way; the visitor need not wait for that.
     st.session_state.pop("search", None)
     st.session_state["stopped"] = True
-    st.rerun()
 
 
 def show_end(search: Search) -> bool:
