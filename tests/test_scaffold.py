@@ -38,6 +38,7 @@ def run_its_tests(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_plugin_passes_its_own_tests(kind: str, tmp_path: Path) -> None:
     new_plugin(f"my-{kind}", kind, tmp_path)
