@@ -108,6 +108,9 @@ class EncoderInfo:
     weights_sha256: str | None = None
     logit_scale: float = 100.0
     """Factor on cosine similarities in the model's own softmax over texts."""
+    presence_threshold: float | None = None
+    """Cosine between a text and the best masked part of an image above which the text is present, calibrated on data
+    that no result is reported on; ``None`` where nobody calibrated it."""
     trained: bool = True
     """``False`` for random weights, which results must say in words."""
 

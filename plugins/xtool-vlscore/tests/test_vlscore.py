@@ -92,8 +92,14 @@ def reference(options: VLScoreConfig, encoder: PlantedCNN, pixels: Tensor, text:
         weights = {i: math.exp(value / options.temperature) / total for i, value in shifted.items()}
     else:
         weights = {i: value / options.temperature for i, value in shifted.items()}
+    means = [0.0] * len(maps)
+    if options.contrast and kept:
+        share = (len(kept) - 1) / len(kept)
+        average = sum(weights.values()) / len(kept)
+        weights = {i: weight - share * average for i, weight in weights.items()}
+        means = [float(low.mean()) for low in maps]
     _, h, w = maps.shape
-    return [[max(0.0, sum(weights[i] * float(maps[i, y, x]) for i in kept)) for x in range(w)] for y in range(h)]
+    return [[max(0.0, sum(weights[i] * (float(maps[i, y, x]) - means[i]) for i in kept)) for x in range(w)] for y in range(h)]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +111,8 @@ def reference(options: VLScoreConfig, encoder: PlantedCNN, pixels: Tensor, text:
         {"softmax": False},
         {"softmax": False, "shift": False},
         {"align_corners": False},
+        {"contrast": False},
+        {"contrast": False, "cap": False, "softmax": False},
     ],
 )
 @pytest.mark.parametrize("text", ["red", "green", "blue"])
@@ -117,23 +125,38 @@ def test_every_option_equals_its_definition(options: dict[str, Any], text: str) 
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_top_k_scores_only_the_maps_with_the_largest_gradient() -> None:
+@pytest.mark.parametrize("importance", ["gradient", "contribution"])
+def test_top_k_scores_only_the_most_important_map(importance: str) -> None:
     encoder = PlantedCNN()
     pixels, vector = pixels_of(encoder), encoder.encode_text(["red"])
     maps = encoder.visual.layer1(pixels).detach().requires_grad_()
     cosine = F.normalize(encoder.visual.proj(maps.mean(dim=(2, 3))), dim=1) @ vector[0]
     (gradient,) = torch.autograd.grad(cosine.sum(), maps)
-    best = int(gradient.mean(dim=(2, 3))[0].argmax())
+    evidence = gradient * maps if importance == "contribution" else gradient
+    best = int(evidence.sum(dim=(2, 3))[0].argmax())
+    config = VLScoreConfig.model_validate({"top_k": 1, "contrast": False, "importance": importance})
     with image_ledger() as ledger:
-        found = VLScore(VLScoreConfig(top_k=1), PlantedFeatures()).explain(CountedEncoder(encoder), pixels, vector)
+        found = VLScore(config, PlantedFeatures()).explain(CountedEncoder(encoder), pixels, vector)
     assert ledger.forwards == 2  # the base and one mask; a bare extractor is not counted
     assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
 
 
+def test_maps_that_top_k_left_out_count_as_average_under_contrast() -> None:
+    encoder = PlantedCNN()
+    pixels, vector = pixels_of(encoder), encoder.encode_text(["red"])
+    maps = encoder.visual.layer1(pixels)[0].detach()
+    centred = maps - maps.mean(dim=(1, 2), keepdim=True)
+    alive = [c for c in range(6) if maps[c].max() > maps[c].min()]
+    found = VLScore(VLScoreConfig(top_k=1), PlantedFeatures()).explain(encoder, pixels, vector).maps[0, 0]
+    k = len(alive)
+    expected = [(centred[best] - (k - 1) / k**2 * centred[alive].sum(dim=0)).relu() for best in alive]
+    assert any(torch.allclose(found, candidate, atol=1e-6) for candidate in expected)
+
+
 def test_top_k_with_several_texts_ranks_for_each() -> None:
-    together = explain("red", "green", top_k=1)
+    together = explain("red", "green", top_k=2)
     for i, text in enumerate(("red", "green")):
-        assert torch.allclose(explain(text, top_k=1).maps[0, 0], together.maps[0, i], atol=1e-6)
+        assert torch.allclose(explain(text, top_k=2).maps[0, 0], together.maps[0, i], atol=1e-6)
 
 
 def test_top_k_of_all_maps_is_the_whole_method() -> None:
@@ -166,3 +189,11 @@ def test_the_seed_preset_is_the_published_code() -> None:
     assert isinstance(config, VLScoreConfig)
     assert (config.cap, config.shift, config.softmax, config.temperature) == (True, True, True, 1.0)
     assert (config.base, config.align_corners, config.top_k) == ("zero", True, None)
+    assert (config.contrast, config.present_above) == (False, "base")
+
+
+def test_a_calibrated_bar_decides_presence_and_the_articles_rule_stays_at_hand() -> None:
+    lowest = explain("red", present_above=-1.0).scores[0, 0] - 1.0  # the best masked cosine itself
+    assert explain("red", present_above=float(lowest) - 0.01).present[0, 0]
+    assert not explain("red", present_above=float(lowest) + 0.01).present[0, 0]
+    assert explain("red", present_above="base").present[0, 0]
