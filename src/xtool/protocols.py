@@ -149,7 +149,10 @@ class FeatureMaps:
     """Intermediate activations of B images as spatial maps."""
 
     maps: Tensor
-    """[B, C, h, w] float32, signed and unscaled; h×w has the input's orientation: row 0 is the top."""
+    """[B, C, h, w] float32, signed and unscaled; h×w has the input's orientation: row 0 is the top.
+
+    Where gradients flow, the very tensor that the embedding was computed from if there is one, in the tower's dtype.
+    """
     embedding: Tensor
     """[B, D] float32, unit norm: ``encode_image`` of the same pixels, from the same forward pass."""
 

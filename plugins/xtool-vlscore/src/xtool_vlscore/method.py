@@ -88,8 +88,8 @@ class VLScore:
                         "or leave top_k out"
                     )
                 evidence = gradient * features.maps if self.config.importance == "contribution" else gradient
-                importance.append(evidence.detach().mean(dim=(2, 3)))
-        maps = features.maps.detach()
+                importance.append(evidence.detach().float().mean(dim=(2, 3)))
+        maps = features.maps.detach().float()
         ranked = torch.stack(importance, dim=1)
         top = ranked.topk(min(k, maps.shape[1]), dim=2).indices
         return maps, torch.zeros_like(ranked, dtype=torch.bool).scatter_(2, top, True)

@@ -22,7 +22,9 @@ def read_intermediate(encoder: Encoder, pixels: Tensor, index: int) -> FeatureMa
     # Ask for the last layer too: open_clip's ResNet stops after the deepest layer asked for, and then pools that.
     last = len(encoder.info.layers) - 1
     output = forward(pixels.to(encoder.dtype), indices=sorted({index, last}), output_fmt="NCHW")
+    maps: Tensor = output["image_intermediates"][0]
     return FeatureMaps(
-        maps=output["image_intermediates"][0].float(),
+        # A cast would be a copy that the embedding does not depend on, and no gradient would reach it.
+        maps=maps if maps.requires_grad else maps.float(),
         embedding=F.normalize(output["image_features"].float(), dim=-1),
     )
