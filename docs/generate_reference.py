@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+import types
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ def methods_page() -> str:
         lines += [f"- Paper: {spec.paper or 'none; a control'}", ""]
         config = config_class(spec)
         options = [
-            (f"`{name}`", f"`{told.default}`", f"`{kind(told)}`", told.description or "")
+            (f"`{name}`", f"`{told.default}`", f"`{kind(told.annotation)}`", told.description or "")
             for name, told in config.model_fields.items()
         ]
         lines += table(("option", "default", "type", "meaning"), options) if options else ["It has no options."]
@@ -269,12 +270,13 @@ def prose(docstring: str) -> str:
     return text.strip()
 
 
-def kind(told: Any) -> str:
-    """A field's type as people write it."""
-    annotation = told.annotation
+def kind(annotation: Any) -> str:
+    """A type as people write it."""
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(str(choice) for choice in typing.get_args(annotation))
-    return str(getattr(annotation, "__name__", annotation) if isinstance(annotation, type) else annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " or ".join(kind(part) for part in typing.get_args(annotation))
+    return {type(None): "none"}.get(annotation, str(getattr(annotation, "__name__", annotation)))
 
 
 def parsed(module: str) -> ast.Module:
