@@ -1,4 +1,4 @@
-"""How fast the program answers before it does anything: ``uv run pytest benchmarks/bench_startup.py --benchmark-only``."""
+"""How fast the program answers before it does anything: ``uv run pytest benchmarks/bench_startup.py``."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
     uv run python benchmarks/memory.py
 
-Each line is a process of its own: one batch through the encoder alone, xtool's mask engine at several batch sizes, and pytorch-grad-cam's Score-CAM with the
-same number of masks to a batch. Both run the 2,048 masks of layer4 unless ``--masks`` says fewer.
+Each line is a process of its own: one batch through the encoder alone, xtool's mask engine at several batch sizes, and
+pytorch-grad-cam's Score-CAM with the same number of masks to a batch. All run the 2,048 masks of layer4 unless
+``--masks`` says fewer.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def xtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xtool]:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
-    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,vlscore,cam,tiny")
+    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,vlscore,cam,tiny,timm")
     monkeypatch.setenv("COLUMNS", "160")
     yield Xtool(tmp_path)
     registry.cache_clear()

@@ -14,6 +14,8 @@ from PIL import Image
 from xtool.app.workshop import Workshop
 from xtool.testing.planted import planted_image
 
+pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
+
 testing = pytest.importorskip("streamlit.testing.v1", reason="the page needs the extra app: streamlit")
 
 PAGE = Path(__file__).parents[2] / "src" / "xtool" / "app" / "page.py"

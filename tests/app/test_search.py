@@ -18,6 +18,8 @@ from xtool.app.export import as_document, file_stem, json_bytes, png_bytes
 from xtool.app.search import UNEXPECTED, Order, Search
 from xtool.app.workshop import Shelf, Workshop, offered_encoders
 
+pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
+
 Run = Callable[..., Search]
 
 # Where the picture shows them (see conftest).

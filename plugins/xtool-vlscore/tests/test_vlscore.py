@@ -99,7 +99,10 @@ def reference(options: VLScoreConfig, encoder: PlantedCNN, pixels: Tensor, text:
         weights = {i: weight - share * average for i, weight in weights.items()}
         means = [float(low.mean()) for low in maps]
     _, h, w = maps.shape
-    return [[max(0.0, sum(weights[i] * (float(maps[i, y, x]) - means[i]) for i in kept)) for x in range(w)] for y in range(h)]
+    return [
+        [max(0.0, sum(weights[i] * (float(maps[i, y, x]) - means[i]) for i in kept)) for x in range(w)]
+        for y in range(h)
+    ]
 
 
 @pytest.mark.parametrize(

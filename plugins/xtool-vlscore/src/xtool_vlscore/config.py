@@ -13,8 +13,8 @@ class VLScoreConfig(FeatureConfig):
     """Options of VL-Score. The preset ``seed`` is the seed article's published code, exactly.
 
     The defaults are our own: on the validation split of the bundled scenes they find more than the article's weighting
-    at its best temperature (``docs/tiny-models.md`` has the figures and the command). The preset ``fast`` scores 23 maps,
-    1/20 of the passes that all maps of a 512-channel layer cost.
+    at its best temperature (``docs/tiny-models.md`` has the figures and the command). The preset ``fast`` scores 23
+    maps, 1/20 of the passes that all maps of a 512-channel layer cost.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -2,12 +2,12 @@
 
 Each feature map A_c, upsampled and scaled to [0, 1], masks the image; s_c is the cosine between the masked image and
 the text, b that of the fully masked (base) image. Maps with s_c > b are kept (*cap*), their scores become weights
-(*shift*, *softmax* with a temperature), and the saliency map is ReLU(Σ w_c A_c). Where no map beats the base, the text
-is not in the image.
+(*shift*, *softmax* with a temperature), and the saliency map is ReLU(Σ w_c A_c). Where no map beats the base, the
+text is not in the image.
 
-*contrast* is our addition: with K kept maps the weights become w_c − (K − 1)/K · Σw/K and the maps A_c − mean(A_c). What
-the kept maps have in common, whatever the text, cancels out, so that boxes fit objects and not their surroundings. (The
-factor (K − 1)/K keeps a single kept map from cancelling itself; with hundreds it is one.)
+*contrast* is our addition: with K kept maps the weights become w_c − (K − 1)/K · Σw/K and the maps A_c − mean(A_c).
+What the kept maps have in common, whatever the text, cancels out, so that boxes fit objects and not their surroundings.
+(The factor (K − 1)/K keeps a single kept map from cancelling itself; with hundreds it is one.)
 """
 
 from __future__ import annotations
