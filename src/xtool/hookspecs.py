@@ -1,4 +1,4 @@
-"""The whole plugin surface: four hooks that collect specs. ``docs/plugins.md`` has a page for each."""
+"""The whole plugin surface: four hooks that collect specs. ``docs/plugins/index.md`` has a page for each."""
 
 from __future__ import annotations
 
