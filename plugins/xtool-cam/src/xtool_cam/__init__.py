@@ -8,6 +8,21 @@ from collections.abc import Iterator
 from xtool.hookspecs import hookimpl
 from xtool.specs import SaliencyMethodSpec
 
+_TEXT_BLIND = {"texts_change_the_map": "does not look at the text"}
+_CONTROL = {
+    "weights_change_the_map": "a control: does not look at the model",
+    "planted_evidence": "a control: does not look at the image",
+}
+XTOOL_EXPECTED_FAILURES = {
+    "eigencam": {
+        **_TEXT_BLIND,
+        "planted_evidence-cnn": "the sign of a principal axis is arbitrary: it may show the background",
+    },
+    "random": _CONTROL,
+    "center": {**_TEXT_BLIND, **_CONTROL},
+}
+"""Promises of a saliency method that a control, or a method blind to the text, must break."""
+
 
 @hookimpl
 def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
