@@ -112,6 +112,18 @@ def test_shards_merge_into_the_whole(xtool: Any) -> None:
     assert "given twice" in twice.stderr
 
 
+def test_thresholds_chosen_on_one_run_hold_on_another(xtool: Any) -> None:
+    xtool(*COMPARE, "--out", "val", "--shard", "1/2")
+    xtool(*COMPARE, "--out", "test", "--shard", "2/2")
+    chosen = {row["method"]: row["threshold"] for row in json.loads(xtool("report", "val", "--json").stdout)[0]["rows"]}
+    rows = json.loads(xtool("report", "test", "--thresholds-from", "val", "--json").stdout)[0]["rows"]
+    assert {row["method"]: row["threshold"] for row in rows} == chosen
+    xtool("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "everywhere", "--out", "other")
+    refused = xtool("report", "test", "--thresholds-from", "other")
+    assert refused.returncode == 2
+    assert "no threshold was chosen for colourcam" in refused.stderr
+
+
 def test_several_runs_stand_in_one_table(xtool: Any) -> None:
     xtool(*COMPARE, "--out", "a")
     xtool(*COMPARE, "--out", "b", "--limit", "4")

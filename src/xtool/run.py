@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtool.errors import RunError
 from xtool.records import Record, RunDirectory
-from xtool.summary import Row, failures, summarise
+from xtool.summary import Row, Threshold, failures, summarise
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class Run:
     """One run, or several shards of one run seen as one."""
 
-    def __init__(self, directory: RunDirectory, threshold: float | None = None, *more: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, threshold: Threshold = None, *more: RunDirectory) -> None:
         self.directories = (directory, *more)
         self.threshold = threshold
         self._records: list[Record] | None = None
 
     @classmethod
-    def open(cls, path: str | Path, threshold: float | None = None) -> Run:
+    def open(cls, path: str | Path, threshold: Threshold = None) -> Run:
         """Read a run back from its directory. Raises :class:`xtool.errors.RunError` where there is none."""
         return cls(RunDirectory.open(Path(path)), threshold)
 
@@ -51,6 +51,10 @@ class Run:
     def rows(self) -> list[Row]:
         """One row per method."""
         return summarise(self.records, self.identity["protocol"], self.threshold)
+
+    def chosen_thresholds(self) -> dict[str, float]:
+        """The best threshold of each method on this run, to be applied to another one."""
+        return {row.method: row.threshold for row in self.rows() if row.threshold is not None}
 
     def failures(self) -> list[Record]:
         """Images that could not be used, with file and reason."""
@@ -85,7 +89,7 @@ class Run:
         }
 
 
-def open_runs(paths: Sequence[str | Path], threshold: float | None = None) -> list[Run]:
+def open_runs(paths: Sequence[str | Path], threshold: Threshold = None) -> list[Run]:
     """Read runs back, with shards of one run merged into one.
 
     Raises:

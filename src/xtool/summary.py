@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xtool.errors import UsageError
 from xtool.metrics.presence import auroc, balanced_accuracy
 from xtool.metrics.protocols import LocalizationProtocol, accuracy, get_protocol
 from xtool.metrics.topk import localization_rates
@@ -54,19 +55,30 @@ class Row:
     """``box_iou`` at each threshold of the sweep."""
 
 
-def summarise(records: Iterable[Record], protocol_name: str, threshold: float | None = None) -> list[Row]:
+Threshold = float | Mapping[str, float] | None
+"""Fixed for every method, fixed for each by its label, or the best of the sweep (``None``)."""
+
+
+def summarise(records: Iterable[Record], protocol_name: str, threshold: Threshold = None) -> list[Row]:
     """One row per method, in the order in which they first appear.
 
     Args:
         records: of one run, or of several shards of one run.
         protocol_name: the protocol that the records were made with.
-        threshold: fix it for every method; the best of the sweep by default.
+        threshold: fix it for every method, or for each by its label; the best of the sweep by default.
+
+    Raises:
+        UsageError: a threshold that is not in the sweep, or a method without one.
     """
     by_method: dict[str, list[Record]] = {}
     for record in records:
         if "method" in record:
             by_method.setdefault(record["method"], []).append(record)
-    return [_row(label, found, protocol_name, threshold) for label, found in by_method.items()]
+    fixed = {label: threshold.get(label) if isinstance(threshold, Mapping) else threshold for label in by_method}
+    missing = [label for label, value in fixed.items() if value is None]
+    if isinstance(threshold, Mapping) and missing:
+        raise UsageError(f"no threshold was chosen for {', '.join(missing)}; it has them for {', '.join(threshold)}")
+    return [_row(label, found, protocol_name, fixed[label]) for label, found in by_method.items()]
 
 
 def failures(records: Iterable[Record]) -> list[Record]:

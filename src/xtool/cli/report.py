@@ -18,6 +18,12 @@ PAGES = (".html", ".htm")
 @click.argument("runs", nargs=-1, required=True, type=click.Path())
 @click.option("--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods.")
 @click.option(
+    "--thresholds-from",
+    type=click.Path(),
+    metavar="RUN",
+    help="Take each method's threshold from this run, say on a validation split, instead of choosing it here.",
+)
+@click.option(
     "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -38,6 +44,7 @@ def report_command(
     *,
     runs: tuple[str, ...],
     threshold: float | None,
+    thresholds_from: str | None,
     out: Path | None,
     data_dir: str | None,
     gallery: int,
@@ -51,10 +58,14 @@ def report_command(
     xtool report runs/a
     xtool report runs/a runs/b -o report.html
     xtool report runs/a -o curves.svg
+    xtool report runs/test --thresholds-from runs/val
     """
-    from xtool.run import open_runs
+    from xtool.errors import UsageError
+    from xtool.run import Run, open_runs
 
-    opened = open_runs(runs, threshold)
+    if thresholds_from is not None and threshold is not None:
+        raise UsageError("--threshold and --thresholds-from exclude each other")
+    opened = open_runs(runs, Run.open(thresholds_from).chosen_thresholds() if thresholds_from else threshold)
     if out is not None:
         _write(opened, out, data_dir=data_dir, gallery=gallery, image=image, counts=counts is not False)
     if as_json:

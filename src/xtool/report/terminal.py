@@ -65,7 +65,8 @@ def _title(runs: Sequence[Run]) -> str:
 
 
 def _caption(runs: Sequence[Run]) -> str:
-    notes = ["* best. Threshold: each method's best of the sweep on these very images, unless it was fixed."]
+    chosen = any(run.threshold is None for run in runs)
+    notes = ["* best." + (" Threshold: each method's best of the sweep on these very images." if chosen else "")]
     if any(row.swapped is not None for run in runs for row in run.rows()):
         notes.append("swapped: GT-known when asked for another thing in the image; low is good.")
     if not all(run.identity["encoder"]["trained"] for run in runs):
