@@ -102,7 +102,7 @@ def test_the_checks_that_the_guide_names_are_those_of_a_method() -> None:
 
 @pytest.mark.slow
 def test_the_tutorial_works_word_for_word(tmp_path: Path) -> None:
-    """Files are written and commands are run in the order of the page; only pip is played by hand."""
+    """Files are written and commands are run in the order of the page; only the installation is played by hand."""
     for needed in ("xtool_tiny", "xtool_cam"):
         pytest.importorskip(needed, reason="the tutorial compares with a control on the bundled scenes")
     folder, site = tmp_path, tmp_path / "site"
@@ -122,7 +122,7 @@ def test_the_tutorial_works_word_for_word(tmp_path: Path) -> None:
             if command[0] == "cd":
                 folder = folder / command[1]
                 environment["PYTHONPATH"] = os.pathsep.join([str(site), str(folder / "src")])
-            elif command[0] == "pip":
+            elif command[:2] == ["uv", "pip"]:
                 write_distribution(site, "xtool-input-gradient", "xtool_input_gradient")
             else:
                 module = [sys.executable, "-m", command[0], *command[1:]]

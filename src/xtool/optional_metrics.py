@@ -19,6 +19,7 @@ from xtool.errors import UsageError
 from xtool.masking import Base, embed_masked
 from xtool.metrics.causal import Mode, area, curve
 from xtool.metrics.image_map import ImageMap
+from xtool.metrics.metric import OPTIONAL_METRICS
 from xtool.metrics.pxap import PxAP
 from xtool.sharing import image_ledger
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from xtool.protocols import Encoder, Sample
     from xtool.records import Record
 
-OPTIONAL_METRICS = ("pxap", "insertion", "deletion")
 BASES: dict[Mode, Base] = {"insertion": "blur", "deletion": "zero"}
 
 

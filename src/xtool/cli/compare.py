@@ -9,6 +9,7 @@ import click
 
 from xtool.cli.options import encoder_options, method_options, parse_settings, parse_shard
 from xtool.cli.progress import progress_bar
+from xtool.metrics.metric import OPTIONAL_METRICS
 
 if TYPE_CHECKING:
     from xtool.protocols import Encoder
@@ -51,7 +52,7 @@ BUNDLED = (
     "--metric",
     "metrics",
     multiple=True,
-    type=click.Choice(["pxap", "insertion", "deletion"]),
+    type=click.Choice(OPTIONAL_METRICS),
     help="Measure this besides; repeatable.",
 )
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")

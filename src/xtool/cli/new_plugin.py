@@ -26,4 +26,6 @@ def new_plugin_command(*, name: str, kind: str, directory: Path) -> None:
     for path in written:
         click.echo(f"  {path}")
     spec = folder.name.removeprefix("xtool-")
-    click.echo(f"\nNext:\n  cd {folder}\n  pip install -e . --group test\n  pytest\n  {TRY_IT[kind].format(spec=spec)}")
+    click.echo(
+        f"\nNext:\n  cd {folder}\n  uv pip install -e . --group test\n  pytest\n  {TRY_IT[kind].format(spec=spec)}"
+    )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Direction", "MetricInfo"]
+__all__ = ["OPTIONAL_METRICS", "Direction", "MetricInfo"]
+
+OPTIONAL_METRICS = ("pxap", "insertion", "deletion")
+"""What ``xtool compare --metric`` measures on request; :mod:`xtool.optional_metrics` says how."""
 
 Direction = Literal["higher", "lower"]
 

@@ -90,7 +90,9 @@ COLUMNS = (
 
 _AUROC = Column("presence AUROC %", "AUROC\n%", lambda row: row.presence_auroc, percent, max, AUROC)
 
-FULL_COLUMNS = (*COLUMNS[:7], _AUROC, *COLUMNS[7:])
+_BEFORE_AUROC = 1 + next(i for i, column in enumerate(COLUMNS) if column.info is ACCURACY)
+
+FULL_COLUMNS = (*COLUMNS[:_BEFORE_AUROC], _AUROC, *COLUMNS[_BEFORE_AUROC:])
 """All of them, for a page."""
 
 
