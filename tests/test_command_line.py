@@ -118,6 +118,8 @@ def test_thresholds_chosen_on_one_run_hold_on_another(xtool: Any) -> None:
     chosen = {row["method"]: row["threshold"] for row in json.loads(xtool("report", "val", "--json").stdout)[0]["rows"]}
     rows = json.loads(xtool("report", "test", "--thresholds-from", "val", "--json").stdout)[0]["rows"]
     assert {row["method"]: row["threshold"] for row in rows} == chosen
+    page = xtool("report", "test", "--thresholds-from", "val", "-o", "report.html")
+    assert page.returncode == 0, page.stderr
     xtool("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "everywhere", "--out", "other")
     refused = xtool("report", "test", "--thresholds-from", "other")
     assert refused.returncode == 2

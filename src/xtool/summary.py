@@ -74,11 +74,16 @@ def summarise(records: Iterable[Record], protocol_name: str, threshold: Threshol
     for record in records:
         if "method" in record:
             by_method.setdefault(record["method"], []).append(record)
-    fixed = {label: threshold.get(label) if isinstance(threshold, Mapping) else threshold for label in by_method}
-    missing = [label for label, value in fixed.items() if value is None]
-    if isinstance(threshold, Mapping) and missing:
-        raise UsageError(f"no threshold was chosen for {', '.join(missing)}; it has them for {', '.join(threshold)}")
-    return [_row(label, found, protocol_name, fixed[label]) for label, found in by_method.items()]
+    return [_row(label, found, protocol_name, fixed_threshold(threshold, label)) for label, found in by_method.items()]
+
+
+def fixed_threshold(threshold: Threshold, label: str) -> float | None:
+    """One method's fixed threshold; ``None`` where it takes the best. Raises :class:`UsageError` for a method without."""
+    if not isinstance(threshold, Mapping):
+        return threshold
+    if label not in threshold:
+        raise UsageError(f"no threshold was chosen for {label}; there are some for {', '.join(threshold)}")
+    return threshold[label]
 
 
 def failures(records: Iterable[Record]) -> list[Record]:

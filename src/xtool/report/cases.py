@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xtool.metrics.protocols import LocalizationProtocol, get_protocol
+from xtool.summary import fixed_threshold
 
 if TYPE_CHECKING:
     from xtool.records import Record
@@ -66,7 +67,10 @@ def run_cases(run: Run) -> list[MethodCases]:
     for record in run.records:
         if "method" in record:
             by_method.setdefault(record["method"], []).append(record)
-    chosen = {label: _threshold_index(protocol, found, run.threshold) for label, found in by_method.items()}
+    chosen = {
+        label: _threshold_index(protocol, found, fixed_threshold(run.threshold, label))
+        for label, found in by_method.items()
+    }
     per_image: dict[int, dict[str, float]] = {}
     for label, found in by_method.items():
         for record in found:
