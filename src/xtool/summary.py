@@ -78,7 +78,7 @@ def summarise(records: Iterable[Record], protocol_name: str, threshold: Threshol
 
 
 def fixed_threshold(threshold: Threshold, label: str) -> float | None:
-    """One method's fixed threshold; ``None`` where it takes the best. Raises :class:`UsageError` for a method without."""
+    """One method's fixed threshold; ``None`` takes the best. Raises :class:`UsageError` for a method without one."""
     if not isinstance(threshold, Mapping):
         return threshold
     if label not in threshold:
