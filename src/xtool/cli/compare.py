@@ -14,7 +14,7 @@ from xtool.metrics.metric import OPTIONAL_METRICS
 if TYPE_CHECKING:
     from xtool.protocols import Encoder
 
-GLANCE = 40
+GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
 
 BUNDLED = (
