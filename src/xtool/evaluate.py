@@ -117,8 +117,8 @@ def explain_sample(
             method = evaluation.methods[label]
             saliency, cost = _timed(method, encoder, pixels, target, ledger)
             swapped = None if other_texts is None else method.explain(encoder, pixels, other_texts)
-            record = _measure(evaluation.protocol, sample, fitted, saliency, swapped, list(others))
-            image_map = ImageMap(unpack_map(record["map"]), fitted.geometry)
+            image_map = ImageMap(saliency.maps[0, 0].float().cpu().numpy(), fitted.geometry)
+            record = _measure(evaluation.protocol, sample, image_map, saliency, swapped, list(others))
             record |= measure(evaluation.metrics, image_map, sample, evaluation.encoder, pixels, target)
             yield label, {**record, **cost}
 
@@ -204,22 +204,21 @@ def _synchronise(device: torch.device) -> None:
 def _measure(
     protocol: LocalizationProtocol,
     sample: Sample,
-    fitted: FittedImage,
+    image_map: ImageMap,
     saliency: Saliency,
     swapped: Saliency | None,
     kinds: list[str],
 ) -> dict[str, Any]:
     """The measured part of a record. Maps are kept, so that any other protocol can be computed later."""
-    low = saliency.maps[0, 0].float().cpu().numpy()
-    image_map = ImageMap(low, fitted.geometry)
+    geometry = image_map.geometry
     record: dict[str, Any] = {
-        "image_size": list(fitted.geometry.image_size),
+        "image_size": list(geometry.image_size),
         "true_boxes": np.round(sample.boxes, 2).tolist(),
         "ious": _rounded(protocol.best_ious(image_map, sample.boxes)),
         "pointing": points_at_box(image_map.full, sample.boxes),
         "present": bool(saliency.present[0, 0]),
         "score": _number(saliency.scores, 0),
-        "map": pack_map(low),
+        "map": pack_map(image_map.low),
     }
     if swapped is not None:
         for position, kind in enumerate(kinds):
@@ -227,7 +226,7 @@ def _measure(
             record[f"{kind}_score"] = _number(swapped.scores, position)
         if "distractor" in kinds:
             other = swapped.maps[0, kinds.index("distractor")].float().cpu().numpy()
-            record["swapped_ious"] = _rounded(protocol.best_ious(ImageMap(other, fitted.geometry), sample.boxes))
+            record["swapped_ious"] = _rounded(protocol.best_ious(ImageMap(other, geometry), sample.boxes))
     return record
 
 
