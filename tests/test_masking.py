@@ -158,3 +158,22 @@ def test_masks_are_embedded_once_for_two_methods_and_charged_to_both(encoder: Pl
 def test_nothing_is_shared_outside_a_ledger(encoder: PlantedCNN) -> None:
     pixels, maps = picture(1), random_maps(1)
     assert embed_masked(encoder, pixels, maps) is not embed_masked(encoder, pixels, maps)
+
+
+def test_multiples_of_a_map_are_one_mask_and_cost_one_pass(encoder: PlantedCNN) -> None:
+    maps = random_maps(2, 4)
+    maps[0, 3] = 0.25 * maps[0, 1] + 8
+    maps[1, 3] = maps[0, 1]  # the same map of another image is another mask
+    with image_ledger() as ledger:
+        result = embed_masked(CountedEncoder(encoder), picture(), maps)
+    assert ledger.forwards == 2 + 7
+    assert torch.equal(result.embeddings[0, 3], result.embeddings[0, 1])
+    alone = embed_masked(encoder, picture()[:1], maps[:1, 3:])
+    assert torch.allclose(result.embeddings[0, 3], alone.embeddings[0, 0], atol=1e-5)
+    assert not torch.allclose(result.embeddings[1, 3], result.embeddings[0, 1], atol=1e-3)
+
+
+def test_embeddings_that_overflow_are_refused(encoder: PlantedCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "encode_image", lambda pixels: torch.full((len(pixels), 4), torch.nan))
+    with pytest.raises(UsageError, match="try --dtype float32"):
+        embed_masked(encoder, picture(), random_maps())

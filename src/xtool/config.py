@@ -39,5 +39,8 @@ class EncoderOptions(BaseModel):
     )
     seed: int = Field(0, description="Seed of random weights.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
-    dtype: Dtype = Field("auto", description="What the image tower computes in; auto is float32.")
+    dtype: Dtype = Field("auto", description="What passes without gradients compute in; auto is float32.")
+    compile: bool = Field(
+        False, description="Compile the image tower for passes without gradients; a minute once, then faster."
+    )
     cache_dir: str | None = Field(None, description="Folder that downloaded weights are kept in.")

@@ -21,6 +21,7 @@ def load_encoder(
     seed: int = 0,
     device: str = "auto",
     dtype: Dtype = "auto",
+    compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
 ) -> Encoder:
     """Load an image–text model.
@@ -31,7 +32,8 @@ def load_encoder(
             default weights where it has some.
         seed: seed of random weights.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        dtype: what the image tower computes in; ``auto`` is float32.
+        dtype: what passes without gradients compute in; ``auto`` is float32.
+        compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder that downloaded weights are kept in.
 
     Raises:
@@ -50,6 +52,8 @@ def load_encoder(
         pretrained = spec.default_pretrained
     if pretrained is not None and pretrained.lower() == "none":
         pretrained = None
-    options = EncoderOptions(pretrained=pretrained, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir)
+    options = EncoderOptions(
+        pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
+    )
     encoder: Encoder = resolve(spec.factory)(spec.name, options)
     return encoder

@@ -25,6 +25,8 @@ __all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "scaled_mas
 Base = Literal["zero", "mean", "blur"]
 
 EPS = 1e-7  # the seed's; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
+SAME = 6
+"""Digits in which two scaled maps must agree to be taken for one mask: far less than a pixel's 256 levels."""
 CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
@@ -111,24 +113,43 @@ def _embed_masked(
         constant = maps.amax(dim=(2, 3)) == maps.amin(dim=(2, 3))
         alive = ~constant if scale else torch.ones_like(constant)
         base_embedding = encoder.encode_image(background).float()
-        embeddings = base_embedding[:, None].expand(images, channels, -1).clone()
         chunk = batch or CHUNK.get(pixels.device.type, 32)
         which = alive.nonzero()  # [alive masks, 2]: image and channel
+        which, same_as = _distinct(maps, which) if scale else (which, None)
+        found = base_embedding.new_empty(len(which), base_embedding.shape[1])
         done = 0
         while done < len(which):
             image, channel = which[done : done + chunk].unbind(1)
             low = maps[image, channel].unsqueeze(1)
             try:
                 masked = _masked(pixels, background, low, image, base, align_corners, scale)
-                embeddings[image, channel] = encoder.encode_image(masked).float()
+                found[done : done + len(image)] = encoder.encode_image(masked).float()
             except torch.OutOfMemoryError:
                 if chunk == 1:
                     raise
                 chunk = max(1, chunk // 2)
                 continue
             done += len(image)
+        if not (torch.isfinite(found).all() and torch.isfinite(base_embedding).all()):
+            raise UsageError("embeddings of masked images hold NaN or infinite values; try --dtype float32")
+        embeddings = base_embedding[:, None].expand(images, channels, -1).clone()
+        embeddings[alive] = found if same_as is None else found[same_as]
     # Clones made outside inference mode can be saved for backward by a caller that differentiates.
     return MaskedEmbeddings(embeddings.clone(), base_embedding.clone(), alive.clone())
+
+
+def _distinct(maps: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows (image, channel) of ``which`` [N, 2] whose masks differ, and for each row of N its place among them.
+
+    Maps that are multiples of each other give the same mask; trained networks have many with a single active cell.
+    """
+    low = maps[which[:, 0], which[:, 1]].flatten(1)
+    bottom, top = low.amin(dim=1, keepdim=True), low.amax(dim=1, keepdim=True)
+    scaled = ((low - bottom) / (top - bottom + EPS)).round(decimals=SAME)
+    distinct, place = torch.unique(torch.cat([which[:, :1], scaled], dim=1), dim=0, return_inverse=True)
+    rows = torch.arange(len(which), device=which.device)
+    first = rows.new_full((len(distinct),), len(which)).scatter_reduce_(0, place, rows, "amin")
+    return which[first], place
 
 
 def _masked(

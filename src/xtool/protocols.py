@@ -132,7 +132,7 @@ class Encoder(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype that the image tower computes in."""
+        """What passes under ``torch.inference_mode()`` compute in; others may be float32 throughout."""
         ...
 
     def encode_image(self, pixels: Tensor) -> Tensor:

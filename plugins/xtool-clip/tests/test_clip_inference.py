@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
+from open_clip.modified_resnet import AttentionPool2d
 from torch import nn
+from torch.nn import functional as F
 
 from xtool.config import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.load import load
+from xtool_clip.pooling import OneQueryPool
 
 
 @pytest.fixture
@@ -71,3 +76,55 @@ def test_hooks_are_never_missed(encoder: ClipEncoder) -> None:
         encoder.encode_image(pixels())
         handle.remove()
     assert seen == [1]
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_one_query_gives_what_pooling_by_all_gives(heads: int) -> None:
+    torch.manual_seed(0)
+    pool = AttentionPool2d(3, 32, heads, output_dim=8).eval()
+    for linear in (pool.q_proj, pool.k_proj, pool.v_proj, pool.c_proj):
+        nn.init.normal_(linear.bias)
+    features = torch.randn(5, 32, 3, 3)
+    with torch.no_grad():
+        assert torch.allclose(OneQueryPool(pool)(features), pool(features), atol=1e-5)
+
+
+def test_a_bfloat16_twin_leaves_the_tower_in_float32_and_stays_near_it() -> None:
+    half = load("RN50", EncoderOptions(pretrained=None, device="cpu", dtype="bfloat16"))
+    slow, fast = slow_and_fast(half)
+    assert {tensor.dtype for tensor in half.visual.parameters()} == {torch.float32}
+    assert not torch.allclose(slow, fast, atol=1e-6)
+    assert (fast - slow).norm(dim=1).max() < 1e-3  # a bfloat16 vector of this length is rounded by 2e-3 already
+
+
+def test_an_encoder_that_cannot_be_compiled_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    load("ViT-B-32", EncoderOptions(pretrained=None, compile=True))
+    assert "compile is left out" in caplog.text
+
+
+def test_a_compiler_that_fails_is_told_of_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_module: nn.Module, **_options: object) -> object:
+        def fail(_pixels: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("there is no C++ compiler")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    compiled = load("RN50", EncoderOptions(pretrained=None, compile=True))
+    assert "there is no C++ compiler" in caplog.text
+    slow, fast = slow_and_fast(compiled)
+    assert torch.allclose(slow, fast, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiling_changes_nothing_but_rounding() -> None:
+    batch = torch.randn(19, 3, 224, 224, generator=torch.Generator().manual_seed(1))  # a compiled tile and a rest
+    plain = load("RN50", EncoderOptions(pretrained=None, device="cpu"))
+    compiled = load("RN50", EncoderOptions(pretrained=None, device="cpu", compile=True))
+    with torch.inference_mode():
+        assert F.cosine_similarity(plain.encode_image(batch), compiled.encode_image(batch)).min() > 1 - 1e-5
+        one, other = plain.encode_image(batch), compiled.encode_image(batch)
+    assert torch.allclose(one, other, atol=1e-5)

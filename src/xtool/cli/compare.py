@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from xtool.cli.options import encoder_options, method_options, parse_settings, parse_shard
 from xtool.cli.progress import progress_bar
 from xtool.metrics.metric import OPTIONAL_METRICS
-
-if TYPE_CHECKING:
-    from xtool.protocols import Encoder
 
 GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
@@ -81,11 +78,7 @@ def compare_command(
     out: str | None,
     resume: bool,
     as_json: bool,
-    pretrained: str,
-    seed: int,
-    device: str,
-    dtype: Any,
-    cache_dir: str | None,
+    loading: dict[str, Any],
     **rest: Any,
 ) -> None:
     """Compare saliency methods on a data set, fairly: same pixels, same texts, same thresholds.
@@ -105,10 +98,8 @@ def compare_command(
         limit = GLANCE if limit is None else limit
         click.echo(BUNDLED.format(limit), err=True)
 
-    def load(name: str, weights: str) -> Encoder:
-        return load_encoder(name, pretrained=weights, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir)
-
-    loaded = load(encoder or DEFAULT_ENCODER, pretrained)
+    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
+    naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
         click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
     with progress_bar() as on_progress:
@@ -118,7 +109,7 @@ def compare_command(
                 methods=methods or comparison.DEFAULT_METHODS,
                 encoder=loaded,
                 settings=parse_settings(settings),
-                classifier=load(classifier, classifier_pretrained) if classifier else None,
+                classifier=load_encoder(classifier, **naming) if classifier else None,
                 limit=limit,
                 out=out,
                 resume=resume,

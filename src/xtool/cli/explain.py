@@ -33,11 +33,7 @@ def explain_command(
     texts: tuple[str, ...],
     methods: tuple[str, ...],
     encoder: str | None,
-    pretrained: str,
-    seed: int,
-    device: str,
-    dtype: Any,
-    cache_dir: str | None,
+    loading: dict[str, Any],
     fit: Any,
     settings: tuple[str, ...],
     threshold: float,
@@ -63,9 +59,7 @@ def explain_command(
         texts = texts or own
     elif not texts:
         raise UsageError('say what to look for with --text "an image of a dog."')
-    loaded = load_encoder(
-        encoder or DEFAULT_ENCODER, pretrained=pretrained, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir
-    )
+    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
     explanations = explain_all(
         whole,
         texts,

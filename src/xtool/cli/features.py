@@ -38,11 +38,7 @@ def features_command(
     image: str | None,
     as_list: bool,
     encoder: str | None,
-    pretrained: str,
-    seed: int,
-    device: str,
-    dtype: Any,
-    cache_dir: str | None,
+    loading: dict[str, Any],
     features: str,
     layer: str,
     pca: int | None,
@@ -65,9 +61,7 @@ def features_command(
     from xtool.encoders import DEFAULT_ENCODER, load_encoder
 
     whole = _bundled_scene() if image is None else _open(image)
-    loaded = load_encoder(
-        encoder or DEFAULT_ENCODER, pretrained=pretrained, seed=seed, device=device, dtype=dtype, cache_dir=cache_dir
-    )
+    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
     grid, facts = _read(whole, loaded, features=features, layer=layer, pca=pca, number=number, fit=fit)
     if out is not None:
         from xtool.report.feature_grid import feature_grid_figure

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+LOADING = ("pretrained", "seed", "device", "dtype", "compile", "cache_dir")
+"""What :func:`xtool.load_encoder` is told besides the name."""
+
 
 def encoder_options(command: F) -> F:
-    """Which encoder, and how it is loaded."""
-    for option in (
+    """Which encoder, and how it is loaded: given to ``command`` as ``encoder`` and ``loading``."""
+
+    @functools.wraps(command)
+    def gathered(**given: Any) -> Any:
+        loading = {name: given.pop(name) for name in LOADING}
+        return command(**given, loading=loading)
+
+    options = (
         click.option("--cache-dir", type=click.Path(file_okay=False), help="Folder for downloaded weights."),
+        click.option(
+            "--compile", is_flag=True, help="Compile the image tower: a minute once, then faster passes. CLIP's CNNs."
+        ),
         click.option(
             "--dtype",
             type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
             default="auto",
-            help="What the image tower computes in.",
+            help="What passes without gradients compute in: the thousands of masked images.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
         click.option("--seed", type=int, default=0, show_default=True, help="Seed of random weights."),
@@ -31,9 +44,10 @@ def encoder_options(command: F) -> F:
             help="Weights: a tag, a checkpoint file, or none for random weights; by default the encoder's own.",
         ),
         click.option("--encoder", metavar="NAME", help="`xtool encoders` lists them.  [default: the bundled tiny-rn]"),
-    ):
-        command = option(command)
-    return command
+    )
+    for option in options:
+        gathered = option(gathered)
+    return cast("F", gathered)
 
 
 def method_options(command: F) -> F:

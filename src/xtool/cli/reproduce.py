@@ -47,7 +47,7 @@ def reproduce_command(
     on_error: str,
     out: Path | None,
     as_json: bool,
-    **loading: Any,
+    loading: dict[str, Any],
 ) -> None:
     """Measure TABLE of the VL-Score article again, and print it next to what was published.
 
@@ -57,7 +57,7 @@ def reproduce_command(
     xtool reproduce table2 --data-dir ILSVRC --limit 1000
     xtool reproduce table1 --encoder tiny-rn --dataset scenes --limit 20
     """
-    from xtool.reproduce.measure import Loading, measure, open_table_data
+    from xtool.reproduce.measure import measure, open_table_data
     from xtool.reproduce.plan import plan
     from xtool.reproduce.published import published_table
     from xtool.reproduce.result import caveats, result_as_json, result_rows, result_table
@@ -71,7 +71,7 @@ def reproduce_command(
         try:
             measured.append(
                 measure(
-                    experiment, opened, out=folder, loading=Loading(**loading), progress=progress_bar,
+                    experiment, opened, out=folder, loading=loading, progress=progress_bar,
                     data_dir=data_dir, limit=limit, shard=shard, on_error=on_error,
                 )
             )  # fmt: skip

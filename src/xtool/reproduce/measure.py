@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from xtool.reproduce.plan import Experiment
 from xtool.run import Run, open_runs
 
 if TYPE_CHECKING:
-    from xtool.protocols import Dataset, Encoder
+    from xtool.protocols import Dataset
 
-__all__ = ["IMAGENET", "Loading", "Measured", "measure", "open_table_data"]
+__all__ = ["IMAGENET", "Measured", "measure", "open_table_data"]
 
 IMAGENET = "imagenet"
 
@@ -29,27 +29,6 @@ The tables are measured on ImageNet-1k validation. Get, into one folder DIR:
 Kaggle's own folders (ILSVRC/Data/CLS-LOC/val, ILSVRC/Annotations/CLS-LOC/val) work as they are. Then:
   xtool reproduce TABLE --data-dir DIR
 To try the command without ImageNet: --encoder tiny-rn --dataset scenes --limit 20"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loading:
-    """How encoders are loaded."""
-
-    pretrained: str | None = "auto"
-    seed: int = 0
-    device: str = "auto"
-    dtype: Any = "auto"
-    cache_dir: str | None = None
-
-    def load(self, name: str) -> Encoder:
-        return load_encoder(
-            name,
-            pretrained=self.pretrained,
-            seed=self.seed,
-            device=self.device,
-            dtype=self.dtype,
-            cache_dir=self.cache_dir,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +62,7 @@ def measure(
     dataset: Dataset,
     *,
     out: Path,
-    loading: Loading,
+    loading: Mapping[str, Any],
     progress: Callable[[], AbstractContextManager[OnProgress]],
     data_dir: str | None = None,
     limit: int | None = None,
@@ -97,8 +76,8 @@ def measure(
     whole = out / experiment.folder
     here = whole / f"shard-{shard[0]}-of-{shard[1]}"
     try:
-        encoder = loading.load(experiment.encoder)
-        classifier = loading.load(experiment.classifier) if experiment.classifier else None
+        encoder = load_encoder(experiment.encoder, **loading)
+        classifier = load_encoder(experiment.classifier, **loading) if experiment.classifier else None
         with progress() as on_progress:
             compare(
                 dataset,

@@ -25,7 +25,9 @@ CACHED_TEXTS = 16_384
 class ClipEncoder:
     """An :class:`xtool.protocols.Encoder` on an ``open_clip.CLIP``, ``CustomTextCLIP`` or ``CoCa``, in eval mode.
 
-    The image tower computes in ``dtype``; the text tower always in float32, as each text is embedded only once.
+    The towers stay in float32, the image tower for the one pass that gives feature maps and gradients, the text tower
+    as each text is embedded only once. The thousands of passes that nobody differentiates, those under
+    ``torch.inference_mode()``, are computed in ``dtype`` (:mod:`xtool_clip.inference`).
     The parameters keep ``requires_grad`` as open_clip sets it: gradient methods differentiate with respect to
     activations, and an activation of a frozen tower would have no gradient. Whoever needs none uses ``no_grad``.
 
@@ -34,21 +36,31 @@ class ClipEncoder:
         tokenizer: turns texts into token ids of the model's context length.
         info: what the rest of the program should know.
         device: where pixels must be, and where embeddings are.
-        dtype: what the image tower computes in.
+        dtype: what passes under ``torch.inference_mode()`` compute in.
+        compiled: use ``torch.compile`` for passes without gradients (:mod:`xtool_clip.inference`).
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer: Tokenizer, info: EncoderInfo, *, device: torch.device, dtype: torch.dtype
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        info: EncoderInfo,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        compiled: bool = False,
     ) -> None:
         self.info = info
         self.model = model.eval().to(device)
-        self.visual.to(dtype)
         self.device = device
         self.dtype = dtype
         self._tokenizer = tokenizer
-        self._twin = InferenceTwin(self.visual)
+        self._twin = InferenceTwin(self.visual, dtype, compiled=compiled)
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._text_lock = Lock()
+        if compiled:  # now, so that no image is charged with the wait
+            with torch.inference_mode():
+                self.encode_image(torch.zeros(1, 3, *info.input_size, device=device))
 
     @property
     def visual(self) -> nn.Module:
@@ -58,9 +70,8 @@ class ClipEncoder:
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable.
 
-        Under ``torch.inference_mode()`` a CNN takes the faster way of :mod:`xtool_clip.inference`.
+        Under ``torch.inference_mode()`` it takes the faster way of :mod:`xtool_clip.inference`, in ``dtype``.
         """
-        pixels = pixels.to(self.dtype)
         features: Tensor = self._twin(pixels) if self._twin.usable else self.model.encode_image(pixels)  # type: ignore[operator]
         return F.normalize(features.float(), dim=-1)
 

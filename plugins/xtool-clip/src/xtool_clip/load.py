@@ -100,7 +100,7 @@ def _build(
     if weights is not None:
         checkpoint.load_weights(model, name, weights.file)
     info = _describe(name, config, model, weights, options.seed)
-    return ClipEncoder(model, tokenizer, info, device=device, dtype=DTYPES[options.dtype])
+    return ClipEncoder(model, tokenizer, info, device=device, dtype=DTYPES[options.dtype], compiled=options.compile)
 
 
 def _construct(name: str, config: dict[str, Any]) -> nn.Module:

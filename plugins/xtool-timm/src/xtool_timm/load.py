@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from xtool_timm.weights import LITE0, PACKAGED, load_weights, packaged_weights, 
 
 __all__ = ["load"]
 
+LOG = logging.getLogger("xtool_timm")
+
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FEATURES = "features"
 """The layer that is pooled and classified."""
@@ -40,6 +43,8 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
     Raises :class:`UsageError` for an unknown model or tag or one that is no ImageNet CNN with a linear classifier, and
     :class:`SetupError` for weights or a device that cannot be had.
     """
+    if options.compile:
+        LOG.warning("%s: compile is left out, classifiers are not compiled", name)
     model_name, pretrained = _asked(name, options.pretrained)
     device = _device(options.device)
     model, weights, digest = _model(model_name, pretrained, options)

@@ -21,7 +21,7 @@ def read_intermediate(encoder: Encoder, pixels: Tensor, index: int) -> FeatureMa
         raise UsageError(f"{encoder.info.name} has an image tower without open_clip's forward_intermediates")
     # Ask for the last layer too: open_clip's ResNet stops after the deepest layer asked for, and then pools that.
     last = len(encoder.info.layers) - 1
-    output = forward(pixels.to(encoder.dtype), indices=sorted({index, last}), output_fmt="NCHW")
+    output = forward(pixels, indices=sorted({index, last}), output_fmt="NCHW")
     maps: Tensor = output["image_intermediates"][0]
     return FeatureMaps(
         # A cast would be a copy that the embedding does not depend on, and no gradient would reach it.
