@@ -161,8 +161,8 @@ def test_nothing_is_shared_outside_a_ledger(encoder: PlantedCNN) -> None:
 
 
 def test_multiples_of_a_map_are_one_mask_and_cost_one_pass(encoder: PlantedCNN) -> None:
-    maps = random_maps(2, 4)
-    maps[0, 3] = 0.25 * maps[0, 1] + 8
+    maps = 100 * random_maps(2, 4)
+    maps[0, 3] = 4 * maps[0, 1]
     maps[1, 3] = maps[0, 1]  # the same map of another image is another mask
     with image_ledger() as ledger:
         result = embed_masked(CountedEncoder(encoder), picture(), maps)

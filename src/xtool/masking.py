@@ -25,7 +25,7 @@ __all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "scaled_mas
 Base = Literal["zero", "mean", "blur"]
 
 EPS = 1e-7  # the seed's; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
-SAME = 6
+SAME = 5
 """Digits in which two scaled maps must agree to be taken for one mask: far less than a pixel's 256 levels."""
 CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
 

@@ -56,11 +56,14 @@ def scene(encoder: Encoder, *images: Patches) -> Tensor:
 
 
 def two_scenes(encoder: Encoder) -> Tensor:
-    """Two images [2, 3, H, W], each with every colour, at different places."""
+    """Two images [2, 3, H, W], each with every colour, at different places.
+
+    The patches differ in size: equal ones would have no first principal component.
+    """
     return scene(
         encoder,
-        {"red": (1, 1, 3, 3), "green": (6, 1, 8, 3), "blue": (4, 4, 6, 6)},
-        {"red": (7, 3, 9, 5), "green": (1, 3, 4, 5), "blue": (4, 0, 6, 2)},
+        {"red": (1, 1, 3, 3), "green": (6, 1, 8, 4), "blue": (3, 4, 5, 5)},
+        {"red": (7, 3, 9, 5), "green": (1, 3, 4, 5), "blue": (4, 0, 6, 1)},
     )
 
 

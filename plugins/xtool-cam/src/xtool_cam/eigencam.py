@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from xtool.protocols import Encoder, FeatureExtractor, Saliency
 from xtool_cam.config import EigenCAMConfig
-from xtool_cam.formulas import apply_formula
+from xtool_cam.formulas import signed_formula
 
 
 class EigenCAM:
     """Project each position's features on the image's first principal axis (pytorch-grad-cam's formula).
 
-    The sign of a principal axis is arbitrary, and nothing here chooses it: on some images the map shows the
-    background. That is the published method, and what pytorch-grad-cam computes.
+    The sign of a principal axis is arbitrary. pytorch-grad-cam takes the one that the linear algebra library happens to
+    give, which differs between machines and batch sizes. Here it is the one in which the largest value is positive (the
+    usual convention), so that a run can be repeated. On some images that is the background.
     """
 
     def __init__(self, config: EigenCAMConfig, extractor: FeatureExtractor) -> None:
@@ -24,6 +26,9 @@ class EigenCAM:
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.protocols.SaliencyMethod.explain`. Every text gets the same map."""
         features = self.extractor.extract(encoder, pixels).maps
-        component = torch.from_numpy(apply_formula("EigenCAM", features.detach().float().cpu().numpy()))
-        maps = component.to(pixels.device)[:, None].repeat(1, len(text), 1, 1)
+        activations = features.detach().float().cpu().numpy()
+        component = signed_formula("EigenCAM", activations)
+        upright = component.max(axis=(1, 2), keepdims=True) >= -component.min(axis=(1, 2), keepdims=True)
+        component = np.where(upright, component, -component).clip(min=0)
+        maps = torch.from_numpy(component).to(pixels.device)[:, None].repeat(1, len(text), 1, 1)
         return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=pixels.device))

@@ -20,6 +20,11 @@ FloatArray = NDArray[np.float32]
 
 
 def apply_formula(formula: Formula, activations: FloatArray, gradients: FloatArray | None = None) -> FloatArray:
+    """:func:`signed_formula` after the ReLU that all of the methods end in."""
+    return np.maximum(signed_formula(formula, activations, gradients), 0)
+
+
+def signed_formula(formula: Formula, activations: FloatArray, gradients: FloatArray | None = None) -> FloatArray:
     """Evaluate the formula of the class ``pytorch_grad_cam.<formula>``.
 
     Args:
@@ -28,13 +33,12 @@ def apply_formula(formula: Formula, activations: FloatArray, gradients: FloatArr
         gradients: [B, C, h, w] of the score of each image with respect to its activations.
 
     Returns:
-        [B, h, w], after the ReLU that all of them end in; zero where the formula divides zero by zero.
+        [B, h, w]; zero where the formula divides zero by zero.
     """
     with np.errstate(all="ignore"):  # 0/0 in the weights of a map without activation; defined as zero below
         # In order: input, target layer, targets (no formula reads them), activations, gradients, eigen_smooth.
         found = _formulas(formula)(None, None, None, activations, gradients, False)
-    finite = np.nan_to_num(np.asarray(found, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    return np.maximum(finite, 0)
+    return np.nan_to_num(np.asarray(found, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 @cache
