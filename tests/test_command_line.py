@@ -235,3 +235,15 @@ def test_lists_show_names_options_and_defaults(xtool: Any) -> None:
     assert "Sharpens the map." in shown
     assert "planted" in xtool("encoders", "planted-cnn").stdout
     assert "imagenet" in xtool("datasets").stdout
+
+
+def test_a_profile_goes_to_stderr_and_adds_up(xtool: Any) -> None:
+    done = xtool(*COMPARE, "--json", "--profile", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == 3
+    lines = done.stderr.splitlines()
+    shares = [float(line.split()[-1].rstrip("%")) for line in lines if line.rstrip().endswith("%")]
+    assert any("image tower" in line for line in lines)
+    assert any("boxes and metrics" in line for line in lines)
+    assert abs(sum(shares) - 100) < 1
+    assert "outside the image tower" in " ".join(done.stderr.split())

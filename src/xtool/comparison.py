@@ -18,6 +18,7 @@ from xtool.methods import MethodRequest, build_method, parse_methods
 from xtool.metrics.protocols import get_protocol
 from xtool.optional_metrics import check_metrics
 from xtool.plugins import registry, resolve
+from xtool.profiling import RECORDS, part
 from xtool.prompts import resolve_templates
 from xtool.records import SCHEMA_VERSION, RunDirectory
 from xtool.run import Run
@@ -144,7 +145,8 @@ def _evaluate_into(
         report(Progress(finished, len(indices), failed))
     try:
         for record in evaluate(evaluation, todo):
-            directory.append(record)
+            with part(RECORDS):
+                directory.append(record)
             if "error" in record:
                 failed += 1
                 if on_error == "stop":

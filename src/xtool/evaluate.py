@@ -26,6 +26,7 @@ from xtool.metrics.pointing import points_at_box
 from xtool.metrics.topk import rank_of
 from xtool.optional_metrics import measure
 from xtool.pixels import FittedImage, fit_image, to_pixels
+from xtool.profiling import BOXES, IMAGES, METHODS, part
 from xtool.prompts import embed_labels
 from xtool.sharing import CountedEncoder, Ledger, image_ledger
 
@@ -115,11 +116,13 @@ def explain_sample(
     with image_ledger() as ledger, torch.no_grad():
         for label in labels:
             method = evaluation.methods[label]
-            saliency, cost = _timed(method, encoder, pixels, target, ledger)
-            swapped = None if other_texts is None else method.explain(encoder, pixels, other_texts)
-            image_map = ImageMap(saliency.maps[0, 0].float().cpu().numpy(), fitted.geometry)
-            record = _measure(evaluation.protocol, sample, image_map, saliency, swapped, list(others))
-            record |= measure(evaluation.metrics, image_map, sample, evaluation.encoder, pixels, target)
+            with part(METHODS):
+                saliency, cost = _timed(method, encoder, pixels, target, ledger)
+                swapped = None if other_texts is None else method.explain(encoder, pixels, other_texts)
+            with part(BOXES):
+                image_map = ImageMap(saliency.maps[0, 0].float().cpu().numpy(), fitted.geometry)
+                record = _measure(evaluation.protocol, sample, image_map, saliency, swapped, list(others))
+                record |= measure(evaluation.metrics, image_map, sample, encoder, pixels, target)
             yield label, {**record, **cost}
 
 
@@ -128,7 +131,7 @@ class ClassRanker:
 
     def __init__(self, evaluation: Evaluation, texts: TextBank) -> None:
         self._fit = evaluation.fit
-        self._encoder = evaluation.classifier or evaluation.encoder
+        self._encoder = CountedEncoder(evaluation.classifier or evaluation.encoder)
         own = evaluation.classifier is None
         bank = texts if own else TextBank(self._encoder, evaluation.templates, evaluation.dataset.classes)
         self._classes = bank.all_classes()
@@ -174,7 +177,9 @@ def _prepared(
                 if not queue:
                     return
                 index, labels, future = queue.pop(0)
-                yield index, labels, future.result()
+                with part(IMAGES):
+                    ready = future.result()
+                yield index, labels, ready
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

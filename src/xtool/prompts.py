@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xtool.errors import SetupError, UsageError
+from xtool.profiling import TEXTS, part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +70,8 @@ def embed_labels(encoder: Encoder, labels: Sequence[tuple[str, ...]], templates:
             raise UsageError(f"a label has no name: {names!r}")
     texts = list(dict.fromkeys(text for own in prompts for text in own))
     row = {text: i for i, text in enumerate(texts)}
-    batches = [encoder.encode_text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+    with part(TEXTS):
+        batches = [encoder.encode_text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
     if not batches:
         raise UsageError("there is no label to embed")
     embeddings = torch.cat([batch.float() for batch in batches])

@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from xtool.profiling import TOWER, part
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -94,12 +96,14 @@ def tower_pass(images: int) -> Iterator[None]:
     """
     ledger = _current.get()
     if ledger is None or ledger._in_pass:
-        yield
+        with part(TOWER):
+            yield
         return
     ledger._in_pass = True
     start = time.perf_counter()
     try:
-        yield
+        with part(TOWER):
+            yield
     finally:
         ledger._in_pass = False
         ledger.forwards += images

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xtool.cli.options import encoder_options, method_options, parse_settings, parse_shard
 from xtool.cli.progress import progress_bar
 from xtool.metrics.metric import OPTIONAL_METRICS
+
+if TYPE_CHECKING:
+    import torch
+
+    from xtool.profiling import Profile
 
 GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
@@ -64,6 +70,7 @@ BUNDLED = (
     help="What an image that cannot be used does.",
 )
 @click.option("--out", type=click.Path(file_okay=False), help="The run's directory.  [default: a new one under runs/]")
+@click.option("--profile", is_flag=True, help="Print where the wall time went, on standard error.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def compare_command(
@@ -77,6 +84,7 @@ def compare_command(
     classifier_pretrained: str,
     out: str | None,
     resume: bool,
+    profile: bool,
     as_json: bool,
     loading: dict[str, Any],
     **rest: Any,
@@ -88,6 +96,8 @@ def compare_command(
     xtool compare --methods vlscore:top_k=256,gradcam --encoder RN50 --pretrained openai \\
         --dataset imagenet --data-dir ILSVRC --limit 1000 --out runs/rn50
     """
+    from rich.console import Console
+
     from xtool import comparison
     from xtool.encoders import DEFAULT_ENCODER, load_encoder
     from xtool.errors import UsageError
@@ -102,7 +112,7 @@ def compare_command(
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
         click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
-    with progress_bar() as on_progress:
+    with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:
         try:
             run = comparison.compare(
                 dataset or comparison.DEFAULT_DATASET,
@@ -119,10 +129,23 @@ def compare_command(
         except KeyboardInterrupt:
             hint = f"; go on with --out {out} --resume" if out else ""
             raise click.ClickException(f"interrupted, everything finished is written{hint}") from None
+    if spent is not None:
+        from xtool.report.terminal import profile_table
+
+        Console(stderr=True).print(profile_table(spent))
     if as_json:
         click.echo(json.dumps(run.as_json(), ensure_ascii=False))
         return
-    from rich.console import Console
-
     Console().print(run.table())
     click.echo(f"run: {run.path}", err=True)
+
+
+def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Profile | None]:
+    """Time the run's parts if asked to: a GPU is waited for at each, which costs a little."""
+    if not profile:
+        return nullcontext()
+    from torch.cuda import synchronize
+
+    from xtool.profiling import profiled
+
+    return profiled(synchronize) if device.type == "cuda" else profiled()

@@ -12,6 +12,7 @@ from xtool.report.columns import COLUMNS, Column, best_of, count, is_best, secon
 
 if TYPE_CHECKING:
     from xtool.explanation import Explanation
+    from xtool.profiling import Profile
     from xtool.run import Run
     from xtool.summary import Row
 
@@ -77,6 +78,20 @@ def _caption(runs: Sequence[Run]) -> str:
     if failed:
         notes.append(f"{failed} image(s) could not be used; their files and reasons are in the records.")
     return "\n".join(notes)
+
+
+def profile_table(profile: Profile) -> Table:
+    """Where the wall time of a run went."""
+    from rich import box
+
+    table = Table(box=box.SIMPLE_HEAD, title="Wall time", title_justify="left", caption_justify="left")
+    table.add_column("part", style="bold")
+    table.add_column("s", justify="right")
+    table.add_column("share", justify="right")
+    for name, spent in sorted(profile.seconds.items(), key=lambda item: -item[1]):
+        table.add_row(name, seconds(spent), f"{spent / profile.total:.1%}")
+    table.caption = f"{profile.outside_tower:.1%} of {profile.total:.1f} s was spent outside the image tower."
+    return table
 
 
 def explanation_table(explanations: Sequence[Explanation], threshold: float) -> Table:
