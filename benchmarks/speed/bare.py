@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.speed import models
-from benchmarks.speed.plan import Dtype
+from benchmarks.speed.plan import Dtype, Plan
 from benchmarks.speed.timing import seconds
 
 Layout = Literal["contiguous", "channels-last"]
@@ -48,20 +48,20 @@ class Form:
         return _rate(self, rounds)
 
 
-def forms(encoder: str, device: str, dtype: Dtype, *, own: bool, compiled: bool) -> Iterator[Form]:
+def forms(plan: Plan, device: str, dtype: Dtype, *, own: bool, compiled: bool) -> Iterator[Form]:
     """All layouts and batches to try. xtool chooses its layout itself, and a compiler too."""
     layouts: tuple[Layout, ...] = ("channels-last",) if own or compiled else ("contiguous", "channels-last")
-    batches = COMPILED_BATCHES if compiled and not own else BATCHES
+    batches = (COMPILED_BATCHES if compiled and not own else BATCHES)[torch.device(device).type]
     for layout in layouts:
-        for batch in batches[torch.device(device).type]:
+        for batch in batches[:1] if plan.quick else batches:
             yield Form(
-                encoder=encoder, device=device, dtype=dtype, own=own, compiled=compiled, layout=layout, batch=batch
+                encoder=plan.encoder, device=device, dtype=dtype, own=own, compiled=compiled, layout=layout, batch=batch
             )
 
 
-def best(encoder: str, device: str, dtype: Dtype, *, own: bool, compiled: bool, rounds: int) -> Form:
+def best(plan: Plan, device: str, dtype: Dtype, *, own: bool, compiled: bool) -> Form:
     """The fastest of :func:`forms`."""
-    return max(forms(encoder, device, dtype, own=own, compiled=compiled), key=lambda form: form.rate(rounds))
+    return max(forms(plan, device, dtype, own=own, compiled=compiled), key=lambda form: form.rate(plan.rounds))
 
 
 @cache

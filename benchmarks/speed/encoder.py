@@ -19,7 +19,7 @@ def run(plan: Plan) -> None:
         for dtype in DTYPES:
             for compiled in plan.compiled:
                 for own in (False, True):
-                    for form in forms(plan.encoder, device, dtype, own=own, compiled=compiled):
+                    for form in forms(plan, device, dtype, own=own, compiled=compiled):
                         tower = ("xtool" if own else "open_clip") + (", compiled" if compiled else "")
                         layout = "its own" if own else form.layout
                         row(device, dtype, tower, layout, form.batch, form.rate(plan.rounds))

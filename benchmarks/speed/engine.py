@@ -50,9 +50,7 @@ def _measure(row: Table, plan: Plan, device: str, dtype: Dtype, compiled: bool) 
     def engine() -> object:
         return embed_masked(encoder, pixels, maps)
 
-    plain, own = (
-        bare.best(plan.encoder, device, dtype, own=own, compiled=compiled, rounds=plan.rounds) for own in (False, True)
-    )
+    plain, own = (bare.best(plan, device, dtype, own=own, compiled=compiled) for own in (False, True))
     rounds = plan.rounds if plan.quick else max(ROUNDS, plan.rounds)
     masked_s, plain_s, own_s = interleaved([engine, plain.work(), own.work()], rounds)
     shares = [

@@ -160,7 +160,7 @@ def compile_seconds(encoder: str, device: str, dtype: Dtype = "bfloat16") -> flo
         done = subprocess.run(
             [sys.executable, "-c", COMPILING, encoder, models.weights_of(encoder), device, dtype],
             check=True,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": folder},
         )
@@ -174,7 +174,7 @@ name, weights, device, dtype = sys.argv[1:]
 taken = []
 for compiled in (False, False, True):  # the first has the imports to pay
     start = time.perf_counter()
-    load_encoder(name, pretrained=weights, device=device, dtype=dtype, compiled=compiled)
+    load_encoder(name, pretrained=weights, device=device, dtype=dtype, compile=compiled)
     taken.append(time.perf_counter() - start)
 print(taken[2] - taken[1])
 """
