@@ -101,7 +101,7 @@ def features_page() -> str:
         "",
         "What an encoder computes on the way, as maps [B, C, h, w]. `xtool features --list` lists them; methods that",
         "require features take one with `features=NAME`, a layer with `layer=NAME`, and `pca=K` for the first K",
-        "principal components of each image.",
+        "principal components of each image, or `clusters=K` for K sums of maps that look alike.",
         "",
     ]
     rows = [

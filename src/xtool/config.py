@@ -27,6 +27,9 @@ class FeatureConfig(MethodConfig):
     pca: int | None = Field(
         None, ge=1, description="Reduce the features of each image to this many principal components."
     )
+    clusters: int | None = Field(
+        None, ge=1, description="Reduce the features of each image to this many sums of maps that look alike."
+    )
 
 
 class EncoderOptions(BaseModel):

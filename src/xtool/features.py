@@ -1,4 +1,4 @@
-"""Feature extractors by name, with what the core adds to each: sharing, counting and PCA."""
+"""Feature extractors by name, with what the core adds to each: sharing, counting and reducing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from xtool.clustering import cluster_sums
 from xtool.errors import UsageError
 from xtool.plugins import registry, resolve
 from xtool.protocols import FeatureMaps
@@ -18,12 +19,24 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
-def build_extractor(features: str, layer: str, pca: int | None, encoder: EncoderInfo) -> FeatureExtractor:
-    """The feature extractor ``features`` at ``layer`` (each may be ``auto``), reduced to ``pca`` components if given.
+def build_extractor(
+    features: str, layer: str, pca: int | None, encoder: EncoderInfo, *, clusters: int | None = None
+) -> FeatureExtractor:
+    """The feature extractor ``features`` at ``layer`` (each may be ``auto``), with its maps reduced if asked.
+
+    Args:
+        features: its name.
+        layer: a layer of the encoder.
+        pca: how many principal components to reduce the maps of each image to.
+        encoder: what it shall read.
+        clusters: how many sums of similar maps to reduce the maps of each image to.
 
     Raises:
-        UsageError: an unknown extractor, one for another architecture, or a layer that the encoder does not have.
+        UsageError: an unknown extractor, one for another architecture, a layer that the encoder does not have, or
+            two reductions at once.
     """
+    if pca is not None and clusters is not None:
+        raise UsageError("pca and clusters are two ways to fewer maps; give one of them")
     name = encoder.default_features if features == AUTO else features
     spec = registry().feature_extractors.find(name).spec
     if encoder.architecture not in spec.architectures:
@@ -33,32 +46,41 @@ def build_extractor(features: str, layer: str, pca: int | None, encoder: Encoder
         )
     if layer != AUTO and layer not in encoder.layers:
         raise UsageError(f"{encoder.name} has no layer {layer!r}; it has: {', '.join(encoder.layers)}")
-    return SharedExtractor(resolve(spec.factory)(None if layer == AUTO else layer), (name, layer), pca)
+    return SharedExtractor(resolve(spec.factory)(None if layer == AUTO else layer), (name, layer), pca, clusters)
 
 
 class SharedExtractor:
     """An extractor whose pass is counted, and done once for all methods that explain the same image."""
 
-    def __init__(self, extractor: FeatureExtractor, identity: tuple[str, str], pca: int | None = None) -> None:
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        identity: tuple[str, str],
+        pca: int | None = None,
+        clusters: int | None = None,
+    ) -> None:
         self._extractor = extractor
         self._identity = identity
         self._pca = pca
+        self._clusters = clusters
 
     def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
         """See :meth:`xtool.protocols.FeatureExtractor.extract`."""
         if torch.is_grad_enabled() and pixels.requires_grad:
             return self._reduced(self._extract(encoder, pixels))  # a graph is freed by its user and cannot be shared
         whole = shared(("features", self._identity), (encoder.visual, pixels), lambda: self._extract(encoder, pixels))
-        return shared(("pca", self._pca), (whole,), lambda: self._reduced(whole))
+        return shared(("reduced", self._pca, self._clusters), (whole,), lambda: self._reduced(whole))
 
     def _extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
         with tower_pass(len(pixels)):
             return self._extractor.extract(encoder, pixels)
 
     def _reduced(self, features: FeatureMaps) -> FeatureMaps:
-        if self._pca is None:
-            return features
-        return FeatureMaps(principal_components(features.maps, self._pca), features.embedding)
+        if self._pca is not None:
+            return FeatureMaps(principal_components(features.maps, self._pca), features.embedding)
+        if self._clusters is not None:
+            return FeatureMaps(cluster_sums(features.maps, self._clusters), features.embedding)
+        return features
 
 
 def principal_components(maps: Tensor, components: int) -> Tensor:

@@ -51,6 +51,7 @@ def embed_masked(
     align_corners: bool = True,
     scale: bool = True,
     batch: int | None = None,
+    known_base: Tensor | None = None,
 ) -> MaskedEmbeddings:
     """Embed ``mask · image + (1 − mask) · base`` for every mask.
 
@@ -63,6 +64,7 @@ def embed_masked(
         align_corners: of the upsampling; the seed and pytorch-grad-cam use ``True``.
         scale: min–max scale each upsampled map to [0, 1]; without it the maps must lie in [0, 1] already.
         batch: masked images per forward pass; by default chosen for the device. Halved when memory runs out.
+        known_base: [B, D] base embeddings of the same pixels from an earlier call, which saves their pass.
     """
     if maps.ndim != 4 or pixels.ndim != 4 or len(maps) != len(pixels):
         raise UsageError(f"masks need pixels [B, 3, H, W] and maps [B, C, h, w]; got {pixels.shape} and {maps.shape}")
@@ -70,8 +72,8 @@ def embed_masked(
         raise UsageError(f"batch must be at least 1, not {batch}")
     return shared(
         ("masked", base, align_corners, scale),
-        (encoder.visual, pixels, maps),
-        lambda: _embed_masked(encoder, pixels, maps, base, align_corners, scale, batch),
+        (encoder.visual, pixels, maps, known_base),
+        lambda: _embed_masked(encoder, pixels, maps, base, align_corners, scale, batch, known_base),
     )
 
 
@@ -102,7 +104,14 @@ def _upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tens
 
 
 def _embed_masked(
-    encoder: Encoder, pixels: Tensor, maps: Tensor, base: Base, align_corners: bool, scale: bool, batch: int | None
+    encoder: Encoder,
+    pixels: Tensor,
+    maps: Tensor,
+    base: Base,
+    align_corners: bool,
+    scale: bool,
+    batch: int | None,
+    known_base: Tensor | None,
 ) -> MaskedEmbeddings:
     images, channels = maps.shape[:2]
     with torch.inference_mode():
@@ -112,7 +121,7 @@ def _embed_masked(
         background = base_image(pixels, base)
         constant = maps.amax(dim=(2, 3)) == maps.amin(dim=(2, 3))
         alive = ~constant if scale else torch.ones_like(constant)
-        base_embedding = encoder.encode_image(background).float()
+        base_embedding = encoder.encode_image(background).float() if known_base is None else known_base
         chunk = batch or CHUNK.get(pixels.device.type, 32)
         which = alive.nonzero()  # [alive masks, 2]: image and channel
         which, same_as = _distinct(maps, which) if scale else (which, None)

@@ -84,7 +84,8 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod
     if not isinstance(request.config, FeatureConfig):
         raise UsageError(f"method {spec.name} requires features, so its config must be a FeatureConfig")
     config = request.config
-    with_features: SaliencyMethod = factory(config, build_extractor(config.features, config.layer, config.pca, encoder))
+    extractor = build_extractor(config.features, config.layer, config.pca, encoder, clusters=config.clusters)
+    with_features: SaliencyMethod = factory(config, extractor)
     return with_features
 
 

@@ -3,3 +3,4 @@
 import xtool.testing
 
 test_conforms = xtool.testing.conformance("vlscore")
+test_clusters_conform = xtool.testing.conformance("vlscore:clusters=3")

@@ -173,7 +173,7 @@ def test_top_k_on_features_without_gradient_is_refused_in_words() -> None:
             return FeatureMaps(features.maps.detach().requires_grad_(), features.embedding)
 
     encoder = PlantedCNN()
-    with pytest.raises(UsageError, match="leave top_k out"):
+    with pytest.raises(UsageError, match="leave top_k and stop_at out"):
         VLScore(VLScoreConfig(top_k=2), Detached()).explain(encoder, pixels_of(encoder), encoder.encode_text(["red"]))
 
 

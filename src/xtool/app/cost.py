@@ -95,14 +95,14 @@ def _passes(explainer: Explainer, request: MethodRequest, texts: int) -> int:
 def _channels(explainer: Explainer, request: MethodRequest) -> int:
     config, info = request.config, explainer.encoder.info
     if isinstance(config, FeatureConfig):
-        asked = [(config.features, config.layer, config.pca)]
+        asked = [(config.features, config.layer, config.pca, config.clusters)]
     else:
-        asked = [("auto", str(getattr(config, "layer", "auto")), None), ("auto", "auto", None)]
+        asked = [("auto", str(getattr(config, "layer", "auto")), None, None), ("auto", "auto", None, None)]
     import torch
 
-    for features, layer, pca in asked:
+    for features, layer, pca, clusters in asked:
         try:
-            extractor = build_extractor(features, layer, pca, info)
+            extractor = build_extractor(features, layer, pca, info, clusters=clusters)
             with explainer.kept_work(), torch.no_grad():
                 return int(extractor.extract(CountedEncoder(explainer.encoder), explainer.pixels).maps.shape[1])
         except XtoolError:

@@ -49,10 +49,17 @@ class VLScoreConfig(FeatureConfig):
     top_k: int | None = Field(
         None, ge=1, description="Score only the k most important maps; the others count as average under contrast."
     )
+    stop_at: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Score the most important maps first, twice as many each round, until the boxes of two successive "
+        "rounds have this IoU (0.9 is careful); top_k, if given, is the most that are scored.",
+    )
     importance: Literal["contribution", "gradient"] = Field(
         "contribution",
-        description="What top_k ranks by: the map's first-order contribution to cos(image, text), gradient times "
-        "activation, or the mean gradient alone, as gScoreCAM.",
+        description="What top_k and stop_at rank by: the map's first-order contribution to cos(image, text), gradient "
+        "times activation, or the mean gradient alone, as gScoreCAM.",
     )
     present_above: float | Literal["auto", "base"] = Field(
         "auto",

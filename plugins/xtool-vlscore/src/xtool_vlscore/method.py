@@ -15,10 +15,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.errors import UsageError
-from xtool.masking import embed_masked
+from xtool.masking import MaskedEmbeddings, embed_masked
 from xtool.protocols import Encoder, FeatureExtractor, Saliency
 from xtool_vlscore.config import VLScoreConfig
+from xtool_vlscore.ranking import ranked_maps
+from xtool_vlscore.rounds import score_in_rounds
 
 
 class VLScore:
@@ -29,22 +30,51 @@ class VLScore:
         self.extractor = extractor
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Costs the same for any number of texts."""
+        """See :meth:`xtool.protocols.SaliencyMethod.explain`. The price does not depend on the texts.
+
+        With ``top_k`` or ``stop_at`` it does: each text has its own most important maps.
+        """
         config = self.config
-        if config.top_k is None:
+        if config.top_k is None and config.stop_at is None:
             with torch.no_grad():
                 maps = self.extractor.extract(encoder, pixels).maps
-            chosen = None
-        else:
-            maps, chosen = self._most_important(encoder, pixels, text, config.top_k)
-        masked = embed_masked(
+            return self._saliency(encoder, maps, self._masked(encoder, pixels, maps), text)
+        maps, place = ranked_maps(self.extractor, encoder, pixels, text, config)
+        most = maps.shape[1] if config.top_k is None else config.top_k
+        if config.stop_at is None:
+            chosen = place < most
+            masked = self._masked(encoder, pixels, _only(maps, chosen.any(dim=1)))
+            return self._saliency(encoder, maps, masked, text, chosen)
+
+        def embed(rows: Tensor, wanted: Tensor, base: Tensor | None) -> MaskedEmbeddings:
+            return self._masked(encoder, pixels[rows], _only(maps[rows], wanted), base)
+
+        def draw(masked: MaskedEmbeddings, chosen: Tensor) -> Tensor:
+            return self._saliency(encoder, maps, masked, text, chosen).maps
+
+        size = (pixels.shape[-2], pixels.shape[-1])
+        masked, chosen = score_in_rounds(place, most, config.stop_at, size, embed, draw)
+        return self._saliency(encoder, maps, masked, text, chosen)
+
+    def _masked(
+        self, encoder: Encoder, pixels: Tensor, maps: Tensor, known_base: Tensor | None = None
+    ) -> MaskedEmbeddings:
+        config = self.config
+        return embed_masked(
             encoder,
             pixels,
-            maps if chosen is None else maps * chosen.any(dim=1)[:, :, None, None],
+            maps,
             base=config.base,
             align_corners=config.align_corners,
             batch=config.batch,
+            known_base=known_base,
         )
+
+    def _saliency(
+        self, encoder: Encoder, maps: Tensor, masked: MaskedEmbeddings, text: Tensor, chosen: Tensor | None = None
+    ) -> Saliency:
+        """The answer from the embeddings under maps [B, C, h, w], or under those ``chosen`` [B, T, C] for each text."""
+        config = self.config
         scores = torch.einsum("bcd,td->btc", masked.embeddings, text.float())
         base = torch.einsum("bd,td->bt", masked.base, text.float())
         beats = scores > base[:, :, None]
@@ -55,7 +85,7 @@ class VLScore:
         weights = weigh(scores, base, kept, config)
         maps = maps.float()
         if config.contrast:
-            # Maps that top_k left unscored are average as far as anyone knows.
+            # Maps that were left unscored are average as far as anyone knows.
             average = kept if chosen is None else kept | (~chosen & _alive(maps)[:, None])
             weights = contrasted(weights, average)
             maps = maps - maps.mean(dim=(2, 3), keepdim=True)
@@ -70,29 +100,6 @@ class VLScore:
             calibrated = encoder.info.presence_threshold
             return base if calibrated is None else calibrated
         return base if above == "base" else above
-
-    def _most_important(self, encoder: Encoder, pixels: Tensor, text: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Feature maps, and which [B, T, C] of them are the k most important ones for cos(image, text)."""
-        with torch.enable_grad():
-            features = self.extractor.extract(encoder, pixels.detach().clone().requires_grad_())
-            cosines = features.embedding.float() @ text.float().T
-            importance = []
-            for column in cosines.unbind(dim=1):
-                gradient = None
-                if column.requires_grad and features.maps.requires_grad:
-                    (gradient,) = torch.autograd.grad(column.sum(), features.maps, retain_graph=True, allow_unused=True)
-                if gradient is None:
-                    raise UsageError(
-                        "vlscore: top_k ranks feature maps by their gradient, and the embedding does not depend on "
-                        f"features={self.config.features!r} in a way that can be differentiated; use features=spatial "
-                        "or leave top_k out"
-                    )
-                evidence = gradient * features.maps if self.config.importance == "contribution" else gradient
-                importance.append(evidence.detach().float().mean(dim=(2, 3)))
-        maps = features.maps.detach().float()
-        ranked = torch.stack(importance, dim=1)
-        top = ranked.topk(min(k, maps.shape[1]), dim=2).indices
-        return maps, torch.zeros_like(ranked, dtype=torch.bool).scatter_(2, top, True)
 
 
 def weigh(scores: Tensor, base: Tensor, kept: Tensor, config: VLScoreConfig) -> Tensor:
@@ -116,3 +123,8 @@ def contrasted(weights: Tensor, average: Tensor) -> Tensor:
 def _alive(maps: Tensor) -> Tensor:
     """[B, C]: which maps say anything at all."""
     return maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))
+
+
+def _only(maps: Tensor, wanted: Tensor) -> Tensor:
+    """Maps [B, C, h, w] with those that are not ``wanted`` [B, C] dead, so that no pass is spent on them."""
+    return maps * wanted[:, :, None, None]

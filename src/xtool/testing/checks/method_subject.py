@@ -48,8 +48,8 @@ class MethodSubject:
     def _extractor(self, config: MethodConfig, encoder: Encoder) -> Any:
         assert isinstance(config, FeatureConfig), "a method that requires features must have a FeatureConfig"
         if config.features == "auto" and config.layer == "auto":
-            return SharedExtractor(self.world.extractor(), ("planted", "auto"), config.pca)
-        return build_extractor(config.features, config.layer, config.pca, encoder.info)
+            return SharedExtractor(self.world.extractor(), ("planted", "auto"), config.pca, config.clusters)
+        return build_extractor(config.features, config.layer, config.pca, encoder.info, clusters=config.clusters)
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor, **options: Any) -> Saliency:
         """Build the method and call it as the core does: without gradients, on an encoder that is counted."""

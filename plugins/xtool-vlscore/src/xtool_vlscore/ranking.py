@@ -1,0 +1,39 @@
+"""Which feature maps matter most for a text, from one backward pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xtool.errors import UsageError
+from xtool.protocols import Encoder, FeatureExtractor
+from xtool_vlscore.config import VLScoreConfig
+
+
+def ranked_maps(
+    extractor: FeatureExtractor, encoder: Encoder, pixels: Tensor, text: Tensor, config: VLScoreConfig
+) -> tuple[Tensor, Tensor]:
+    """Feature maps [B, C, h, w], and the place [B, T, C] of each in the order of importance, 0 the most important.
+
+    Raises:
+        UsageError: the embedding cannot be differentiated with respect to the maps.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        # Clones: what was made in inference mode cannot be saved for backward.
+        features = extractor.extract(encoder, pixels.detach().clone().requires_grad_())
+        cosines = features.embedding.float() @ text.float().clone().T
+        importance = []
+        for column in cosines.unbind(dim=1):
+            gradient = None
+            if column.requires_grad and features.maps.requires_grad:
+                (gradient,) = torch.autograd.grad(column.sum(), features.maps, retain_graph=True, allow_unused=True)
+            if gradient is None:
+                raise UsageError(
+                    "vlscore: top_k and stop_at rank feature maps by their gradient, and the embedding does not depend "
+                    f"on features={config.features!r} (reduced or not) in a way that can be differentiated; use "
+                    "features=spatial, no pca and no clusters, or leave top_k and stop_at out"
+                )
+            evidence = gradient * features.maps if config.importance == "contribution" else gradient
+            importance.append(evidence.detach().float().mean(dim=(2, 3)))
+    order = torch.stack(importance, dim=1).argsort(dim=2, descending=True, stable=True)
+    return features.maps.detach().float(), order.argsort(dim=2)
