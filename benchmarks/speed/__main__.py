@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.speed import agreement, boxes, encoder, engine, machine, methods, peers, scaling, startup
+from benchmarks.speed import agreement, boxes, encoder, engine, machine, methods, models, peers, scaling, startup
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import say
 
@@ -48,7 +48,14 @@ def parse() -> tuple[Plan, list[str]]:
     parser.add_argument("--photo", type=Path, help="a photograph; by default a bundled scene")
     parser.add_argument("--devices", default="all", help="cpu, cuda, or cpu,cuda; by default what is there")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument(
+        "--as-initialised",
+        action="store_true",
+        help="random weights as open_clip initialises them, where half of the maps are dead and blocks do nothing",
+    )
     given = parser.parse_args()
+    if given.as_initialised:
+        models.take_weights_as_initialised()
     unknown = set(given.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")

@@ -2,7 +2,9 @@
 
 The oracle is open_clip's own tower in float32: nothing folded, nothing compiled, no twin. *Correlation* is that of the
 maps at image resolution, *IoU* that of the largest boxes at threshold 0.6 (1 where neither map has one), over bundled
-scenes, each asked for its label: median, and the worst scene. `tiny-rn` is trained; the other has random weights.
+scenes, each asked for its label: median, and the worst scene. *Noise* is what both come from: the standard deviation of
+the masked images' score errors, as a share of that of the scores. `tiny-rn` is trained. Under random weights rounding
+grows from layer to layer and scores differ little, so that their lines are worse than a trained encoder's would be.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from statistics import median
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.speed import models
 from benchmarks.speed.plan import Dtype, Plan
 from benchmarks.speed.tables import Table, count
 from xtool.boxes import box_sweep, largest
+from xtool.masking import embed_masked
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.iou import box_iou
 from xtool.pixels import to_pixels
@@ -35,7 +39,7 @@ Heat = NDArray[np.float32]
 
 
 def run(plan: Plan) -> None:
-    row = Table("device", "encoder", "maps", "scenes", "method", "dtype", "compiled", "correlation", "box IoU")
+    row = Table("device", "encoder", "maps", "scenes", "method", "dtype", "compiled", "noise", "correlation", "box IoU")
     for device in plan.devices:
         for name in dict.fromkeys(("tiny-rn", plan.encoder)):
             scenes = 2 if plan.quick else SCENES[torch.device(device).type].get(name, 3)
@@ -47,11 +51,12 @@ def _measure(row: Table, plan: Plan, device: str, name: str, scenes: int) -> Non
     whole = models.feature_maps(oracle, to_pixels(models.scene(0, oracle.info), oracle)).shape[1]
     maps = min(plan.limit(MAPS.get(name, 128), device) or whole, whole)
     with _no_twin(oracle):
-        right = _explained(oracle, scenes, maps)
+        right, right_scores = _explained(oracle, scenes, maps)
     variants: list[tuple[Dtype, bool]] = [("float32", False), ("bfloat16", False)]
     for dtype, compiled in [*variants, *([("bfloat16", True)] if plan.compile else [])]:
         encoder = models.encoder(name, device=device, dtype=dtype, compiled=compiled)
-        found = _explained(encoder, scenes, maps)
+        found, scores = _explained(encoder, scenes, maps)
+        noise = [_noise(*pair) for pair in zip(scores, right_scores, strict=True)]
         for method in METHODS:
             pairs = list(zip(found[method], right[method], strict=True))
             row(
@@ -62,13 +67,15 @@ def _measure(row: Table, plan: Plan, device: str, name: str, scenes: int) -> Non
                 f"`{method}`",
                 dtype,
                 "yes" if compiled else "no",
+                f"{median(noise):.4f}",
                 _told([_correlation(*pair) for pair in pairs]),
                 _told([_iou(*pair) for pair in pairs]),
             )
 
 
-def _explained(encoder: Encoder, scenes: int, maps: int) -> dict[str, list[Heat]]:
-    """Maps at image resolution, by method and scene."""
+def _explained(encoder: Encoder, scenes: int, maps: int) -> tuple[dict[str, list[Heat]], list[Tensor]]:
+    """Maps at image resolution, by method and scene, and each scene's scores under all masks."""
+    scores = []
     heats: dict[str, list[Heat]] = {name: [] for name in METHODS}
     methods = {name: models.method(name, encoder.info, maps) for name in METHODS}
     for index in range(scenes):
@@ -79,7 +86,9 @@ def _explained(encoder: Encoder, scenes: int, maps: int) -> dict[str, list[Heat]
             for name, method in methods.items():
                 low = method.explain(encoder, pixels, text).maps[0, 0].float().cpu().numpy()
                 heats[name].append(ImageMap(low, fitted.geometry).full)
-    return heats
+            masks = methods["scorecam"].extractor.extract(encoder, pixels).maps
+            scores.append(embed_masked(encoder, pixels, masks).embeddings[0] @ text[0])  # the methods' own, shared
+    return heats, scores
 
 
 @contextmanager
@@ -90,6 +99,10 @@ def _no_twin(encoder: Encoder) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def _noise(scores: Tensor, right: Tensor) -> float:
+    return float((scores - right).std() / right.std())
 
 
 def _correlation(one: Heat, other: Heat) -> float:

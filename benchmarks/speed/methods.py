@@ -2,7 +2,7 @@
 
 float32. Each line is a process of its own: it loads the encoder, embeds one image, runs the method once to see its peak
 memory above that, and then for the time. A CPU is given only some of the feature maps of the large encoders (*maps*);
-what the whole layer would take is then **not measured but scaled up** by the number of maps, and marked ≈. The share is
+what the whole layer would take is then **not measured but scaled up** by the number of passes, and marked ≈. The share is
 passes a second by `encode_image` on full batches in the same process.
 """
 
@@ -12,6 +12,7 @@ import multiprocessing
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from benchmarks.speed import models
 from benchmarks.speed.memory import peak_above
@@ -22,6 +23,7 @@ from xtool.errors import UsageError
 from xtool.masking import CHUNK
 from xtool.methods import parse_methods
 from xtool.plugins import registry
+from xtool.protocols import Encoder
 from xtool.sharing import CountedEncoder, image_ledger
 
 ENCODERS = {"tiny-rn": 10**6, "RN50": 256, "RN50x4": 64, "ViT-B-16": 64}
@@ -55,8 +57,8 @@ class Measured:
     whole: int
     forwards: int
     seconds: float
-    bare: float
-    """Images a second through the encoder alone."""
+    bare: float | None
+    """Images a second through the encoder alone, where a share of it is asked for."""
     peak: float | None
 
 
@@ -113,10 +115,20 @@ def measure(cell: Cell) -> Measured | str:
     except UsageError as error:
         return str(error)
     taken = seconds(explain, 1 if first > LONG else cell.rounds, warm=False)
+    return Measured(
+        scored=scored,
+        whole=whole,
+        forwards=int(forwards),
+        seconds=taken,
+        bare=_bare(encoder, pixels, cell) if forwards >= MANY else None,
+        peak=peak,
+    )
+
+
+def _bare(encoder: Encoder, pixels: Tensor, cell: Cell) -> float:
     batch = torch.rand(CHUNK[torch.device(cell.device).type], *pixels.shape[1:], device=cell.device)
     with torch.inference_mode():
-        bare = len(batch) / seconds(lambda: encoder.encode_image(batch), cell.rounds)
-    return Measured(scored=scored, whole=whole, forwards=int(forwards), seconds=taken, bare=bare, peak=peak)
+        return len(batch) / seconds(lambda: encoder.encode_image(batch), cell.rounds)
 
 
 def _registered(encoder: str) -> list[str]:
@@ -141,7 +153,9 @@ def _cells(cell: Cell, found: Measured) -> list[object]:
         count(found.scored, found.whole) if every else None,
         f"{found.forwards:,}",
         found.seconds,
-        f"≈ {found.seconds * found.whole / found.scored:.1f}" if partly else found.seconds,
-        f"{found.forwards / found.seconds / found.bare:.2f}" if found.forwards >= MANY else None,
+        f"≈ {found.seconds * (found.forwards + found.whole - found.scored) / found.forwards:.1f}"
+        if partly
+        else found.seconds,
+        f"{found.forwards / found.seconds / found.bare:.2f}" if found.bare else None,
         found.peak,
     ]

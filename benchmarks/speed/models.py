@@ -36,7 +36,18 @@ def encoder(
 @cache
 def weights_of(name: str) -> str:
     """What to give as ``pretrained`` for :func:`encoder`."""
-    return registry().encoders.find(name).spec.default_pretrained if name.startswith("tiny-") else random_weights(name)
+    if name.startswith("tiny-"):
+        return str(registry().encoders.find(name).spec.default_pretrained)
+    return "none" if _as_initialised else random_weights(name)
+
+
+def take_weights_as_initialised() -> None:
+    """From here on random weights are open_clip's own, of which :func:`random_weights` says what is wrong with them."""
+    global _as_initialised
+    _as_initialised = True
+
+
+_as_initialised = False
 
 
 @cache
