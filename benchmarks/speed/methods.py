@@ -2,8 +2,8 @@
 
 float32. Each line is a process of its own: it loads the encoder, embeds one image, runs the method once to see its peak
 memory above that, and then for the time. A CPU is given only some of the feature maps of the large encoders (*maps*);
-what the whole layer would take is then **not measured but scaled up** by the number of passes, and marked ≈. The share is
-passes a second by `encode_image` on full batches in the same process.
+what the whole layer would take is then **not measured but scaled up** by the number of passes, and marked ≈. The share
+is passes a second, divided by those of `encode_image` on full batches in the same process.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def _registered(encoder: str) -> list[str]:
 def _cells(cell: Cell, found: Measured) -> list[object]:
     every = cell.method in SCORES_ALL
     partly = every and found.scored < found.whole
+    scaled = found.seconds * (found.forwards + found.whole - found.scored) / found.forwards
     return [
         cell.device,
         cell.encoder,
@@ -153,9 +154,7 @@ def _cells(cell: Cell, found: Measured) -> list[object]:
         count(found.scored, found.whole) if every else None,
         f"{found.forwards:,}",
         found.seconds,
-        f"≈ {found.seconds * (found.forwards + found.whole - found.scored) / found.forwards:.1f}"
-        if partly
-        else found.seconds,
+        f"≈ {scaled:.1f}" if partly else found.seconds,
         f"{found.forwards / found.seconds / found.bare:.2f}" if found.bare else None,
         found.peak,
     ]
