@@ -121,7 +121,7 @@ def test_a_compiler_that_fails_is_told_of_and_left_out(
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiling_changes_nothing_but_rounding() -> None:
-    batch = torch.randn(19, 3, 224, 224, generator=torch.Generator().manual_seed(1))  # a compiled tile and a rest
+    batch = torch.randn(19, 3, 224, 224, generator=torch.Generator().manual_seed(1))  # compiled tiles and a rest
     plain = load("RN50", EncoderOptions(pretrained=None, device="cpu"))
     compiled = load("RN50", EncoderOptions(pretrained=None, device="cpu", compile=True))
     with torch.inference_mode():

@@ -23,10 +23,11 @@ from torch.fx.experimental.optimization import fuse
 
 from xtool_clip.pooling import OneQueryPool
 
-TILE = {"cpu": 16}
-"""Images at once: on a CPU more do not fit its caches, which is slower, and need more memory. Else as many as come."""
+TILE = {"cpu": 8}
+"""Images at once; else as many as come. On a CPU more do not fit its caches and need more memory, and the memory
+allocator hands tensors beyond 32 MiB back to the system each time, whose fresh pages cost up to a third of the pass."""
 
-COMPILED_BATCH = {"cpu": 16, "cuda": 256}
+COMPILED_BATCH = {"cpu": 8, "cuda": 256}
 """Images in a compiled pass, which is made for one size: the tile, or what the mask engine sends to a GPU at once.
 Passes of another size are computed without compiling."""
 
