@@ -52,7 +52,7 @@ def explainer() -> Explainer:
 def test_a_second_text_needs_no_pass_and_gets_the_same_answer(explainer: Explainer, request_: MethodRequest) -> None:
     passes: list[int] = []
     explainer.explain("red", [request_], on_pass=passes.append)
-    assert sum(passes) >= CHANNELS - 2  # constant maps cost none
+    assert 1 < sum(passes) < CHANNELS + 2  # constant and equal maps cost none
     later: list[int] = []
     second = explainer.explain("green", [request_], on_pass=later.append)[0]
     assert later == []
