@@ -152,9 +152,8 @@ def _distinct(maps: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
 
     Maps that are multiples of each other give the same mask; trained networks have many with a single active cell.
     """
-    low = maps[which[:, 0], which[:, 1]].flatten(1)
-    bottom, top = low.amin(dim=1, keepdim=True), low.amax(dim=1, keepdim=True)
-    scaled = ((low - bottom) / (top - bottom + EPS)).round(decimals=SAME)
+    low = maps[which[:, 0], which[:, 1]].unsqueeze(1)
+    scaled = scaled_masks(low, (low.shape[-2], low.shape[-1])).flatten(1).round(decimals=SAME)
     distinct, place = torch.unique(torch.cat([which[:, :1], scaled], dim=1), dim=0, return_inverse=True)
     rows = torch.arange(len(which), device=which.device)
     first = rows.new_full((len(distinct),), len(which)).scatter_reduce_(0, place, rows, "amin")
