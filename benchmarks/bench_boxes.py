@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xtool.boxes import box_sweep
-from xtool.geometry import Geometry
+from xtool.image.geometry import Geometry
+from xtool.metrics.boxes import box_sweep
 
 THRESHOLDS = np.linspace(0.0, 0.99, 100)
 GEOMETRY = Geometry.of((500, 375), (224, 224))

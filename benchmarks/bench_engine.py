@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import xtool
-from xtool.config import Dtype
-from xtool.masking import embed_masked
-from xtool.protocols import Encoder
+from xtool.contracts.config import Dtype
+from xtool.contracts.protocols import Encoder
+from xtool.engine.masking import embed_masked
 
 IMAGES = 64
 

@@ -40,7 +40,7 @@ def measure(tool: str, batch: int, masks: int) -> float:
         with torch.inference_mode():
             encoder.encode_image(torch.rand(batch, 3, 224, 224))
     elif tool == "xtool":
-        from xtool.masking import embed_masked
+        from xtool.engine.masking import embed_masked
 
         embed_masked(encoder, pixels, maps, batch=batch)
     else:

@@ -55,8 +55,8 @@ def main() -> None:
 
 
 def methods_page() -> str:
-    from xtool.methods import config_class
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
+    from xtool.engine.methods import config_class
 
     lines = [
         "# Methods",
@@ -94,7 +94,7 @@ def methods_page() -> str:
 
 
 def features_page() -> str:
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     lines = [
         "# Feature extractors",
@@ -112,7 +112,7 @@ def features_page() -> str:
 
 
 def encoders_page() -> str:
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     found = [item for item in ours(registry().encoders) if item.spec.default_pretrained]
     rows = [
@@ -132,7 +132,7 @@ def encoders_page() -> str:
 
 
 def datasets_page() -> str:
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     lines = ["# Data sets", "", "As `xtool datasets` lists them. `--dataset NAME:SPLIT` picks a split.", ""]
     for item in ours(registry().datasets):
@@ -191,19 +191,19 @@ def commands_page() -> str:
 
 
 def hooks_page() -> str:
-    from xtool.hookspecs import PROJECT
-    from xtool.plugins import API_VERSION, DISABLE_VARIABLE, ENTRY_POINT_GROUP, HOOKS
+    from xtool.contracts.hookspecs import PROJECT
+    from xtool.contracts.registry import API_VERSION, DISABLE_VARIABLE, ENTRY_POINT_GROUP, HOOKS
 
     lines = [
         "# Hooks and specs",
         "",
         f"A plugin is an entry point in the group `{ENTRY_POINT_GROUP}` that names a module with hooks, marked with",
-        f"`xtool.hookspecs.hookimpl`. This is API version {API_VERSION}, which a plugin may state as `XTOOL_API`.",
+        f"`xtool.plugin.hookimpl`. This is API version {API_VERSION}, which a plugin may state as `XTOOL_API`.",
         f"The environment variable `{DISABLE_VARIABLE}` keeps plugins out by name, separated by commas; so does",
         f"`{PROJECT} --no-plugin NAME`.",
         "",
     ]
-    tree = parsed("xtool.hookspecs")
+    tree = parsed("xtool.contracts.hookspecs")
     for hook, spec in HOOKS.items():
         lines += [f"## `{hook}()` {{ #{slug(hook)} }}", ""]
         lines += [
@@ -211,7 +211,7 @@ def hooks_page() -> str:
         ]
         example = re.findall(r"^(?:>>>|\.\.\.) ?(.*)$", _docstring(tree, hook), re.MULTILINE)
         lines += ["", "```python", *example, "```", ""]
-    tree = parsed("xtool.specs")
+    tree = parsed("xtool.contracts.specs")
     for spec in HOOKS.values():
         lines += [f"## `{spec.__name__}` {{ #{slug(spec.__name__)} }}", "", prose(_docstring(tree, spec.__name__)), ""]
         lines += [*table(("field", "type", "default", "meaning"), list(_fields(tree, spec.__name__))), ""]

@@ -46,7 +46,7 @@ class Xtool:
 
     def __call__(self, *arguments: str) -> Done:
         from xtool.cli import main
-        from xtool.plugins import registry
+        from xtool.contracts.registry import registry
 
         registry.cache_clear()
         result = CliRunner().invoke(main, arguments)
@@ -75,7 +75,7 @@ def _hear_interrupts() -> None:
 
 @pytest.fixture
 def xtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xtool]:
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from xtool.boxes import box_sweep, largest
-from xtool.geometry import Geometry
+from xtool.image.geometry import Geometry
+from xtool.metrics.boxes import box_sweep, largest
 
 HUNDRED = np.linspace(0.0, 0.99, 100)
 
@@ -132,9 +132,9 @@ def test_the_sweep_equals_labelling_each_threshold(heat, thresholds, fraction):
 def test_working_in_pieces_changes_nothing(heat, chunk):
     whole = swept(heat, HUNDRED, 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xtool.sweep.components.CHUNK", chunk)
-        patch.setattr("xtool.sweep.slopes.BLOCK", chunk)
-        patch.setattr("xtool.sweep.levels.BLOCK", chunk)
+        patch.setattr("xtool.metrics.sweep.components.CHUNK", chunk)
+        patch.setattr("xtool.metrics.sweep.slopes.BLOCK", chunk)
+        patch.setattr("xtool.metrics.sweep.levels.BLOCK", chunk)
         assert swept(heat, HUNDRED, 0.0) == whole
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from xtool.clustering import cluster_sums
+from xtool.engine.clustering import cluster_sums
+from xtool.engine.features import SharedExtractor, build_extractor
 from xtool.errors import UsageError
-from xtool.features import SharedExtractor, build_extractor
 from xtool.testing.planted import PlantedCNN, PlantedFeatures
 
 

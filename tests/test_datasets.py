@@ -16,7 +16,7 @@ from xtool.datasets.placing import half_open, place_boxes
 from xtool.datasets.table import open_table
 from xtool.datasets.voc import open_voc
 from xtool.errors import DataError, UsageError
-from xtool.images import Frame
+from xtool.image.files import Frame
 
 
 def picture(path, size=(40, 20), orientation=1):

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xtool.contracts.protocols import Dataset
 from xtool.datasets.imagenet import open_imagenet
 from xtool.datasets.imagenet_labels import CsvLabels, WsolLabels, XmlLabels
 from xtool.datasets.voc import open_voc
-from xtool.protocols import Dataset
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 MINI = DATA / "ilsvrc-val-mini"

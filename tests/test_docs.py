@@ -198,8 +198,8 @@ def test_every_command_and_option_in_a_block_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, *BESIDE], ids=name_of)
 def test_every_option_and_method_setting_in_prose_exists(page: Path) -> None:
-    from xtool.methods import parse_methods
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
+    from xtool.engine.methods import parse_methods
 
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     codes = re.findall(r"`([^`\n]+)`", text)
@@ -214,7 +214,7 @@ def test_every_option_and_method_setting_in_prose_exists(page: Path) -> None:
 
 
 def test_the_table_of_columns_has_every_number_of_a_row() -> None:
-    from xtool.summary import Row
+    from xtool.runs.summary import Row
 
     listed = table_names(DOCS / "protocols.md", "## Columns of a comparison", column=1)
     assert listed == {field.name for field in fields(Row)} - {"method", "images", "curve", "iou_curve"}
@@ -280,7 +280,7 @@ class StandInScenes:
         return "stand-in"
 
     def __getitem__(self, index: int) -> Any:
-        from xtool.protocols import Sample
+        from xtool.contracts.protocols import Sample
         from xtool.testing import planted_image
 
         here, there, absent = (self.classes[(index + shift) % 3][0] for shift in range(3))
@@ -302,8 +302,8 @@ class StandInScenes:
 
 def stand_ins() -> ModuleType:
     """A plugin that provides the names ``tiny-rn`` and ``scenes``, so that examples run in no time."""
-    from xtool.hookspecs import hookimpl
-    from xtool.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec
+    from xtool.contracts.hookspecs import hookimpl
+    from xtool.contracts.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec
     from xtool.testing import PlantedCNN
 
     module: Any = ModuleType(STAND_INS)
@@ -332,7 +332,7 @@ def stand_ins() -> ModuleType:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Runs ``xtool`` in an empty folder with the real methods on the stand-ins; fails where the command does."""
     from xtool.cli import main
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     entry_points = importlib.metadata.entry_points
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xtool.features import SharedExtractor, principal_components
-from xtool.protocols import Encoder, FeatureMaps
-from xtool.sharing import CountedEncoder, image_ledger
+from xtool.contracts.protocols import Encoder, FeatureMaps
+from xtool.engine.features import SharedExtractor, principal_components
+from xtool.engine.sharing import CountedEncoder, image_ledger
 from xtool.testing.planted import PlantedCNN, PlantedFeatures
 
 

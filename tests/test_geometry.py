@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from xtool.geometry import FITS, Geometry
+from xtool.image.geometry import FITS, Geometry
 
 sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 inputs = st.tuples(st.integers(1, 600), st.integers(1, 600))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from xtool.errors import DataError
-from xtool.images import Frame, open_frame, open_image
+from xtool.image.files import Frame, open_frame, open_image
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 

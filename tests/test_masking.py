@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from xtool.engine.masking import embed_masked, scaled_masks
+from xtool.engine.sharing import CountedEncoder, image_ledger
 from xtool.errors import UsageError
-from xtool.masking import embed_masked, scaled_masks
-from xtool.sharing import CountedEncoder, image_ledger
 from xtool.testing.planted import PlantedCNN
 
 torch.manual_seed(0)

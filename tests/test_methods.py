@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from xtool.engine.methods import parse_methods
 from xtool.errors import UsageError
-from xtool.methods import parse_methods
 
 pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
 

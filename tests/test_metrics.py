@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xtool.geometry import Geometry
+from xtool.image.geometry import Geometry
 from xtool.metrics.causal import area, curve, keep_masks
 from xtool.metrics.counting import count_error, f1, matches
 from xtool.metrics.image_map import ImageMap

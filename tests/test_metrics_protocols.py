@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xtool.errors import SetupError, UsageError
-from xtool.geometry import Geometry
+from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap, min_max
 from xtool.metrics.iou import box_iou
 from xtool.metrics.protocols import CAM2016, MAXBOXACC, MAXBOXACCV2, PROTOCOLS, VLSCORE, get_protocol

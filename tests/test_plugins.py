@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from xtool.contracts.registry import Catalogue, Provided, resolve
+from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.errors import SetupError, UsageError
-from xtool.plugins import Catalogue, Provided, resolve
-from xtool.specs import SaliencyMethodSpec
 
 GOOD = """
-from xtool.hookspecs import hookimpl
-from xtool.specs import SaliencyMethodSpec
+from xtool.contracts.hookspecs import hookimpl
+from xtool.contracts.specs import SaliencyMethodSpec
 @hookimpl
 def xtool_saliency_methods():
     yield SaliencyMethodSpec(name="{method}", factory="x:y", config="x:z", summary="A stranger's method.")
@@ -135,7 +135,9 @@ def test_a_qualified_name_finds_the_owners() -> None:
         catalogue("gradcam").find("other:gradcam")
 
 
-@pytest.mark.parametrize("text", ["no_colon", "xtool.specs:", "xtool.specs:Nothing", "xtool.nowhere:x"])
+@pytest.mark.parametrize(
+    "text", ["no_colon", "xtool.contracts.specs:", "xtool.contracts.specs:Nothing", "xtool.nowhere:x"]
+)
 def test_a_broken_import_string_is_told(text: str) -> None:
     with pytest.raises(SetupError, match=text):
         resolve(text)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from xtool.profiling import OTHER, TOWER, part, profiled
+from xtool.engine.profiling import OTHER, TOWER, part, profiled
 
 
 def test_a_part_within_a_part_is_timed_for_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:

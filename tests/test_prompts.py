@@ -7,8 +7,8 @@ import builtins
 import pytest
 import torch
 
+from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_labels, fill, resolve_templates
 from xtool.errors import SetupError, UsageError
-from xtool.prompts import DEFAULT_TEMPLATES, embed_labels, fill, resolve_templates
 
 
 class CountingEncoder:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from xtool.errors import RunError
-from xtool.records import RECORDS, RunDirectory
+from xtool.runs.records import RECORDS, RunDirectory
 
 MANIFEST: dict[str, Any] = {"schema_version": 1, "identity": {"dataset": {"name": "a"}, "methods": [{"label": "x"}]}}
 

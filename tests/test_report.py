@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xtool.evaluate import pack_map
 from xtool.metrics.protocols import get_protocol
+from xtool.runs.evaluate import pack_map
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from xtool.contracts.registry import registry
 from xtool.errors import UsageError
-from xtool.plugins import registry
 from xtool.scaffold.names import check_name
 from xtool.scaffold.write import KINDS, new_plugin
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from xtool import hookspecs
-from xtool.plugins import HOOKS, registry
+from xtool.contracts import hookspecs
+from xtool.contracts.registry import HOOKS, registry
 from xtool.testing import verdicts
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "plugins"

@@ -10,8 +10,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from xtool.contracts.registry import registry
 from xtool.errors import UsageError
-from xtool.plugins import registry
 from xtool.testing import verdicts
 
 BROKEN_PLUGIN = Path(__file__).parent / "broken_plugin"

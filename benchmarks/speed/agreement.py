@@ -21,13 +21,13 @@ from torch import Tensor
 from benchmarks.speed import models
 from benchmarks.speed.plan import Dtype, Plan
 from benchmarks.speed.tables import Table, count
-from xtool.boxes import box_sweep, largest
-from xtool.masking import embed_masked
+from xtool.contracts.protocols import Encoder
+from xtool.engine.masking import embed_masked
+from xtool.engine.sharing import image_ledger
+from xtool.image.pixels import to_pixels
+from xtool.metrics.boxes import box_sweep, largest
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.iou import box_iou
-from xtool.pixels import to_pixels
-from xtool.protocols import Encoder
-from xtool.sharing import image_ledger
 
 METHODS = ("vlscore", "scorecam")
 THRESHOLD = 0.6

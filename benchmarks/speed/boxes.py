@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table
 from benchmarks.speed.timing import seconds
-from xtool.boxes import box_sweep
-from xtool.geometry import Geometry
+from xtool.image.geometry import Geometry
+from xtool.metrics.boxes import box_sweep
 
 THRESHOLDS = np.linspace(0.0, 0.99, 100)
 GEOMETRY = Geometry.of((500, 375), (224, 224))

@@ -16,7 +16,7 @@ from benchmarks.speed import bare, models
 from benchmarks.speed.plan import DTYPES, Dtype, Plan
 from benchmarks.speed.tables import Table
 from benchmarks.speed.timing import interleaved
-from xtool.masking import embed_masked
+from xtool.engine.masking import embed_masked
 
 MASKS = {"cpu": 128, "cuda": 2048}
 ROUNDS = 5

@@ -19,12 +19,12 @@ from benchmarks.speed.memory import peak_above
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table, count, say
 from benchmarks.speed.timing import once, seconds
+from xtool.contracts.protocols import Encoder
+from xtool.contracts.registry import registry
+from xtool.engine.masking import CHUNK
+from xtool.engine.methods import parse_methods
+from xtool.engine.sharing import CountedEncoder, image_ledger
 from xtool.errors import UsageError
-from xtool.masking import CHUNK
-from xtool.methods import parse_methods
-from xtool.plugins import registry
-from xtool.protocols import Encoder
-from xtool.sharing import CountedEncoder, image_ledger
 
 ENCODERS = {"tiny-rn": 10**6, "RN50": 256, "RN50x4": 64, "ViT-B-16": 64}
 """And how many of its maps a CPU is given."""

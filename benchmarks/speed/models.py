@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.plan import Dtype, Plan
-from xtool.encoders import load_encoder
-from xtool.images import open_image
-from xtool.methods import build_method, parse_methods
-from xtool.pixels import FittedImage, fit_image, to_pixels
-from xtool.plugins import registry, resolve
-from xtool.protocols import Encoder, EncoderInfo, FeatureExtractor, FeatureMaps
-from xtool.sharing import shared
+from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureExtractor, FeatureMaps
+from xtool.contracts.registry import registry, resolve
+from xtool.engine.encoders import load_encoder
+from xtool.engine.methods import build_method, parse_methods
+from xtool.engine.sharing import shared
+from xtool.image.files import open_image
+from xtool.image.pixels import FittedImage, fit_image, to_pixels
 
 TEXT = "an image of a dog."
 CALIBRATION = 16
@@ -124,7 +124,7 @@ class FirstMaps:
         self._maps = maps
 
     def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
-        """See :meth:`xtool.protocols.FeatureExtractor.extract`."""
+        """See :meth:`xtool.plugin.FeatureExtractor.extract`."""
         whole = self._extractor.extract(encoder, pixels)
         # Shared, as methods share the masked embeddings only of the very same maps.
         return shared(

@@ -169,7 +169,7 @@ def compile_seconds(encoder: str, device: str, dtype: Dtype = "bfloat16") -> flo
 
 COMPILING = """
 import sys, time
-from xtool.encoders import load_encoder
+from xtool.engine.encoders import load_encoder
 name, weights, device, dtype = sys.argv[1:]
 taken = []
 for compiled in (False, False, True):  # the first has the imports to pay

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.speed import models
-from xtool.masking import embed_masked
-from xtool.protocols import Encoder
+from xtool.contracts.protocols import Encoder
+from xtool.engine.masking import embed_masked
 
 LOGIT_SCALE = 100.0
 BATCH = 32

@@ -18,8 +18,8 @@ from benchmarks.speed import models
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table, say
 from benchmarks.speed.timing import interleaved, seconds
-from xtool.masking import CHUNK, scaled_masks
-from xtool.protocols import Encoder
+from xtool.contracts.protocols import Encoder
+from xtool.engine.masking import CHUNK, scaled_masks
 
 TEXTS = (1, 8, 64)
 IMAGES = (1, 4, 16)

@@ -14,11 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtool.comparison import compare, open_dataset
-    from xtool.encoders import load_encoder
+    from xtool.engine.encoders import load_encoder
     from xtool.errors import XtoolError
     from xtool.explanation import Explanation, explain, explain_all
-    from xtool.run import Run
+    from xtool.runs.comparison import compare, open_dataset
+    from xtool.runs.run import Run
 
 __all__ = [
     "Explanation",
@@ -33,13 +33,13 @@ __all__ = [
 
 _HOME = {
     "Explanation": "xtool.explanation",
-    "Run": "xtool.run",
+    "Run": "xtool.runs.run",
     "XtoolError": "xtool.errors",
-    "compare": "xtool.comparison",
+    "compare": "xtool.runs.comparison",
     "explain": "xtool.explanation",
     "explain_all": "xtool.explanation",
-    "load_encoder": "xtool.encoders",
-    "open_dataset": "xtool.comparison",
+    "load_encoder": "xtool.engine.encoders",
+    "open_dataset": "xtool.runs.comparison",
 }
 
 

@@ -13,21 +13,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xtool.boxes import box_sweep
-from xtool.encoders import load_encoder
+from xtool.engine.encoders import load_encoder
+from xtool.engine.methods import MethodRequest, build_method, parse_methods
+from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
 from xtool.errors import UsageError
-from xtool.geometry import Fit
-from xtool.images import open_image
-from xtool.methods import MethodRequest, build_method, parse_methods
+from xtool.image.files import open_image
+from xtool.image.geometry import Fit
+from xtool.image.pixels import fit_image, to_pixels
+from xtool.metrics.boxes import box_sweep
 from xtool.metrics.image_map import ImageMap
-from xtool.pixels import fit_image, to_pixels
-from xtool.sharing import CountedEncoder, Ledger, image_ledger
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from xtool.protocols import Encoder, Saliency, SaliencyMethod
+    from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
 
 DEFAULT_THRESHOLD = 0.6
 
@@ -152,7 +152,7 @@ class Explainer:
 
         Args:
             texts: one or more texts, taken as they are.
-            methods: as :func:`xtool.methods.parse_methods` returns them.
+            methods: as :func:`xtool.engine.methods.parse_methods` returns them.
             on_pass: told of each pass through the image tower with the images in it; what it raises stops the work.
 
         Raises:

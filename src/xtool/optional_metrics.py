@@ -15,17 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xtool.engine.masking import Base, embed_masked
+from xtool.engine.sharing import image_ledger
 from xtool.errors import UsageError
-from xtool.masking import Base, embed_masked
 from xtool.metrics.causal import Mode, area, curve
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.metric import OPTIONAL_METRICS
 from xtool.metrics.pxap import PxAP
-from xtool.sharing import image_ledger
 
 if TYPE_CHECKING:
-    from xtool.protocols import Encoder, Sample
-    from xtool.records import Record
+    from xtool.contracts.protocols import Encoder, Sample
+    from xtool.runs.records import Record
 
 BASES: dict[Mode, Base] = {"insertion": "blur", "deletion": "zero"}
 

@@ -14,7 +14,7 @@ from xtool.app.pictures import Picture, open_upload
 from xtool.app.search import Order, Search
 from xtool.app.wording import questions
 from xtool.app.workshop import Workshop, workshop
-from xtool.methods import parse_methods
+from xtool.engine.methods import parse_methods
 from xtool.testing.planted import planted_image
 
 PLANTED_PLUGIN = Path(__file__).parents[1] / "planted_plugin"
@@ -24,7 +24,7 @@ RED, GREEN = (0, 0, 24, 24), (40, 40, 64, 64)
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
     """The planted plugin beside VL-Score, and nothing else."""
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
     monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,cam,tiny,timm")

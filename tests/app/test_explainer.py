@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from xtool.config import MethodConfig
+from xtool.contracts.config import MethodConfig
+from xtool.contracts.protocols import Saliency
+from xtool.contracts.registry import Provided
+from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.masking import embed_masked
+from xtool.engine.methods import MethodRequest
 from xtool.explanation import Explainer
-from xtool.masking import embed_masked
-from xtool.methods import MethodRequest
-from xtool.plugins import Provided
-from xtool.protocols import Saliency
-from xtool.specs import SaliencyMethodSpec
 from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
 
 CHANNELS = 6

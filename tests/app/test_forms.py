@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from xtool.app.forms import build_request, fields_of, presets_of, usable_methods
-from xtool.config import FeatureConfig, MethodConfig
+from xtool.contracts.config import FeatureConfig, MethodConfig
 from xtool.errors import UsageError
 
 
@@ -79,8 +79,8 @@ def test_presets_and_methods_come_from_the_registry(planted: object) -> None:
 
 
 def test_every_installed_method_has_a_form() -> None:
-    from xtool.methods import config_class
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
+    from xtool.engine.methods import config_class
 
     for item in registry().saliency_methods:
         config = config_class(item.spec)

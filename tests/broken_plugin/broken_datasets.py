@@ -8,8 +8,7 @@ from itertools import count
 import numpy as np
 from PIL import Image
 
-from xtool.errors import UsageError
-from xtool.protocols import Sample
+from xtool.plugin import Sample, UsageError
 
 OPENED = count()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from xtool.errors import SetupError
+from xtool.plugin import SetupError
 from xtool.testing.planted import PlantedCNN
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch.nn import functional as F
 
-from xtool.errors import UsageError
-from xtool.protocols import FeatureMaps
+from xtool.plugin import FeatureMaps, UsageError
 
 
 class SoundFeatures:

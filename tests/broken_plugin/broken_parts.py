@@ -9,10 +9,7 @@ from pydantic import ConfigDict, Field
 from torch import nn
 from torch.nn import functional as F
 
-from xtool.config import MethodConfig
-from xtool.errors import UsageError
-from xtool.masking import embed_masked
-from xtool.protocols import Saliency
+from xtool.plugin import MethodConfig, Saliency, UsageError, embed_masked
 
 
 class Sound:
@@ -71,7 +68,7 @@ class Remembers(Sound):
     """Shares between calls under a key that leaves the text out."""
 
     def heat(self, encoder, pixels, text):
-        from xtool.sharing import shared
+        from xtool.plugin import shared
 
         return shared("remembers", (pixels,), lambda: super(Remembers, self).heat(encoder, pixels, text))[
             :, : len(text)

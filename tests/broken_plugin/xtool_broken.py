@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec
+from xtool.plugin import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, hookimpl
 
 METHODS = {
     "sound": "Sound",
@@ -37,14 +36,14 @@ def xtool_saliency_methods():
         yield SaliencyMethodSpec(
             name=name,
             factory=f"broken_parts:{factory}",
-            config="xtool.config:MethodConfig",
+            config="xtool.contracts.config:MethodConfig",
             summary="One promise less.",
             architectures=("cnn", "vit") if name in ON_BOTH else ("cnn",),  # the other one would only cost time
         )
     yield SaliencyMethodSpec(
         name="secretly-gradients",
         factory="broken_parts:SecretlyGradients",
-        config="xtool.config:MethodConfig",
+        config="xtool.contracts.config:MethodConfig",
         summary="Differentiates, and does not say so.",
     )
     for name, config in (
@@ -60,7 +59,9 @@ def xtool_saliency_methods():
             summary="A method.",
             architectures=("cnn",),
         )
-    yield SaliencyMethodSpec(name="mute", factory="broken_parts:Sound", config="xtool.config:MethodConfig", summary=" ")
+    yield SaliencyMethodSpec(
+        name="mute", factory="broken_parts:Sound", config="xtool.contracts.config:MethodConfig", summary=" "
+    )
 
 
 @hookimpl

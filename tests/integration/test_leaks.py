@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import xtool
-from xtool.methods import build_method, parse_methods
-from xtool.sharing import CountedEncoder, image_ledger
+from xtool.engine.methods import build_method, parse_methods
+from xtool.engine.sharing import CountedEncoder, image_ledger
 
 for plugin in ("xtool_tiny", "xtool_cam", "xtool_vlscore"):
     pytest.importorskip(plugin, reason=f"needs the plugin {plugin.replace('_', '-')}")
@@ -18,7 +18,7 @@ for plugin in ("xtool_tiny", "xtool_cam", "xtool_vlscore"):
 METHODS = ["vlscore:top_k=4", "gradcam", "layercam", "eigencam", "center"]
 
 
-def state(encoder: xtool.protocols.Encoder) -> list[object]:
+def state(encoder: xtool.contracts.protocols.Encoder) -> list[object]:
     visual = encoder.visual
     return [
         [(parameter.requires_grad, parameter.grad is None, parameter._version) for parameter in visual.parameters()],

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import xtool
-from xtool.masking import embed_masked, scaled_masks
-from xtool.methods import parse_methods
-from xtool.protocols import FeatureMaps
-from xtool.sharing import CountedEncoder, image_ledger
+from xtool.contracts.protocols import FeatureMaps
+from xtool.engine.masking import embed_masked, scaled_masks
+from xtool.engine.methods import parse_methods
+from xtool.engine.sharing import CountedEncoder, image_ledger
 
 pytest.importorskip("xtool_clip", reason="needs the plugin xtool-clip")
 vlscore = pytest.importorskip("xtool_vlscore.method", reason="needs the plugin xtool-vlscore")
@@ -52,7 +52,7 @@ class Reference:
     map: Tensor
 
 
-def reference(encoder: xtool.protocols.Encoder, x: Tensor, maps: Tensor, text: Tensor) -> Reference:
+def reference(encoder: xtool.contracts.protocols.Encoder, x: Tensor, maps: Tensor, text: Tensor) -> Reference:
     """The seed's code, one channel after the other: x [1, 3, H, W], maps [C, h, w], text [D]."""
     embed = encoder.encode_image
     masks, scores = [], []
@@ -88,7 +88,7 @@ def encoders() -> dict[str, Any]:
 def test_masks_scores_and_map_equal_the_reference(
     encoders: dict[str, Any], name: str, features: str, channels: range
 ) -> None:
-    from xtool.features import build_extractor
+    from xtool.engine.features import build_extractor
 
     encoder, x = encoders[name], picture()
     extractor = Some(build_extractor(features, "auto", None, encoder.info), list(channels))
@@ -112,7 +112,7 @@ def test_masks_scores_and_map_equal_the_reference(
 
 @pytest.mark.slow
 def test_eight_texts_cost_the_forwards_of_one_on_a_true_vit(encoders: dict[str, Any]) -> None:
-    from xtool.features import build_extractor
+    from xtool.engine.features import build_extractor
 
     encoder, x = encoders["ViT-B-16"], picture()
     (request,) = parse_methods(["vlscore"])

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from xtool.config import EncoderOptions, FeatureConfig, MethodConfig
-from xtool.errors import DataError
-from xtool.protocols import Saliency, Sample
+from xtool.plugin import DataError, EncoderOptions, FeatureConfig, MethodConfig, Saliency, Sample
 from xtool.testing.planted import COLOURS, PlantedCNN, planted_image
 
 

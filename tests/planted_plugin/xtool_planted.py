@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec
+from xtool.plugin import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, hookimpl
 
 
 @hookimpl
@@ -38,7 +37,7 @@ def xtool_saliency_methods():
     yield SaliencyMethodSpec(
         name="everywhere",
         factory="planted_parts:Everywhere",
-        config="xtool.config:MethodConfig",
+        config="xtool.contracts.config:MethodConfig",
         summary="Sees everything everywhere.",
     )
 

@@ -11,7 +11,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.protocols import EncoderInfo, FeatureMaps
+from xtool.plugin import EncoderInfo, FeatureMaps
 
 EMBED = 16
 

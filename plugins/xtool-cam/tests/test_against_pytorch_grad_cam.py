@@ -12,7 +12,7 @@ from cam_encoders import LastStage, TinyEncoder, make_cnn, make_vit, pixels_for,
 from cam_oracle import as_shown, module_and_reshape, oracle
 from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
-from xtool.protocols import FeatureMaps
+from xtool.plugin import FeatureMaps
 from xtool_cam import gradient
 from xtool_cam.ablationcam import AblationCAM
 from xtool_cam.config import AblationCAMConfig, EigenCAMConfig, GradientConfig, ScoreCAMConfig

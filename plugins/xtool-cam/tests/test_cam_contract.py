@@ -13,7 +13,7 @@ import torch
 from cam_encoders import LastStage, TinyEncoder, make_cnn, make_vit, pixels_for, texts_for
 from torch import Tensor
 
-from xtool.protocols import SaliencyMethod
+from xtool.plugin import SaliencyMethod
 from xtool_cam import gradient
 from xtool_cam.ablationcam import AblationCAM
 from xtool_cam.config import (

@@ -7,7 +7,7 @@ import torch
 from cam_encoders import TinyEncoder, make_vit, pixels_for, texts_for
 from torch import nn
 
-from xtool.errors import UsageError
+from xtool.plugin import UsageError
 from xtool_cam.ablationcam import AblationCAM
 from xtool_cam.config import AblationCAMConfig, GradientConfig
 from xtool_cam.gradient import GradCAM, HiResCAM

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import xtool_cam
-from xtool.config import FeatureConfig, MethodConfig
+from xtool.plugin import FeatureConfig, MethodConfig
 
 
 def resolved(reference: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from xtool.config import EncoderOptions
+from xtool.plugin import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
 
 TEXT: dict[str, Any] = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}

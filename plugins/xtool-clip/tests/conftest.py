@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest does so itself in its d
 
 from clip_testing import CNN, CPU, TEXT, VIT, Build
 
-from xtool.config import EncoderOptions
+from xtool.plugin import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.load import load, load_local
 

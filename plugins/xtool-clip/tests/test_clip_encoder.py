@@ -10,8 +10,7 @@ import pytest
 import torch
 from clip_testing import CNN, CPU, TEXT, VIT, Build, noise
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder
+from xtool.plugin import Encoder, UsageError
 from xtool_clip.encoder import ClipEncoder
 
 TEXTS = [

@@ -10,7 +10,7 @@ from open_clip.modified_resnet import AttentionPool2d
 from torch import nn
 from torch.nn import functional as F
 
-from xtool.config import EncoderOptions
+from xtool.plugin import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.load import load
 from xtool_clip.pooling import OneQueryPool

@@ -17,8 +17,7 @@ import torch
 from clip_testing import CNN, CPU, TEXT, VIT, Build, noise
 from safetensors.torch import save_file
 
-from xtool.config import EncoderOptions
-from xtool.errors import SetupError, UsageError
+from xtool.plugin import EncoderOptions, SetupError, UsageError
 from xtool_clip import checkpoint, load
 from xtool_clip.encoder import ClipEncoder
 
@@ -250,8 +249,6 @@ def test_an_unreadable_configuration_is_named(tmp_path: Path) -> None:
 
 OFFLINE = """
 import json, sys, time
-from xtool.config import EncoderOptions
-from xtool.errors import SetupError
 from xtool_clip.load import load
 answers = {}
 for name, pretrained in [("RN50", "openai"), ("ViT-B-16-SigLIP", None), ("roberta-ViT-B-32", None)]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from clip_testing import Build, noise
 
-from xtool.errors import UsageError
+from xtool.plugin import UsageError
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.features.spatial import Spatial
 

@@ -11,7 +11,7 @@ import torch
 from clip_testing import VIT, Build, hooks_in, noise
 from torch import Tensor, nn
 
-from xtool.errors import UsageError
+from xtool.plugin import UsageError
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.features.attention import ClassAttention
 from xtool_clip.features.projections import Keys, Queries, Values

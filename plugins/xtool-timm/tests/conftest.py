@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xtool.config import EncoderOptions
+from xtool.plugin import EncoderOptions
 from xtool_timm.encoder import ClassifierEncoder
 from xtool_timm.load import load
 

@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xtool.config import EncoderOptions, MethodConfig
-from xtool.errors import SetupError, UsageError
-from xtool.protocols import Encoder, FeatureExtractor, SaliencyMethod
+from xtool.plugin import Encoder, EncoderOptions, FeatureExtractor, MethodConfig, SaliencyMethod, SetupError, UsageError
 from xtool.testing.planted import PlantedCNN
 from xtool_timm import weights
 from xtool_timm.cam import CAM

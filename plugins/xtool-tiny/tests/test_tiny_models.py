@@ -9,7 +9,7 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
-from xtool.config import EncoderOptions
+from xtool.plugin import EncoderOptions
 from xtool_tiny.encoder import load
 from xtool_tiny.models import tokenizer, weights_path
 from xtool_tiny.scenes import open_scenes

@@ -7,8 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from xtool.errors import UsageError
-from xtool.protocols import Dataset
+from xtool.plugin import Dataset, UsageError
 from xtool_tiny.drawings import vendors
 from xtool_tiny.scenes import SPLITS, Scenes, open_scenes
 from xtool_tiny.things import things

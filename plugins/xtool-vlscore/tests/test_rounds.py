@@ -11,8 +11,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.protocols import EncoderInfo, FeatureMaps, Saliency
-from xtool.sharing import CountedEncoder, image_ledger
+from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.plugin import EncoderInfo, FeatureMaps, Saliency
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.method import VLScore
 from xtool_vlscore.rounds import BOX_AT, FIRST

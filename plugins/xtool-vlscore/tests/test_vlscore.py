@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.errors import UsageError
-from xtool.methods import parse_methods
-from xtool.pixels import fit_image, to_pixels
-from xtool.protocols import FeatureMaps
-from xtool.sharing import CountedEncoder, image_ledger
+from xtool.engine.methods import parse_methods
+from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.image.pixels import fit_image, to_pixels
+from xtool.plugin import FeatureMaps, UsageError
 from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.method import VLScore

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.boxes import box_sweep, largest
 from xtool.explanation import Explanation
+from xtool.metrics.boxes import box_sweep, largest
 
 __all__ = ["Agreement", "agreement"]
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xtool.config import FeatureConfig
+from xtool.contracts.config import FeatureConfig
+from xtool.engine.features import build_extractor
+from xtool.engine.methods import MethodRequest
+from xtool.engine.sharing import CountedEncoder
 from xtool.errors import XtoolError
-from xtool.features import build_extractor
-from xtool.methods import MethodRequest
-from xtool.sharing import CountedEncoder
 
 if TYPE_CHECKING:
+    from xtool.contracts.protocols import Encoder
     from xtool.explanation import Explainer
-    from xtool.protocols import Encoder
 
 __all__ = ["SLOW_SECONDS", "Estimate", "count_passes", "expected_passes", "seconds_per_pass"]
 

@@ -10,12 +10,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from xtool.config import FeatureConfig, MethodConfig
-from xtool.features import AUTO
-from xtool.methods import MethodRequest, config_class, parse_methods
-from xtool.plugins import registry
-from xtool.protocols import EncoderInfo
-from xtool.specs import Architecture
+from xtool.contracts.config import FeatureConfig, MethodConfig
+from xtool.contracts.protocols import EncoderInfo
+from xtool.contracts.registry import registry
+from xtool.contracts.specs import Architecture
+from xtool.engine.features import AUTO
+from xtool.engine.methods import MethodRequest, config_class, parse_methods
 
 __all__ = ["FormField", "Kind", "build_request", "fields_of", "usable_methods"]
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from xtool.app.cost import Estimate, expected_passes
 from xtool.app.pictures import Picture
 from xtool.app.wording import Question
+from xtool.engine.methods import MethodRequest
 from xtool.errors import XtoolError
-from xtool.geometry import Fit
-from xtool.methods import MethodRequest
+from xtool.image.geometry import Fit
 
 if TYPE_CHECKING:
     from xtool.app.workshop import Workshop

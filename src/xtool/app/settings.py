@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xtool.encoders import DEFAULT_ENCODER
+from xtool.engine.encoders import DEFAULT_ENCODER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

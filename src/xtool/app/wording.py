@@ -7,9 +7,9 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xtool.engine.prompts import DEFAULT_TEMPLATES
 from xtool.errors import UsageError
 from xtool.explanation import Explanation
-from xtool.prompts import DEFAULT_TEMPLATES
 
 __all__ = ["MAX_TEXTS", "Question", "Verdict", "box_count", "duration", "plain", "questions", "verdict"]
 

@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 from xtool.app import settings
 from xtool.app.cost import seconds_per_pass
 from xtool.app.pictures import Picture
-from xtool.encoders import load_encoder
+from xtool.contracts.protocols import Encoder, EncoderInfo
+from xtool.contracts.registry import registry
+from xtool.engine.encoders import load_encoder
 from xtool.explanation import Explainer
-from xtool.geometry import Fit
-from xtool.plugins import registry
-from xtool.protocols import Encoder, EncoderInfo
+from xtool.image.geometry import Fit
 
 __all__ = ["Workshop", "offered_encoders", "workshop"]
 

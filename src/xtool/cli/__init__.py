@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
 def main(blocked: tuple[str, ...]) -> None:
     """Show, measure and compare where image-text models look."""
     if blocked:
-        from xtool.plugins import DISABLE_VARIABLE, registry
+        from xtool.contracts.registry import DISABLE_VARIABLE, registry
 
         before = os.environ.get(DISABLE_VARIABLE, "")
         os.environ[DISABLE_VARIABLE] = ",".join([*filter(None, [before]), *blocked])

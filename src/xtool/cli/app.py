@@ -27,9 +27,9 @@ def app_command(
     The page answers on this computer only, unless --host says otherwise. It keeps uploads in memory, writes nothing
     to disk and sends no usage statistics.
     """
-    from xtool.encoders import DEFAULT_ENCODER
+    from xtool.contracts.registry import registry
+    from xtool.engine.encoders import DEFAULT_ENCODER
     from xtool.errors import SetupError
-    from xtool.plugins import registry
 
     if importlib.util.find_spec("streamlit") is None:
         raise SetupError('the page needs Streamlit: pip install "xtool-saliency[app]"')

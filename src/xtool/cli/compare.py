@@ -15,7 +15,7 @@ from xtool.metrics.metric import OPTIONAL_METRICS
 if TYPE_CHECKING:
     import torch
 
-    from xtool.profiling import Profile
+    from xtool.engine.profiling import Profile
 
 GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
@@ -98,9 +98,9 @@ def compare_command(
     """
     from rich.console import Console
 
-    from xtool import comparison
-    from xtool.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
     from xtool.errors import UsageError
+    from xtool.runs import comparison
 
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to go on with")
@@ -146,6 +146,6 @@ def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Pro
         return nullcontext()
     from torch.cuda import synchronize
 
-    from xtool.profiling import profiled
+    from xtool.engine.profiling import profiled
 
     return profiled(synchronize) if device.type == "cuda" else profiled()

@@ -47,7 +47,7 @@ def explain_command(
     \b
     xtool explain photo.jpg --text "an image of a dog." --text "an image of a cat." -o out.png
     """
-    from xtool.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
     from xtool.errors import UsageError
     from xtool.explanation import explain_all
     from xtool.report.figures import save_figure
@@ -85,8 +85,8 @@ def explain_command(
 
 def _bundled_scene() -> tuple[Any, tuple[str, ...]]:
     """The first bundled scene, and prompts for something in it and something that is not."""
-    from xtool.comparison import DEFAULT_DATASET, open_dataset
-    from xtool.prompts import DEFAULT_TEMPLATES, fill
+    from xtool.engine.prompts import DEFAULT_TEMPLATES, fill
+    from xtool.runs.comparison import DEFAULT_DATASET, open_dataset
 
     sample = open_dataset(DEFAULT_DATASET)[0]
     names = [name for name in (sample.label, sample.distractor, sample.absent) if name]

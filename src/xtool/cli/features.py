@@ -58,7 +58,7 @@ def features_command(
     if as_list:
         _list()
         return
-    from xtool.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
 
     whole = _bundled_scene() if image is None else _open(image)
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
@@ -83,8 +83,8 @@ def _read(
 ) -> tuple[FeatureGrid, dict[str, Any]]:
     import torch
 
-    from xtool.features import AUTO, build_extractor
-    from xtool.pixels import fit_image, to_pixels
+    from xtool.engine.features import AUTO, build_extractor
+    from xtool.image.pixels import fit_image, to_pixels
     from xtool.report.feature_grid import FeatureGrid, most_varied
 
     info = encoder.info
@@ -115,7 +115,7 @@ def _list() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     catalogue = registry().feature_extractors
     table = Table(box=box.SIMPLE_HEAD)
@@ -128,13 +128,13 @@ def _list() -> None:
 
 
 def _open(path: str) -> Image.Image:
-    from xtool.images import open_image
+    from xtool.image.files import open_image
 
     return open_image(path)
 
 
 def _bundled_scene() -> Image.Image:
-    from xtool.comparison import DEFAULT_DATASET, open_dataset
+    from xtool.runs.comparison import DEFAULT_DATASET, open_dataset
 
     sample = open_dataset(DEFAULT_DATASET)[0]
     click.echo(f"No image given: showing the bundled scene {sample.id}.", err=True)

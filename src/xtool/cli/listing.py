@@ -9,20 +9,20 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xtool.plugins import Catalogue, Provided
+    from xtool.contracts.registry import Catalogue, Provided
 
 
 @click.command("methods")
 @click.argument("name", required=False)
 def methods_command(*, name: str | None) -> None:
     """List saliency methods, or show NAME with its options, defaults and paper."""
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     catalogue = registry().saliency_methods
     if name is None:
         _list(catalogue, lambda spec: [" ".join(spec.architectures), spec.forwards], ["encoders", "forwards"])
         return
-    from xtool.methods import config_class
+    from xtool.engine.methods import config_class
 
     spec = catalogue.find(name).spec
     facts = {
@@ -37,7 +37,7 @@ def methods_command(*, name: str | None) -> None:
 @click.argument("name", required=False)
 def encoders_command(*, name: str | None) -> None:
     """List encoders, or show NAME."""
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     catalogue = registry().encoders
     if name is None:
@@ -51,7 +51,7 @@ def encoders_command(*, name: str | None) -> None:
 @click.argument("name", required=False)
 def datasets_command(*, name: str | None) -> None:
     """List data sets, or show NAME."""
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     catalogue = registry().datasets
     if name is None:
@@ -63,7 +63,7 @@ def datasets_command(*, name: str | None) -> None:
         return
     spec = catalogue.find(name).spec
     facts = {"splits": " ".join(spec.splits) or "–", "needs --data-dir": "yes" if spec.needs_data_dir else "no"}
-    from xtool.plugins import resolve
+    from xtool.contracts.registry import resolve
 
     _show(catalogue.find(name), {**facts, "expects": (resolve(spec.factory).__doc__ or "").strip()})
 

@@ -12,7 +12,7 @@ import click
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from xtool.plugins import Plugin
+    from xtool.contracts.registry import Plugin
     from xtool.testing.verdict import Verdict
 
 MANY = 4
@@ -38,7 +38,7 @@ class Checked:
 
 def check_plugins(name: str | None, only: Sequence[str], data_dir: str | None, *, as_json: bool) -> bool:
     """Check one plugin or all, print the verdicts, and say whether none is bad."""
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     plugins = registry().plugins
     chosen = [plugin for plugin in plugins if name in (None, plugin.name, plugin.distribution)]
@@ -56,7 +56,7 @@ def check_plugins(name: str | None, only: Sequence[str], data_dir: str | None, *
 
 
 def _check(plugin: Plugin, only: Sequence[str], data_dir: str | None) -> Iterator[Checked]:
-    from xtool.specs import EncoderSpec
+    from xtool.contracts.specs import EncoderSpec
     from xtool.testing.judge import expectations, judge, plan
 
     encoders = sum(isinstance(spec, EncoderSpec) for spec in plugin.specs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from xtool.plugins import Plugin, Registry
+    from xtool.contracts.registry import Plugin, Registry
 
 STYLES = {"ok": "green", "disabled": "yellow", "incompatible": "red", "error": "red"}
 
@@ -36,7 +36,7 @@ def check_command(*, name: str | None, only: tuple[str, ...], data_dir: str | No
 
 
 def _list(*, as_json: bool) -> None:
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     found = registry()
     if as_json:
@@ -75,7 +75,7 @@ def _list(*, as_json: bool) -> None:
 
 
 def _contributes(plugin: Plugin) -> str:
-    from xtool.plugins import HOOKS
+    from xtool.contracts.registry import HOOKS
 
     counts = {hook: sum(isinstance(spec, kind) for spec in plugin.specs) for hook, kind in HOOKS.items()}
     named = ((hook.removeprefix("xtool_").replace("_", " "), n) for hook, n in counts.items() if n)

@@ -13,7 +13,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.progress import Task
 
-    from xtool.comparison import Progress as RunProgress
+    from xtool.runs.comparison import Progress as RunProgress
 
 
 class _Rate(TextColumn):

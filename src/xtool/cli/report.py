@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from xtool.run import Run
+    from xtool.runs.run import Run
 
 PAGES = (".html", ".htm")
 
@@ -61,7 +61,7 @@ def report_command(
     xtool report runs/test --thresholds-from runs/val
     """
     from xtool.errors import UsageError
-    from xtool.run import Run, open_runs
+    from xtool.runs.run import Run, open_runs
 
     if thresholds_from is not None and threshold is not None:
         raise UsageError("--threshold and --thresholds-from exclude each other")

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import DatasetSpec
+from xtool.contracts.hookspecs import hookimpl
+from xtool.contracts.specs import DatasetSpec
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from typing import IO, Protocol
 from PIL import Image
 
 from xtool.errors import DataError
-from xtool.images import Frame, open_frame, open_image
+from xtool.image.files import Frame, open_frame, open_image
 
 __all__ = ["Folder", "ImageFiles", "Tar", "open_stored"]
 
@@ -95,5 +95,5 @@ class Tar:
 
 
 def open_stored(files: ImageFiles, name: str) -> partial[Image.Image]:
-    """What a :class:`xtool.protocols.Sample` calls to decode the image; can be pickled."""
+    """What a :class:`xtool.plugin.Sample` calls to decode the image; can be pickled."""
     return partial(files.image, name)

@@ -21,12 +21,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from xtool.contracts.protocols import Sample
 from xtool.datasets.files import Folder, ImageFiles, Tar, open_stored
 from xtool.datasets.imagenet_labels import CsvLabels, Labels, WsolLabels, XmlLabels
 from xtool.datasets.placing import half_open, place_boxes
 from xtool.datasets.synsets import MAPPING, Synsets
 from xtool.errors import DataError, UsageError
-from xtool.protocols import Sample
 
 __all__ = ["ImageNet", "open_imagenet"]
 

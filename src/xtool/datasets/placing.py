@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtool.errors import DataError
-from xtool.images import Frame
+from xtool.image.files import Frame
 
 __all__ = ["Convention", "half_open", "place_boxes"]
 

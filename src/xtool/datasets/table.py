@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtool.contracts.protocols import Sample
 from xtool.datasets.files import Folder, open_stored
 from xtool.datasets.placing import place_boxes
 from xtool.errors import DataError, UsageError
-from xtool.images import Frame, open_image
-from xtool.protocols import Sample
+from xtool.image.files import Frame, open_image
 
 __all__ = ["Table", "open_table"]
 

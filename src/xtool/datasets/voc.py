@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xtool.contracts.protocols import Sample
 from xtool.datasets.annotations import Annotation, read_voc_xml
 from xtool.datasets.files import Folder, open_stored
 from xtool.datasets.placing import half_open, place_boxes
 from xtool.errors import DataError, UsageError
-from xtool.protocols import Sample
 
 __all__ = ["Voc", "open_voc"]
 

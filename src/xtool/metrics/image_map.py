@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.geometry import Geometry
+from xtool.image.geometry import Geometry
 
 __all__ = ["ImageMap", "min_max"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtool.boxes import box_sweep
 from xtool.errors import UsageError
 from xtool.metrics import wsol
+from xtool.metrics.boxes import box_sweep
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.iou import box_iou
 from xtool.metrics.metric import MetricInfo
@@ -63,7 +63,7 @@ class LocalizationProtocol:
         """[N] the best IoU of any predicted with any true box, at each threshold.
 
         ``boxes`` [M, 4] are half-open in image pixels. A map that says nothing has IoU 0 in ``vlscore``, and that of
-        the reference's dummy box elsewhere. Raises :class:`xtool.errors.SetupError` where OpenCV is needed and missing.
+        the reference's dummy box elsewhere. Raises :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
         """
         return self.rule(image_map, boxes, self.thresholds)
 

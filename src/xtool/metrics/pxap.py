@@ -45,7 +45,7 @@ class PxAP:
     def update(self, image_map: ImageMap, mask: NDArray[Any]) -> None:
         """Add an image and its true mask [height, width]: bool, or 0, 1 and 255 (ignored).
 
-        Raises :class:`xtool.errors.SetupError` without OpenCV.
+        Raises :class:`xtool.plugin.SetupError` without OpenCV.
         """
         self.add(resized_map(image_map), resized_mask(mask))
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xtool.metrics.protocols import LocalizationProtocol, get_protocol
-from xtool.summary import fixed_threshold
+from xtool.runs.summary import fixed_threshold
 
 if TYPE_CHECKING:
-    from xtool.records import Record
-    from xtool.run import Run
+    from xtool.runs.records import Record
+    from xtool.runs.run import Run
 
 __all__ = ["Case", "MethodCases", "run_cases"]
 

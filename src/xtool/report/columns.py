@@ -14,7 +14,7 @@ from xtool.metrics.pxap import PxAP
 from xtool.metrics.topk import INFOS as TOPK
 
 if TYPE_CHECKING:
-    from xtool.summary import Row
+    from xtool.runs.summary import Row
 
 __all__ = ["COLUMNS", "FULL_COLUMNS", "Column", "best_of", "count", "is_best", "percent", "seconds"]
 

@@ -14,8 +14,8 @@ from xtool.metrics.protocols import get_protocol
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from xtool.run import Run
-    from xtool.summary import Row
+    from xtool.runs.run import Run
+    from xtool.runs.summary import Row
 
 __all__ = ["curves_figure", "figure_svg"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL import Image
 
-    from xtool.geometry import Geometry
+    from xtool.image.geometry import Geometry
 
 __all__ = ["FeatureGrid", "feature_grid_figure", "most_varied"]
 

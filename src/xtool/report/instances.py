@@ -17,7 +17,7 @@ from xtool.report.cases import MethodCases, run_cases
 from xtool.report.maps import heat_of, predicted_boxes
 
 if TYPE_CHECKING:
-    from xtool.run import Run
+    from xtool.runs.run import Run
 
 __all__ = ["COLUMNS", "Counts", "count_instances", "counts_as_json", "has_several"]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.boxes import box_sweep, largest
-from xtool.evaluate import unpack_map
-from xtool.geometry import Geometry
+from xtool.image.geometry import Geometry
+from xtool.metrics.boxes import box_sweep, largest
 from xtool.metrics.image_map import ImageMap
+from xtool.runs.evaluate import unpack_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from xtool.records import Record
+    from xtool.runs.records import Record
 
 __all__ = ["heat_of", "predicted_boxes"]
 

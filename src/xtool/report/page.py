@@ -22,8 +22,8 @@ from xtool.report.panels import Panel, panel, photo_uri
 from xtool.report.pictures import Pictures
 
 if TYPE_CHECKING:
-    from xtool.run import Run
-    from xtool.summary import Row
+    from xtool.runs.run import Run
+    from xtool.runs.summary import Row
 
 __all__ = ["DEFAULT_GALLERY", "ReportOptions", "report_html", "write_report"]
 

@@ -18,7 +18,7 @@ from xtool.report.overlays import COLOUR_MAP
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from xtool.records import Record
+    from xtool.runs.records import Record
 
 from xtool.report.maps import heat_of, predicted_boxes
 

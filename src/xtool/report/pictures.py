@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtool.comparison import open_dataset
 from xtool.errors import DataError, UsageError, XtoolError
+from xtool.runs.comparison import open_dataset
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xtool.protocols import Dataset
-    from xtool.run import Run
+    from xtool.contracts.protocols import Dataset
+    from xtool.runs.run import Run
 
 __all__ = ["Pictures"]
 

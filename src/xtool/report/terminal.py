@@ -11,10 +11,10 @@ from rich.text import Text
 from xtool.report.columns import COLUMNS, Column, best_of, count, is_best, seconds
 
 if TYPE_CHECKING:
+    from xtool.engine.profiling import Profile
     from xtool.explanation import Explanation
-    from xtool.profiling import Profile
-    from xtool.run import Run
-    from xtool.summary import Row
+    from xtool.runs.run import Run
+    from xtool.runs.summary import Row
 
 
 def comparison_table(runs: Sequence[Run]) -> Table:

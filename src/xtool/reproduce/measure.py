@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.comparison import OnProgress, compare, open_dataset
-from xtool.encoders import load_encoder
+from xtool.engine.encoders import load_encoder
 from xtool.errors import SetupError, UsageError
 from xtool.reproduce.plan import Experiment
-from xtool.run import Run, open_runs
+from xtool.runs.comparison import OnProgress, compare, open_dataset
+from xtool.runs.run import Run, open_runs
 
 if TYPE_CHECKING:
-    from xtool.protocols import Dataset
+    from xtool.contracts.protocols import Dataset
 
 __all__ = ["IMAGENET", "Measured", "measure", "open_table_data"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from xtool.reproduce.measure import Measured
-    from xtool.run import Run
+    from xtool.runs.run import Run
 
 __all__ = ["ResultRow", "caveats", "result_as_json", "result_rows", "result_table"]
 

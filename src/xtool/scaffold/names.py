@@ -6,8 +6,8 @@ import keyword
 import re
 from dataclasses import dataclass
 
+from xtool.contracts.registry import Registry
 from xtool.errors import UsageError
-from xtool.plugins import Registry
 
 PEP508 = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 PREFIX = "xtool-"

@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from xtool.contracts.registry import API_VERSION, registry
 from xtool.errors import UsageError
-from xtool.plugins import API_VERSION, registry
 from xtool.scaffold.names import Names, check_name
 
 KINDS = ("method", "encoder", "features", "dataset")
@@ -17,7 +17,7 @@ KINDS = ("method", "encoder", "features", "dataset")
 def new_plugin(name: str, kind: str, parent: Path) -> list[Path]:
     """Write the plugin ``name`` of one kind into a new folder under ``parent``, and return its files.
 
-    Raises :class:`xtool.errors.UsageError` for a bad or taken name, or a folder that is there already.
+    Raises :class:`xtool.plugin.UsageError` for a bad or taken name, or a folder that is there already.
     """
     if kind not in KINDS:
         raise UsageError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")

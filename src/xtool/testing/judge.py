@@ -10,7 +10,7 @@ from xtool.errors import UsageError
 from xtool.testing.verdict import Case, CheckFailed, NotApplicable, Verdict
 
 if TYPE_CHECKING:
-    from xtool.plugins import Catalogue
+    from xtool.contracts.registry import Catalogue
 
 __all__ = ["KINDS", "judge", "plan", "verdicts"]
 
@@ -37,7 +37,7 @@ def plan(
 ) -> list[Case]:
     """The checks to run, in order. Nothing is run yet.
 
-    Raises :class:`xtool.errors.UsageError` for a name that no plugin contributes, or several kinds share.
+    Raises :class:`xtool.plugin.UsageError` for a name that no plugin contributes, or several kinds share.
     """
     kind = kind or _kind_of(name)
     if kind == "method":
@@ -81,7 +81,7 @@ def judge(case: Case, expected: str | None = None) -> Verdict:
 def expectations(name: str, given: Mapping[str, str] | None, cases: list[Case]) -> dict[str, str]:
     """Why checks must fail: as the plugin declares it (``XTOOL_EXPECTED_FAILURES``), and as the test adds.
 
-    Raises :class:`xtool.errors.UsageError` for the name of no check, which would go stale in silence.
+    Raises :class:`xtool.plugin.UsageError` for the name of no check, which would go stale in silence.
     """
     expected = {**_declared(name), **(given or {})}
     known = {case.id for case in cases} | {case.check for case in cases}
@@ -92,7 +92,7 @@ def expectations(name: str, given: Mapping[str, str] | None, cases: list[Case]) 
 
 
 def _declared(name: str) -> Mapping[str, str]:
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     for plugin in registry().plugins:
         for spec, reasons in plugin.expected_failures.items():
@@ -102,7 +102,7 @@ def _declared(name: str) -> Mapping[str, str]:
 
 
 def _kind_of(name: str) -> str:
-    from xtool.plugins import registry
+    from xtool.contracts.registry import registry
 
     found = registry()
     catalogues: tuple[Catalogue[Any], ...] = (

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
 from xtool.errors import UsageError
-from xtool.protocols import Encoder, EncoderInfo, FeatureMaps
 
 COLOURS: dict[str, tuple[int, int, int]] = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
 CELL = 8
@@ -73,7 +73,7 @@ class PlantedTower(nn.Module):
 
 
 class PlantedCNN:
-    """An :class:`xtool.protocols.Encoder` for 64×64 images; texts that name no colour get a vector of their own."""
+    """An :class:`xtool.plugin.Encoder` for 64×64 images; texts that name no colour get a vector of their own."""
 
     def __init__(self, input_size: tuple[int, int] = (64, 64), seed: int | None = None) -> None:
         self._visual = PlantedTower(seed).eval()

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
 from xtool.errors import SetupError, UsageError
-from xtool.protocols import Encoder, EncoderInfo, FeatureMaps
 from xtool.testing.planted import CELL, COLOURS, DIMENSIONS, background_direction, colour_directions, text_embedding
 
 WIDTH, HEADS, BLOCKS = 12, 3, 2
@@ -32,13 +32,13 @@ COLOUR, DETECTED, EVIDENCE, IS_CLASS, ANCHORS = range(3), range(3, 6), range(6, 
 
 
 class PlantedViT:
-    """An :class:`xtool.protocols.Encoder` on an ``open_clip.transformer.VisionTransformer``.
+    """An :class:`xtool.plugin.Encoder` on an ``open_clip.transformer.VisionTransformer``.
 
     Args:
         input_size: height and width in pixels, multiples of 8; not square, so that rows are not columns.
         seed: of random weights, ``None`` for the planted ones.
 
-    Raises :class:`xtool.errors.SetupError` where open_clip is not installed.
+    Raises :class:`xtool.plugin.SetupError` where open_clip is not installed.
     """
 
     def __init__(self, input_size: tuple[int, int] = (48, 80), seed: int | None = None) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xtool.contracts.protocols import Encoder, FeatureExtractor
+from xtool.contracts.specs import Architecture
 from xtool.errors import SetupError
-from xtool.pixels import fit_image, to_pixels
-from xtool.protocols import Encoder, FeatureExtractor
-from xtool.specs import Architecture
+from xtool.image.pixels import fit_image, to_pixels
 from xtool.testing.planted import CELL, PlantedCNN, PlantedFeatures, planted_image
 from xtool.testing.planted_vit import PlantedTokens, PlantedViT
 from xtool.testing.verdict import NotApplicable

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import SaliencyMethodSpec
+from xtool.plugin import SaliencyMethodSpec, hookimpl
 
 XTOOL_API = 1
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from xtool.config import MethodConfig
+from xtool.plugin import MethodConfig
 
 
 class RISEConfig(MethodConfig):

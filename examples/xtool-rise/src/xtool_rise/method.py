@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.masking import embed_masked
-from xtool.protocols import Encoder, Saliency
+from xtool.plugin import Encoder, Saliency, embed_masked
 from xtool_rise.config import RISEConfig
 from xtool_rise.masks import draw_masks
 
@@ -20,7 +19,7 @@ class RISE:
         self._masks = draw_masks(config.masks, config.grid, config.keep, config.seed)
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`.
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`.
 
         Costs N masked images for any number of texts: what a masked image shows does not depend on the text. Masks are
         never materialised at full size; the engine enlarges a few at a time.

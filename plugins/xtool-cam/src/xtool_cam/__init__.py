@@ -5,8 +5,7 @@ This module holds specs only: torch and pytorch-grad-cam are imported when a met
 
 from collections.abc import Iterator
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import SaliencyMethodSpec
+from xtool.plugin import SaliencyMethodSpec, hookimpl
 
 _TEXT_BLIND = {"texts_change_the_map": "does not look at the text"}
 _CONTROL = {

@@ -10,8 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder, Saliency
+from xtool.plugin import Encoder, Saliency, UsageError
 from xtool_cam.config import AblationCAMConfig
 from xtool_cam.hooks import hooked
 from xtool_cam.layers import Layer, find_layer
@@ -30,7 +29,7 @@ class AblationCAM:
 
     @torch.no_grad()
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Costs 1 + C forward passes for any number of texts."""
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs 1 + C forward passes for any number of texts."""
         layer = find_layer(encoder, self.config.layer)
         outputs: list[Tensor] = []
         with hooked(layer.module, outputs.append):

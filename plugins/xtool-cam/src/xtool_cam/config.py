@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from xtool.config import FeatureConfig, MethodConfig
+from xtool.plugin import FeatureConfig, MethodConfig
 
 Score = Literal["cosine", "dot"]
 

@@ -7,7 +7,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-from xtool.protocols import Encoder, Saliency
+from xtool.plugin import Encoder, Saliency
 from xtool_cam.config import CenterConfig, RandomConfig
 
 
@@ -18,7 +18,7 @@ class CenterBump:
         self.config = config
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Runs no forward pass."""
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Runs no forward pass."""
         grid = self.config.grid
         offset = (torch.arange(grid, device=pixels.device) + 0.5) / grid - 0.5  # cell centres, symmetric around 0
         profile = torch.exp(-0.5 * (offset / self.config.sigma) ** 2)
@@ -37,7 +37,7 @@ class RandomNoise:
         self.config = config
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Runs no forward pass."""
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Runs no forward pass."""
         basis = torch.stack([self._noise(image, text.shape[1]) for image in pixels])
         maps = torch.einsum("bdhw,td->bthw", basis, text.detach().float().cpu())
         return _saliency(maps.to(pixels.device))

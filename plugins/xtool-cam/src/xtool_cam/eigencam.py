@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtool.protocols import Encoder, FeatureExtractor, Saliency
+from xtool.plugin import Encoder, FeatureExtractor, Saliency
 from xtool_cam.config import EigenCAMConfig
 from xtool_cam.formulas import signed_formula
 
@@ -24,7 +24,7 @@ class EigenCAM:
         self.extractor = extractor
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Every text gets the same map."""
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Every text gets the same map."""
         features = self.extractor.extract(encoder, pixels).maps
         activations = features.detach().float().cpu().numpy()
         component = signed_formula("EigenCAM", activations)

@@ -13,9 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder, Saliency
-from xtool.sharing import shared
+from xtool.plugin import Encoder, Saliency, UsageError, shared
 from xtool_cam.config import GradientConfig, Score
 from xtool_cam.formulas import FloatArray, Formula, apply_formula
 from xtool_cam.hooks import hooked
@@ -32,7 +30,7 @@ class _GradientMethod:
         self.config = config
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Costs one forward pass and T backward passes."""
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs one forward pass and T backward passes."""
         layer, score = find_layer(encoder, self.config.layer), self.config.score
         # Within one image the methods of this family differ in the formula alone.
         evidence = shared(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder
+from xtool.plugin import Encoder, UsageError
 
 BLOCK = re.compile(r"blocks\.(\d+)(\.ln_1)?")
 

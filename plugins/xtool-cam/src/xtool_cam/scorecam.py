@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.masking import embed_masked
-from xtool.protocols import Encoder, FeatureExtractor, Saliency
+from xtool.plugin import Encoder, FeatureExtractor, Saliency, embed_masked
 from xtool_cam.config import ScoreCAMConfig
 
 
@@ -23,7 +22,7 @@ class ScoreCAM:
         self.extractor = extractor
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. Costs 2 + C forward passes for any number of texts."""
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs 2 + C forward passes for any number of texts."""
         features = self.extractor.extract(encoder, pixels).maps
         masked = embed_masked(encoder, pixels, features, base="zero", align_corners=True, batch=self.config.batch)
         scores = torch.einsum("bcd,td->btc", masked.embeddings, text.float())

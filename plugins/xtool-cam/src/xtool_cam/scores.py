@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder
+from xtool.plugin import Encoder, UsageError
 from xtool_cam.config import Score
 from xtool_cam.hooks import hooked
 

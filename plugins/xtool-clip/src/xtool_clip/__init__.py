@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import EncoderSpec, FeatureExtractorSpec
+from xtool.plugin import EncoderSpec, FeatureExtractorSpec, hookimpl
 from xtool_clip.catalogue import encoder_specs
 
 

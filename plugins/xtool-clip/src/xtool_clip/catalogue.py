@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from xtool.errors import SetupError
-from xtool.specs import EncoderSpec
+from xtool.plugin import EncoderSpec, SetupError
 
 LOAD = "xtool_clip.load:load"
 
@@ -48,7 +47,7 @@ CLIP_PAPER = "Radford et al. 2021, arXiv:2103.00020"
 def encoder_specs() -> Iterator[EncoderSpec]:
     """One spec per model of the installed open_clip, in alphabetical order.
 
-    Raises :class:`xtool.errors.SetupError` when open_clip is not installed.
+    Raises :class:`xtool.plugin.SetupError` when open_clip is not installed.
     """
     for file in sorted(config_folder().glob("*.json"), key=lambda file: file.stem.lower()):
         config = json.loads(file.read_text(encoding="utf-8"))

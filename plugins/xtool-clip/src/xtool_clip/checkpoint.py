@@ -13,7 +13,7 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from safetensors import safe_open
 from torch import nn
 
-from xtool.errors import SetupError, UsageError
+from xtool.plugin import SetupError, UsageError
 from xtool_clip import hub
 
 SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
@@ -38,7 +38,7 @@ class Weights:
 def find_weights(name: str, pretrained: str, cache_dir: str | None) -> Weights:
     """Resolve an open_clip tag of model ``name``, in any case, or the path of a local checkpoint.
 
-    Raises :class:`xtool.errors.UsageError` for an unknown tag, and :class:`xtool.errors.SetupError` for weights that
+    Raises :class:`xtool.plugin.UsageError` for an unknown tag, and :class:`xtool.plugin.SetupError` for weights that
     cannot be had.
     """
     config = open_clip.get_pretrained_cfg(name, pretrained)
@@ -57,7 +57,7 @@ def find_weights(name: str, pretrained: str, cache_dir: str | None) -> Weights:
 def load_weights(model: nn.Module, name: str, file: Path) -> None:
     """Load a safetensors or torch checkpoint (``weights_only``) into ``model``, which keeps its dtype.
 
-    Raises :class:`xtool.errors.SetupError` for a file that is damaged, unsafe, or of another architecture.
+    Raises :class:`xtool.plugin.SetupError` for a file that is damaged, unsafe, or of another architecture.
     """
     read_keys(file)  # first, because open_clip reads a file again without weights_only where torch is very old
     try:
@@ -76,7 +76,7 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
 def read_keys(file: Path) -> frozenset[str]:
     """Names of the tensors in a checkpoint, without reading the tensors.
 
-    Raises :class:`xtool.errors.SetupError` for a file that is not a checkpoint, or not a safe one.
+    Raises :class:`xtool.plugin.SetupError` for a file that is not a checkpoint, or not a safe one.
     """
     try:
         if file.suffix.lower() == ".safetensors":

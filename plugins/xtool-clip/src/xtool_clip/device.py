@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from xtool.errors import SetupError, UsageError
+from xtool.plugin import SetupError, UsageError
 
 DTYPES = {
     # float32 everywhere by default: a saliency map from bfloat16 is visibly rougher, and CPUs gain nothing from it.
@@ -18,7 +18,7 @@ DTYPES = {
 def resolve_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
 
-    Raises :class:`xtool.errors.UsageError` for another word and :class:`xtool.errors.SetupError` for a device that
+    Raises :class:`xtool.plugin.UsageError` for another word and :class:`xtool.plugin.SetupError` for a device that
     this machine, or this build of PyTorch, does not have.
     """
     if name == "auto":

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.errors import UsageError
-from xtool.protocols import EncoderInfo
+from xtool.plugin import EncoderInfo, UsageError
 from xtool_clip.inference import InferenceTwin
 from xtool_clip.text import embed_tokens
 
@@ -23,7 +22,7 @@ CACHED_TEXTS = 16_384
 
 
 class ClipEncoder:
-    """An :class:`xtool.protocols.Encoder` on an ``open_clip.CLIP``, ``CustomTextCLIP`` or ``CoCa``, in eval mode.
+    """An :class:`xtool.plugin.Encoder` on an ``open_clip.CLIP``, ``CustomTextCLIP`` or ``CoCa``, in eval mode.
 
     The towers stay in float32, the image tower for the one pass that gives feature maps and gradients, the text tower
     as each text is embedded only once. The thousands of passes that nobody differentiates, those under
@@ -78,7 +77,7 @@ class ClipEncoder:
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors [T, D], float32, without gradient. Each text is embedded once, then kept.
 
-        Raises :class:`xtool.errors.UsageError` for a single string, which would be read letter by letter.
+        Raises :class:`xtool.plugin.UsageError` for a single string, which would be read letter by letter.
         """
         if isinstance(texts, str):
             raise UsageError(f"encode_text takes a list of texts, not the single string {texts!r}")

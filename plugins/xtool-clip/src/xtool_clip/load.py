@@ -16,9 +16,7 @@ import torch
 from open_clip.transform import PreprocessCfg
 from torch import nn
 
-from xtool.config import EncoderOptions
-from xtool.errors import SetupError, UsageError
-from xtool.protocols import EncoderInfo
+from xtool.plugin import EncoderInfo, EncoderOptions, SetupError, UsageError
 from xtool_clip import checkpoint, hub, towers
 from xtool_clip.device import DTYPES, resolve_device
 from xtool_clip.encoder import ClipEncoder, Tokenizer
@@ -32,8 +30,8 @@ def load(name: str, options: EncoderOptions) -> ClipEncoder:
         options: ``pretrained`` is a tag of the model (in any case), the path of a checkpoint, or ``None`` or
             ``"none"`` for random weights, which depend on ``seed`` alone.
 
-    Raises :class:`xtool.errors.UsageError` for an unknown model, tag or device name, and
-    :class:`xtool.errors.SetupError` for weights, a tokenizer or a device that cannot be had.
+    Raises :class:`xtool.plugin.UsageError` for an unknown model, tag or device name, and
+    :class:`xtool.plugin.SetupError` for weights, a tokenizer or a device that cannot be had.
     """
     config = open_clip.get_model_config(name)
     if config is None:
@@ -66,7 +64,7 @@ def load_local(
         tokenizer: texts to token ids [T, context length]; ``None`` for CLIP's own.
         label: what results call the weights; ``None`` for the name of the file.
 
-    Raises :class:`xtool.errors.SetupError` for files that are missing, damaged, or do not fit each other.
+    Raises :class:`xtool.plugin.SetupError` for files that are missing, damaged, or do not fit each other.
     """
     device = resolve_device(options.device)
     try:

@@ -13,8 +13,7 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
-from xtool.errors import SetupError, UsageError
-from xtool.specs import Architecture
+from xtool.plugin import Architecture, SetupError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class TokenGrid:
 def describe(visual: nn.Module) -> Tower:
     """Read the layout of an open_clip image tower.
 
-    Raises :class:`xtool.errors.SetupError` for a tower that gives no intermediate features.
+    Raises :class:`xtool.plugin.SetupError` for a tower that gives no intermediate features.
     """
     if isinstance(visual, ModifiedResNet):
         return Tower("cnn", ("stem", "layer1", "layer2", "layer3", "layer4"), None)
@@ -61,7 +60,7 @@ def input_size(visual: nn.Module) -> tuple[int, int]:
 
 
 def block(visual: nn.Module, index: int) -> nn.Module:
-    """The ViT block number ``index``. Raises :class:`xtool.errors.UsageError` where there are no such blocks."""
+    """The ViT block number ``index``. Raises :class:`xtool.plugin.UsageError` where there are no such blocks."""
     if isinstance(visual, VisionTransformer):
         return visual.transformer.resblocks[index]  # type: ignore[no-any-return]
     if isinstance(visual, TimmModel) and _is_timm_vit(visual.trunk):
@@ -70,7 +69,7 @@ def block(visual: nn.Module, index: int) -> nn.Module:
 
 
 def token_grid(visual: nn.Module) -> TokenGrid:
-    """The token grid of a ViT. Raises :class:`xtool.errors.UsageError` for another tower."""
+    """The token grid of a ViT. Raises :class:`xtool.plugin.UsageError` for another tower."""
     if isinstance(visual, VisionTransformer):
         height, width = visual.grid_size
         return TokenGrid(height, width, prefix=1)

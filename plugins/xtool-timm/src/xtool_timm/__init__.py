@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec
+from xtool.plugin import EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, hookimpl
 
 PREFIX = "timm-"
 
@@ -65,7 +64,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
     yield SaliencyMethodSpec(
         name="cam",
         factory="xtool_timm.cam:CAM",
-        config="xtool.config:MethodConfig",
+        config="xtool.contracts.config:MethodConfig",
         summary="Last feature maps weighed by the classifier's weights of the class.",
         paper="Zhou et al. 2016, arXiv:1512.04150",
         architectures=("cnn",),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.config import MethodConfig
-from xtool.errors import UsageError
-from xtool.protocols import Encoder, Saliency
+from xtool.plugin import Encoder, MethodConfig, Saliency, UsageError
 from xtool_timm.features import classifier_tower, read_layer
 
 __all__ = ["CAM"]
@@ -25,7 +23,7 @@ class CAM:
         self._checked: set[int] = set()
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. One forward pass, whatever the number of texts.
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. One forward pass, whatever the number of texts.
 
         Raises :class:`UsageError` for an encoder that is no classifier over averaged feature maps.
         """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.protocols import EncoderInfo
+from xtool.plugin import EncoderInfo
 from xtool_timm.names import ClassNames, Nearest
 from xtool_timm.tower import ClassifierTower
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder, FeatureMaps
+from xtool.plugin import Encoder, FeatureMaps, UsageError
 from xtool_timm.tower import ClassifierTower
 
 __all__ = ["Spatial", "classifier_tower", "read_layer"]

@@ -8,7 +8,7 @@ import huggingface_hub
 import timm
 from huggingface_hub import errors
 
-from xtool.errors import SetupError
+from xtool.plugin import SetupError
 from xtool_timm import PREFIX
 
 __all__ = ["published_weights"]

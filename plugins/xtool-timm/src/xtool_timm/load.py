@@ -13,9 +13,7 @@ import torch
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
-from xtool.config import EncoderOptions
-from xtool.errors import SetupError, UsageError
-from xtool.protocols import EncoderInfo
+from xtool.plugin import EncoderInfo, EncoderOptions, SetupError, UsageError
 from xtool_timm import PREFIX
 from xtool_timm.encoder import ClassifierEncoder
 from xtool_timm.hub import published_weights

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtool.errors import UsageError
+from xtool.plugin import UsageError
 
 __all__ = ["ClassifierTower", "class_vectors"]
 

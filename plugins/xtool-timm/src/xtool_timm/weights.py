@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from xtool.errors import SetupError
+from xtool.plugin import SetupError
 
 __all__ = ["LITE0", "PACKAGED", "load_weights", "packaged_weights", "sha256"]
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from xtool.hookspecs import hookimpl
-from xtool.specs import DatasetSpec, EncoderSpec
+from xtool.plugin import DatasetSpec, EncoderSpec, hookimpl
 
 
 @hookimpl

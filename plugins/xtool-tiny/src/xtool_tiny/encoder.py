@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from xtool.config import EncoderOptions
+from xtool.plugin import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.load import load_local
 from xtool_tiny.models import config_path, tokenizer, weights_path

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xtool.errors import DataError, UsageError
-from xtool.protocols import Sample
+from xtool.plugin import DataError, Sample, UsageError
 from xtool_tiny.things import things
 
 __all__ = ["SPLITS", "Scenes", "open_scenes"]
@@ -27,7 +26,7 @@ one object a scene, for zero-shot classification."""
 
 
 class Scenes:
-    """A :class:`xtool.protocols.Dataset`: one sample a scene, read straight from the zip in the package."""
+    """A :class:`xtool.plugin.Dataset`: one sample a scene, read straight from the zip in the package."""
 
     def __init__(self, split: str) -> None:
         self._split = split
@@ -101,7 +100,7 @@ class Scenes:
 def open_scenes(data_dir: str | None = None, split: str | None = None) -> Scenes:
     """Open a split; the factory of the data set ``scenes``.
 
-    Raises :class:`xtool.errors.UsageError` for an unknown split, or a data folder, as the scenes are in the package.
+    Raises :class:`xtool.plugin.UsageError` for an unknown split, or a data folder, as the scenes are in the package.
     """
     if data_dir is not None:
         raise UsageError("scenes are bundled with xtool-tiny and take no data folder")

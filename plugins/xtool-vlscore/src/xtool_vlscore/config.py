@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from xtool.config import FeatureConfig
+from xtool.plugin import FeatureConfig
 
 
 class VLScoreConfig(FeatureConfig):

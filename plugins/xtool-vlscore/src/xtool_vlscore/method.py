@@ -15,8 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.masking import MaskedEmbeddings, embed_masked
-from xtool.protocols import Encoder, FeatureExtractor, Saliency
+from xtool.plugin import Encoder, FeatureExtractor, MaskedEmbeddings, Saliency, embed_masked
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.ranking import ranked_maps
 from xtool_vlscore.rounds import score_in_rounds
@@ -30,7 +29,7 @@ class VLScore:
         self.extractor = extractor
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.protocols.SaliencyMethod.explain`. The price does not depend on the texts.
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. The price does not depend on the texts.
 
         With ``top_k`` or ``stop_at`` it does: each text has its own most important maps.
         """

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder, FeatureExtractor
+from xtool.plugin import Encoder, FeatureExtractor, UsageError
 from xtool_vlscore.config import VLScoreConfig
 
 

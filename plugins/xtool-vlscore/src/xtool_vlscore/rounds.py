@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.boxes import box_sweep, largest
-from xtool.masking import MaskedEmbeddings
-from xtool.metrics.iou import box_iou
+from xtool.plugin import MaskedEmbeddings, box_iou, box_sweep, largest
 
 Box = NDArray[np.int64]
 

@@ -13,7 +13,7 @@ from xtool.app.shell.options import choose_methods
 from xtool.app.shell.running import show_search
 from xtool.app.wording import plain, questions
 from xtool.app.workshop import offered_encoders, workshop
-from xtool.geometry import FITS
+from xtool.image.geometry import FITS
 
 STYLE = """
 <style>

@@ -9,8 +9,8 @@ import streamlit as st
 from xtool.app.forms import FormField, build_request, fields_of, presets_of, usable_methods
 from xtool.app.shell.guard import guarded
 from xtool.app.workshop import workshop
-from xtool.methods import MethodRequest, config_class
-from xtool.plugins import registry
+from xtool.contracts.registry import registry
+from xtool.engine.methods import MethodRequest, config_class
 
 FIRST = "vlscore"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xtool.comparison import open_dataset
+from xtool.contracts.protocols import Dataset, Sample
+from xtool.contracts.registry import registry, resolve
+from xtool.contracts.specs import DatasetSpec
 from xtool.errors import XtoolError
-from xtool.plugins import registry, resolve
-from xtool.protocols import Dataset, Sample
-from xtool.specs import DatasetSpec
+from xtool.runs.comparison import open_dataset
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.verdict import Case, CheckFailed, NotApplicable, require
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.encoders import load_encoder
+from xtool.contracts.protocols import Encoder
+from xtool.contracts.registry import registry
+from xtool.engine.encoders import load_encoder
+from xtool.engine.features import build_extractor
 from xtool.errors import XtoolError
-from xtool.features import build_extractor
-from xtool.plugins import registry
-from xtool.protocols import Encoder
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.compare_maps import same
 from xtool.testing.snapshot import Snapshot

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from xtool.contracts.protocols import Encoder, FeatureExtractor, FeatureMaps
+from xtool.contracts.registry import registry, resolve
+from xtool.contracts.specs import FeatureExtractorSpec
+from xtool.engine.sharing import CountedEncoder
 from xtool.errors import XtoolError
-from xtool.plugins import registry, resolve
-from xtool.protocols import Encoder, FeatureExtractor, FeatureMaps
-from xtool.sharing import CountedEncoder
-from xtool.specs import FeatureExtractorSpec
 from xtool.testing.checks.method_evidence import PLACES, ROOM
 from xtool.testing.checks.method_hygiene import OpaqueEncoder
 from xtool.testing.checks.spec import cases, spec_cases

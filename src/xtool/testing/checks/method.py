@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xtool.methods import parse_methods
+from xtool.engine.methods import parse_methods
 from xtool.testing.checks.method_config import CONFIG_CHECKS
 from xtool.testing.checks.method_evidence import planted_evidence
 from xtool.testing.checks.method_hygiene import HYGIENE_CHECKS

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from xtool.config import FeatureConfig, MethodConfig
+from xtool.contracts.config import FeatureConfig, MethodConfig
+from xtool.contracts.registry import Provided
+from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.methods import config_class, parse_methods
 from xtool.errors import UsageError
-from xtool.methods import config_class, parse_methods
-from xtool.plugins import Provided
-from xtool.specs import SaliencyMethodSpec
 from xtool.testing.verdict import require
 
 Subject = Provided[SaliencyMethodSpec]

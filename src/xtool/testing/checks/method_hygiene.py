@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
+from xtool.engine.sharing import CountedEncoder
 from xtool.errors import XtoolError
-from xtool.protocols import Encoder, EncoderInfo, FeatureMaps
-from xtool.sharing import CountedEncoder
 from xtool.testing.checks.method_subject import MethodSubject, usual, wrong_shape
 from xtool.testing.planted import text_embedding
 from xtool.testing.snapshot import PlantedError, Snapshot, fault_at

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from xtool.protocols import Saliency
-from xtool.sharing import CountedEncoder, image_ledger
+from xtool.contracts.protocols import Saliency
+from xtool.engine.sharing import CountedEncoder, image_ledger
 from xtool.testing.checks.method_subject import MethodSubject, random_state, sound, steady, usual, wrong_shape
 from xtool.testing.compare_maps import TOLERANCE, differ, same
 from xtool.testing.verdict import require

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtool.config import FeatureConfig, MethodConfig
-from xtool.features import SharedExtractor, build_extractor
-from xtool.methods import MethodRequest
-from xtool.plugins import resolve
-from xtool.protocols import Encoder, Saliency, SaliencyMethod
-from xtool.sharing import CountedEncoder
-from xtool.specs import SaliencyMethodSpec
+from xtool.contracts.config import FeatureConfig, MethodConfig
+from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
+from xtool.contracts.registry import resolve
+from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.features import SharedExtractor, build_extractor
+from xtool.engine.methods import MethodRequest
+from xtool.engine.sharing import CountedEncoder
 from xtool.testing.compare_maps import same
 from xtool.testing.verdict import NotApplicable
 from xtool.testing.worlds import World, texts, two_scenes
@@ -85,7 +85,7 @@ def steady(subject: MethodSubject, encoder: Encoder, pixels: Tensor, text: Tenso
 def wrong_shape(saliency: Any, encoder: Encoder, pixels: Tensor, text: Tensor) -> str:
     """What is wrong with the shapes and dtypes of a saliency; empty if nothing is."""
     if not isinstance(saliency, Saliency):
-        return f"explain returned a {type(saliency).__name__}, not an xtool.protocols.Saliency"
+        return f"explain returned a {type(saliency).__name__}, not an xtool.contracts.protocols.Saliency"
     wanted = (len(pixels), len(text))
     maps, present, scores = saliency.maps, saliency.present, saliency.scores
     if maps.ndim != 4 or tuple(maps.shape[:2]) != wanted or 0 in maps.shape:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from xtool.plugins import Plugin, registry, resolve
+from xtool.contracts.registry import Plugin, registry, resolve
 from xtool.testing.verdict import Case, require
 
 T = TypeVar("T")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder, FeatureMaps
+from xtool.plugin import Encoder, FeatureMaps, UsageError
 from xtool_clip.features.heads import read_heads
 from xtool_clip.features.layers import check_pixels, layer_index
 from xtool_clip.towers import why_no_class_attention
@@ -26,7 +25,7 @@ class ClassAttention:
     def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
         """Run the image tower once on pixels [B, 3, H, W].
 
-        Raises :class:`xtool.errors.UsageError` for a CNN, an unknown layer, attention that it cannot look into, or a
+        Raises :class:`xtool.plugin.UsageError` for a CNN, an unknown layer, attention that it cannot look into, or a
         ViT whose embedding does not come from its class token.
         """
         index = layer_index(encoder, self.layer, features="attention", architecture="vit")

@@ -15,8 +15,7 @@ from open_clip.transformer import Attention as OpenClipAttention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder
+from xtool.plugin import Encoder, UsageError
 from xtool_clip.towers import TokenGrid, block, token_grid
 
 
@@ -36,7 +35,7 @@ class Heads:
 def read_heads(encoder: Encoder, pixels: Tensor, index: int) -> Heads:
     """Run the image tower once and take the heads of block ``index``.
 
-    Raises :class:`xtool.errors.UsageError` for a tower or an attention layer that it cannot look into.
+    Raises :class:`xtool.plugin.UsageError` for a tower or an attention layer that it cannot look into.
     """
     attention = _attention_of(encoder, index)
     grid = token_grid(encoder.visual)

@@ -7,14 +7,13 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder, FeatureMaps
+from xtool.plugin import Encoder, FeatureMaps, UsageError
 
 
 def read_intermediate(encoder: Encoder, pixels: Tensor, index: int) -> FeatureMaps:
     """Maps of the layer with this index and the image embedding, from one pass.
 
-    Raises :class:`xtool.errors.UsageError` for an image tower that is not open_clip's.
+    Raises :class:`xtool.plugin.UsageError` for an image tower that is not open_clip's.
     """
     forward: Any = getattr(encoder.visual, "forward_intermediates", None)
     if forward is None:

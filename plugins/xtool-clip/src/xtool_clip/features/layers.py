@@ -6,15 +6,13 @@ from difflib import get_close_matches
 
 from torch import Tensor
 
-from xtool.errors import UsageError
-from xtool.protocols import Encoder
-from xtool.specs import Architecture
+from xtool.plugin import Architecture, Encoder, UsageError
 
 
 def layer_index(encoder: Encoder, layer: str | None, *, features: str, architecture: Architecture) -> int:
     """The place of ``layer`` (``None``: the encoder's default) in ``encoder.info.layers``.
 
-    Raises :class:`xtool.errors.UsageError` for an encoder of another architecture or without such a layer.
+    Raises :class:`xtool.plugin.UsageError` for an encoder of another architecture or without such a layer.
     """
     info = encoder.info
     if info.architecture != architecture:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from xtool.protocols import Encoder, FeatureMaps
+from xtool.plugin import Encoder, FeatureMaps
 from xtool_clip.features.heads import read_heads, to_maps
 from xtool_clip.features.layers import check_pixels, layer_index
 
@@ -26,7 +26,7 @@ class _Projection:
     def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
         """Run the image tower once on pixels [B, 3, H, W].
 
-        Raises :class:`xtool.errors.UsageError` for a CNN, an unknown layer, or attention that it cannot look into.
+        Raises :class:`xtool.plugin.UsageError` for a CNN, an unknown layer, or attention that it cannot look into.
         """
         index = layer_index(encoder, self.layer, features=self.kind, architecture="vit")
         check_pixels(encoder, pixels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xtool.protocols import Encoder, FeatureMaps
+from xtool.plugin import Encoder, FeatureMaps
 from xtool_clip.features.intermediates import read_intermediate
 from xtool_clip.features.layers import check_pixels, layer_index
 
@@ -22,7 +22,7 @@ class Tokens:
     def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
         """Run the image tower once on pixels [B, 3, H, W].
 
-        Raises :class:`xtool.errors.UsageError` for a CNN or an unknown layer.
+        Raises :class:`xtool.plugin.UsageError` for a CNN or an unknown layer.
         """
         index = layer_index(encoder, self.layer, features="tokens", architecture="vit")
         check_pixels(encoder, pixels)

@@ -1,4 +1,4 @@
-"""How :func:`xtool.boxes.box_sweep` finds the components of a map at all thresholds, reading the map once.
+"""How :func:`xtool.metrics.boxes.box_sweep` finds the components of a map at all thresholds, reading the map once.
 
 1. ``levels``: each pixel gets the number of thresholds that it passes, by exactly that strict comparison.
 2. ``slopes``: each row is cut where its levels stop falling and start to rise. Inside such a slope the levels have one

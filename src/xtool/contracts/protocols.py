@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from xtool.specs import Architecture
+from xtool.contracts.specs import Architecture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ class Sample:
     id: str
     """Unique in its data set and stable from run to run; a relative path, or ``path#label``."""
     open: Callable[[], Image.Image]
-    """Decodes the image: RGB, upright (EXIF applied). Raises :class:`xtool.errors.DataError`."""
+    """Decodes the image: RGB, upright (EXIF applied). Raises :class:`xtool.plugin.DataError`."""
     label: str
     """What to look for, as people say it: ``"dog"``."""
     synonyms: tuple[str, ...]
@@ -63,7 +63,7 @@ class Sample:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Samples in a fixed order. ``__getitem__`` raises :class:`xtool.errors.DataError` for an unusable sample."""
+    """Samples in a fixed order. ``__getitem__`` raises :class:`xtool.plugin.DataError` for an unusable sample."""
 
     @property
     def name(self) -> str:
@@ -164,7 +164,7 @@ class FeatureExtractor(Protocol):
     def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
         """Run the image tower once on float32 normalised pixels [B, 3, H, W], on the encoder's device.
 
-        Raises :class:`xtool.errors.UsageError` for an architecture or a layer that it cannot read.
+        Raises :class:`xtool.plugin.UsageError` for an architecture or a layer that it cannot read.
         """
         ...
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtool.geometry import Fit, Geometry
+from xtool.image.geometry import Fit, Geometry
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xtool.protocols import Encoder, EncoderInfo
+    from xtool.contracts.protocols import Encoder, EncoderInfo
 
 
 @dataclass(frozen=True, slots=True)

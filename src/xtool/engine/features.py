@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from xtool.clustering import cluster_sums
+from xtool.contracts.protocols import FeatureMaps
+from xtool.contracts.registry import registry, resolve
+from xtool.engine.clustering import cluster_sums
+from xtool.engine.sharing import shared, tower_pass
 from xtool.errors import UsageError
-from xtool.plugins import registry, resolve
-from xtool.protocols import FeatureMaps
-from xtool.sharing import shared, tower_pass
 
 if TYPE_CHECKING:
-    from xtool.protocols import Encoder, EncoderInfo, FeatureExtractor
+    from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureExtractor
 
 AUTO = "auto"
 
@@ -65,7 +65,7 @@ class SharedExtractor:
         self._clusters = clusters
 
     def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
-        """See :meth:`xtool.protocols.FeatureExtractor.extract`."""
+        """See :meth:`xtool.plugin.FeatureExtractor.extract`."""
         if torch.is_grad_enabled() and pixels.requires_grad:
             return self._reduced(self._extract(encoder, pixels))  # a graph is freed by its user and cannot be shared
         whole = shared(("features", self._identity), (encoder.visual, pixels), lambda: self._extract(encoder, pixels))

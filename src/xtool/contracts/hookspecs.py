@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from xtool.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec
+from xtool.contracts.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec
 
 PROJECT = "xtool"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xtool.engine.profiling import TEXTS, part
 from xtool.errors import SetupError, UsageError
-from xtool.profiling import TEXTS, part
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xtool.protocols import Encoder
+    from xtool.contracts.protocols import Encoder
 
 __all__ = ["DEFAULT_TEMPLATES", "ENSEMBLE", "check_templates", "embed_labels", "fill", "resolve_templates"]
 

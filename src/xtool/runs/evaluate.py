@@ -1,7 +1,7 @@
 """The shared evaluator: one image after the other, every method on the very same pixels and texts.
 
 All methods meet the same preprocessing, geometry, sweep of thresholds and protocol. Each is timed on the target text
-alone, with shared work charged to everyone who needed it (:mod:`xtool.sharing`).
+alone, with shared work charged to everyone who needed it (:mod:`xtool.engine.sharing`).
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtool.errors import DataError
-from xtool.geometry import Fit
+from xtool.image.geometry import Fit
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.pointing import points_at_box
 from xtool.metrics.topk import rank_of
 from xtool.optional_metrics import measure
-from xtool.pixels import FittedImage, fit_image, to_pixels
-from xtool.profiling import BOXES, IMAGES, METHODS, part
-from xtool.prompts import embed_labels
-from xtool.sharing import CountedEncoder, Ledger, image_ledger
+from xtool.image.pixels import FittedImage, fit_image, to_pixels
+from xtool.engine.profiling import BOXES, IMAGES, METHODS, part
+from xtool.engine.prompts import embed_labels
+from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
 
 if TYPE_CHECKING:
     from xtool.metrics.protocols import LocalizationProtocol
-    from xtool.protocols import Dataset, Encoder, Saliency, SaliencyMethod, Sample
-    from xtool.records import Record
+    from xtool.contracts.protocols import Dataset, Encoder, Saliency, SaliencyMethod, Sample
+    from xtool.runs.records import Record
 
 AHEAD = 4
 """Images decoded ahead of the one that is being explained."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.engine.sharing import shared
 from xtool.errors import UsageError
-from xtool.sharing import shared
 
 if TYPE_CHECKING:
-    from xtool.protocols import Encoder
+    from xtool.contracts.protocols import Encoder
 
 __all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "scaled_masks"]
 

@@ -19,9 +19,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import pluggy
 
-from xtool import hookspecs
+from xtool.contracts import hookspecs
+from xtool.contracts.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, Spec
 from xtool.errors import SetupError, UsageError
-from xtool.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, Spec
 
 API_VERSION = 1
 """Major version of the hooks, specs and protocols; a plugin may state the one it was written for as ``XTOOL_API``."""

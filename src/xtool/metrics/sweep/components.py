@@ -8,9 +8,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from xtool.sweep.hills import Hills, climb
-from xtool.sweep.slopes import Slopes
-from xtool.sweep.types import NEVER, Index, Ints, Levels
+from xtool.metrics.sweep.hills import Hills, climb
+from xtool.metrics.sweep.slopes import Slopes
+from xtool.metrics.sweep.types import NEVER, Index, Ints, Levels
 
 __all__ = ["CHUNK", "Components", "find_components"]
 

@@ -10,21 +10,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.encoders import load_encoder
+from xtool.engine.encoders import load_encoder
 from xtool.errors import DataError, RunError, UsageError
-from xtool.evaluate import Evaluation, evaluate
-from xtool.geometry import Fit
-from xtool.methods import MethodRequest, build_method, parse_methods
+from xtool.runs.evaluate import Evaluation, evaluate
+from xtool.image.geometry import Fit
+from xtool.engine.methods import MethodRequest, build_method, parse_methods
 from xtool.metrics.protocols import get_protocol
 from xtool.optional_metrics import check_metrics
-from xtool.plugins import registry, resolve
-from xtool.profiling import RECORDS, part
-from xtool.prompts import resolve_templates
-from xtool.records import SCHEMA_VERSION, RunDirectory
-from xtool.run import Run
+from xtool.contracts.registry import registry, resolve
+from xtool.engine.profiling import RECORDS, part
+from xtool.engine.prompts import resolve_templates
+from xtool.runs.records import SCHEMA_VERSION, RunDirectory
+from xtool.runs.run import Run
 
 if TYPE_CHECKING:
-    from xtool.protocols import Dataset, Encoder
+    from xtool.contracts.protocols import Dataset, Encoder
 
 DEFAULT_DATASET = "scenes"
 DEFAULT_METHODS = ("vlscore", "gradcam", "center")

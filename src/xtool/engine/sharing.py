@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from xtool.profiling import TOWER, part
+from xtool.engine.profiling import TOWER, part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from xtool.protocols import Encoder, EncoderInfo
+    from xtool.contracts.protocols import Encoder, EncoderInfo
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from xtool.metrics.topk import localization_rates
 from xtool.optional_metrics import summarise_metrics
 
 if TYPE_CHECKING:
-    from xtool.records import Record
+    from xtool.runs.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

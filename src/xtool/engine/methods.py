@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from xtool.contracts.registry import Provided, registry, resolve
+from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.errors import UsageError
-from xtool.plugins import Provided, registry, resolve
-from xtool.specs import SaliencyMethodSpec
 
 if TYPE_CHECKING:
-    from xtool.config import MethodConfig
-    from xtool.protocols import EncoderInfo, SaliencyMethod
+    from xtool.contracts.config import MethodConfig
+    from xtool.contracts.protocols import EncoderInfo, SaliencyMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod
     if "features" not in spec.requires:
         method: SaliencyMethod = factory(request.config)
         return method
-    from xtool.config import FeatureConfig
-    from xtool.features import build_extractor
+    from xtool.contracts.config import FeatureConfig
+    from xtool.engine.features import build_extractor
 
     if not isinstance(request.config, FeatureConfig):
         raise UsageError(f"method {spec.name} requires features, so its config must be a FeatureConfig")

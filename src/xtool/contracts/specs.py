@@ -19,8 +19,8 @@ ALL_ARCHITECTURES: tuple[Architecture, ...] = ("cnn", "vit")
 class EncoderSpec:
     """An image–text model that can be loaded by name.
 
-    ``factory`` is called as ``factory(name, options)`` with an :class:`xtool.config.EncoderOptions` and returns
-    an :class:`xtool.protocols.Encoder`.
+    ``factory`` is called as ``factory(name, options)`` with an :class:`xtool.plugin.EncoderOptions` and returns
+    an :class:`xtool.plugin.Encoder`.
     """
 
     name: str
@@ -36,7 +36,7 @@ class FeatureExtractorSpec:
     """A way to read feature maps from an encoder.
 
     ``factory`` is called as ``factory(layer)`` (a layer name, or ``None`` for the encoder's default layer) and
-    returns an :class:`xtool.protocols.FeatureExtractor`.
+    returns an :class:`xtool.plugin.FeatureExtractor`.
     """
 
     name: str
@@ -51,8 +51,8 @@ class SaliencyMethodSpec:
     """A saliency method.
 
     ``factory`` is called as ``factory(config)`` or, when ``"features"`` is required, ``factory(config, extractor)``,
-    and returns an :class:`xtool.protocols.SaliencyMethod`. ``config`` names a subclass of
-    :class:`xtool.config.MethodConfig` (:class:`xtool.config.FeatureConfig` when ``"features"`` is required).
+    and returns an :class:`xtool.plugin.SaliencyMethod`. ``config`` names a subclass of
+    :class:`xtool.plugin.MethodConfig` (:class:`xtool.plugin.FeatureConfig` when ``"features"`` is required).
     """
 
     name: str
@@ -71,7 +71,7 @@ class DatasetSpec:
     """A data set with boxes.
 
     ``factory`` is called as ``factory(data_dir, split)``, both ``None`` when not given, and returns an
-    :class:`xtool.protocols.Dataset`.
+    :class:`xtool.plugin.Dataset`.
     """
 
     name: str

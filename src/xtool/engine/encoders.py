@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xtool.contracts.registry import registry, resolve
 from xtool.errors import UsageError
-from xtool.plugins import registry, resolve
 
 if TYPE_CHECKING:
-    from xtool.config import Dtype
-    from xtool.protocols import Encoder
+    from xtool.contracts.config import Dtype
+    from xtool.contracts.protocols import Encoder
 
 DEFAULT_ENCODER = "tiny-rn"
 
@@ -40,7 +40,7 @@ def load_encoder(
         UsageError: unknown name or tag.
         SetupError: weights or device that cannot be had here.
     """
-    from xtool.config import EncoderOptions
+    from xtool.contracts.config import EncoderOptions
 
     spec = registry().encoders.find(name).spec
     if pretrained == "auto":

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xtool.sweep.types import BLOCK, NOTHING, Index, Levels
+from xtool.metrics.sweep.types import BLOCK, NOTHING, Index, Levels
 
 __all__ = ["Changes", "Slopes", "blocks"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xtool.sweep.slopes import Changes, Slopes, blocks
-from xtool.sweep.types import NEVER, Index, Ints, Levels
+from xtool.metrics.sweep.slopes import Changes, Slopes, blocks
+from xtool.metrics.sweep.types import NEVER, Index, Ints, Levels
 
 __all__ = ["Hills", "climb"]
 

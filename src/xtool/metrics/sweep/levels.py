@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.sweep.types import BLOCK, Levels
+from xtool.metrics.sweep.types import BLOCK, Levels
 
 __all__ = ["count_levels"]
 

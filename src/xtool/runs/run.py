@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtool.errors import RunError
-from xtool.records import Record, RunDirectory
-from xtool.summary import Row, Threshold, failures, summarise
+from xtool.runs.records import Record, RunDirectory
+from xtool.runs.summary import Row, Threshold, failures, summarise
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +25,7 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path, threshold: Threshold = None) -> Run:
-        """Read a run back from its directory. Raises :class:`xtool.errors.RunError` where there is none."""
+        """Read a run back from its directory. Raises :class:`xtool.plugin.RunError` where there is none."""
         return cls(RunDirectory.open(Path(path)), threshold)
 
     @property
