@@ -83,10 +83,14 @@ class ImageNet:
         return digest.hexdigest()[:16]
 
     def _another(self, image: str, row: int) -> str | None:
-        if len(self.synsets.names) < 2:
-            return None
+        """The first name of a class that shares no name with this one: a crane is never asked for another crane."""
+        own, count = set(self.synsets.names[row]), len(self.synsets.names)
         draw = int.from_bytes(hashlib.sha256(image.encode()).digest()[:8], "big")
-        return self.synsets.names[(row + 1 + draw % (len(self.synsets.names) - 1)) % len(self.synsets.names)][0]
+        for step in range(count - 1):
+            names = self.synsets.names[(row + 1 + (draw + step) % (count - 1)) % count]
+            if own.isdisjoint(names):
+                return names[0]
+        return None
 
 
 def open_imagenet(data_dir: Path | None, split: str | None = None) -> ImageNet:

@@ -17,6 +17,7 @@ from xtool.runs.evaluate import Evaluation, evaluate
 from xtool.image.geometry import Fit
 from xtool.engine.methods import MethodRequest, build_method, parse_methods
 from xtool.metrics.protocols import get_protocol
+from xtool.metrics.topk import same_names
 from xtool.optional_metrics import check_metrics
 from xtool.engine.profiling import RECORDS, part
 from xtool.engine.prompts import resolve_templates
@@ -160,7 +161,11 @@ def _manifest(
         "schema_version": SCHEMA_VERSION,
         "identity": {
             "xtool": version("xtool-saliency"),
-            "dataset": {"name": evaluation.dataset.name, "fingerprint": evaluation.dataset.fingerprint()},
+            "dataset": {
+                "name": evaluation.dataset.name,
+                "fingerprint": evaluation.dataset.fingerprint(),
+                "classes_counted_as_one": same_names(evaluation.dataset.classes),
+            },
             "encoder": _told(encoder),
             "classifier": _told(evaluation.classifier) if evaluation.classifier else None,
             "methods": [request.describe() for request in requests],
