@@ -73,8 +73,10 @@ def test_a_crane_is_never_asked_for_another_crane(tmp_path):
     names = [f"image{number}" for number in range(40)]
     for name in names:
         Image.new("RGB", (40, 20)).save(tmp_path / "val" / f"{name}.JPEG")
-    (tmp_path / "LOC_synset_mapping.txt").write_text("n1 crane\nn2 crane\nn3 maillot\nn4 maillot, tank suit\n")
-    rows = [f"{name},n{1 + number % 4} 0 0 9 9" for number, name in enumerate(names)]
+    (tmp_path / "LOC_synset_mapping.txt").write_text(
+        "n00000001 crane\nn00000002 crane\nn00000003 maillot\nn00000004 maillot, tank suit\n"
+    )
+    rows = [f"{name},n0000000{1 + number % 4} 0 0 39 19" for number, name in enumerate(names)]
     (tmp_path / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *rows]))
     dataset = open_imagenet(tmp_path)
     for number in range(40):

@@ -3,9 +3,9 @@
 An image counts for Top-k when the true class is among the k most similar *and* its box is found; GT-known drops the
 class. The three belong together: a report that shows one shows all. The map is made for the true class.
 
-Classes that have exactly the same names count as one: no text tells them apart, and as two they would tie in every image
-and neither could ever be Top-1. In ImageNet these are the two classes called only "crane", the bird and the machine.
-Classes that share some names but not all are told apart by the others ("maillot" and "maillot, tank suit").
+Classes that have exactly the same names count as one: no text tells them apart, and as two they would tie in every
+image and neither could ever be Top-1. In ImageNet these are the two classes called only "crane", the bird and the
+machine. Classes that share some names but not all are told apart by the others ("maillot" and "maillot, tank suit").
 """
 
 from __future__ import annotations
