@@ -81,5 +81,6 @@ def xtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xtool]:
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
     monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,vlscore,cam,tiny,timm")
     monkeypatch.setenv("COLUMNS", "160")
+    registry.cache_clear()
     yield Xtool(tmp_path)
     registry.cache_clear()

@@ -132,9 +132,8 @@ def test_the_sweep_equals_labelling_each_threshold(heat, thresholds, fraction):
 def test_working_in_pieces_changes_nothing(heat, chunk):
     whole = swept(heat, HUNDRED, 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xtool.metrics.sweep.components.CHUNK", chunk)
-        patch.setattr("xtool.metrics.sweep.slopes.BLOCK", chunk)
-        patch.setattr("xtool.metrics.sweep.levels.BLOCK", chunk)
+        patch.setattr("xtool.metrics.component_tree.MAX_CELLS", chunk)
+        patch.setattr("xtool.metrics.levels.BLOCK", chunk)
         assert swept(heat, HUNDRED, 0.0) == whole
 
 
@@ -144,6 +143,25 @@ def test_the_sweep_equals_labelling_on_smooth_maps_of_real_size(cells, dtype):
     low = np.random.default_rng(cells).random((cells, cells))
     heat = Geometry.of((160, 120), (224, 224)).map_to_image(low - low.min()).astype(dtype)
     assert swept(heat, HUNDRED, 1e-3) == one_by_one(heat, HUNDRED, 1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (200, 1), (2, 150), (60, 90), (97, 31)])
+@pytest.mark.parametrize("values", [2, 5, 40, 10**6], ids=lambda values: f"{values} values")
+def test_the_sweep_equals_labelling_on_plateaus_and_ties_of_any_shape(shape, values):
+    heat = np.random.default_rng(values).integers(0, values, shape).astype(np.float32)
+    heat[0, 0] = values
+    expected = one_by_one(heat, HUNDRED, 0.0) if heat.size > 1 else [[] for _ in HUNDRED]
+    assert swept(heat, HUNDRED, 0.0) == expected
+
+
+def test_nested_peaks_of_a_staircase_by_hand():
+    heat = np.array([[1, 1, 1, 1, 1, 1], [1, 3, 2, 2, 4, 1], [1, 3, 2, 2, 4, 0]], np.float64)
+    sweep = box_sweep(heat, [0.0, 0.25, 0.5, 0.75], 0.0)  # foreground above 0, 1, 2, 3
+    assert sweep.at(0).tolist() == [[0, 0, 6, 3]]
+    assert sweep.at(1).tolist() == [[1, 1, 5, 3]]
+    assert sweep.at(2).tolist() == [[1, 1, 2, 3], [4, 1, 5, 3]]
+    assert sweep.at(3).tolist() == [[4, 1, 5, 3]]
+    assert sweep.areas.tolist() == [17, 8, 2, 2, 2]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

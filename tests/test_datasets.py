@@ -84,7 +84,9 @@ class TestPlacing:
 
 @pytest.fixture
 def kaggle(tmp_path):
-    (tmp_path / "LOC_synset_mapping.txt").write_text("n2 tench, Tinca tinca\nn1 crane, crane\nn3 goldfish\n")
+    (tmp_path / "LOC_synset_mapping.txt").write_text(
+        "n00000002 tench, Tinca tinca\nn00000001 crane, crane\nn00000003 goldfish\n"
+    )
     for name in "abcdef":
         picture(tmp_path / f"ILSVRC/Data/CLS-LOC/val/{name}.JPEG")
     return tmp_path
@@ -96,26 +98,26 @@ class TestImageNet:
         return open_imagenet(folder)
 
     def test_classes_are_in_the_order_of_their_ids(self, kaggle):
-        dataset = self.csv(kaggle, "a,n2 0 0 39 19 ")
+        dataset = self.csv(kaggle, "a,n00000002 0 0 39 19 ")
         assert list(dataset.classes) == [("crane",), ("tench", "Tinca tinca"), ("goldfish",)]
         assert dataset[0].class_index == 1
 
     def test_problems_surface_with_file_and_line_where_the_sample_is_taken(self, kaggle):
         dataset = self.csv(
             kaggle,
-            "a,n1 0 0 9 9",
-            "b,n1 0 0 9",
-            "c,n9 0 0 9 9",
-            "d,n1 0 0 x 9",
-            "missing,n1 0 0 9 9",
-            "e,n1 0 0 99 9",
+            "a,n00000001 0 0 9 9",
+            "b,n00000001 0 0 9",
+            "c,n00000009 0 0 9 9",
+            "d,n00000001 0 0 x 9",
+            "missing,n00000001 0 0 9 9",
+            "e,n00000001 0 0 99 9",
             "f,",
         )
         assert len(dataset) == 7
         assert dataset[0].boxes.tolist() == [[0, 0, 10, 10]]
         expected = [
             r"solution\.csv: line 3: 4 numbers",
-            r"line 4: unknown synset n9",
+            r"line 4: unknown synset n00000009",
             r"solution\.csv: line 5: 4 numbers are wanted, got '0 0 x 9'",
             r"missing\.JPEG: no such file",
             r"e\.JPEG: the box 0 0 100 10 lies outside",
@@ -127,16 +129,16 @@ class TestImageNet:
 
     def test_broken_xml_and_wsol_files_are_named(self, kaggle):
         folder = kaggle / "ILSVRC/Annotations/CLS-LOC/val"
-        xml(folder / "a.xml", ("n1", 0, 0, 39, 19))
+        xml(folder / "a.xml", ("n00000001", 0, 0, 39, 19))
         (folder / "b.xml").write_text("<annotation><object>")
         xml(folder / "c.xml")
-        xml(folder / "d.xml", ("n1", 0, 0, "", 9))
+        xml(folder / "d.xml", ("n00000001", 0, 0, "", 9))
         dataset = open_imagenet(kaggle)
         assert dataset[0].boxes.tolist() == [[0, 0, 40, 20]]
         for index, message in (
             (1, r"b\.xml: not an XML"),
             (2, r"c\.xml: has no object"),
-            (3, r"d\.xml: object 1 \(n1\)"),
+            (3, r"d\.xml: object 1 \(n00000001\)"),
         ):
             with pytest.raises(DataError, match=message):
                 dataset[index]
@@ -157,7 +159,7 @@ class TestImageNet:
         noise = np.random.default_rng(0).integers(0, 255, (20, 40, 3), np.uint8)
         Image.fromarray(noise).save(path)
         path.write_bytes(path.read_bytes()[:-200])
-        sample = self.csv(kaggle, "a,n1 0 0 9 9")[0]
+        sample = self.csv(kaggle, "a,n00000001 0 0 9 9")[0]
         with pytest.raises(DataError, match=r"a\.JPEG"):
             sample.open()
 
@@ -167,7 +169,7 @@ class TestImageNet:
         picture(tmp_path / "val/a.JPEG")
         with pytest.raises(UsageError, match=r"no boxes .* LOC_val_solution\.csv"):
             open_imagenet(tmp_path)
-        (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\na,n1 0 0 9 9\n")
+        (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\na,n00000001 0 0 9 9\n")
         with pytest.raises(UsageError, match=r"no class names .* LOC_synset_mapping\.txt"):
             open_imagenet(tmp_path)
         with pytest.raises(UsageError, match="no such folder"):
@@ -179,18 +181,18 @@ class TestImageNet:
 
     def test_a_compressed_tar_is_refused_in_words(self, kaggle):
         (kaggle / "ILSVRC2012_img_val.tar").write_bytes(b"\x1f\x8b not a tar")
-        self.csv(kaggle, "a,n1 0 0 9 9")
+        self.csv(kaggle, "a,n00000001 0 0 9 9")
         with pytest.raises(DataError, match="not an uncompressed tar"):
-            open_imagenet(kaggle / "ILSVRC2012_img_val.tar")[0]
+            open_imagenet(kaggle / "ILSVRC2012_img_val.tar")
 
     def test_absent_is_another_class_and_always_the_same(self, kaggle):
-        dataset = self.csv(kaggle, "a,n1 0 0 9 9", "b,n2 0 0 9 9")
+        dataset = self.csv(kaggle, "a,n00000001 0 0 9 9", "b,n00000002 0 0 9 9")
         for index in range(2):
             assert dataset[index].absent not in (None, *dataset[index].synonyms)
             assert dataset[index].absent == dataset[index].absent
 
     def test_fifty_thousand_images_open_without_touching_them(self, kaggle):
-        dataset = self.csv(kaggle, *(f"ILSVRC2012_val_{i:08},n1 0 0 9 9" for i in range(50_000)))
+        dataset = self.csv(kaggle, *(f"ILSVRC2012_val_{i:08},n00000001 0 0 9 9" for i in range(50_000)))
         assert len(dataset) == 50_000
         assert len(dataset.fingerprint()) == 16
 

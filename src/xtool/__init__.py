@@ -14,10 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xtool.datasets.opening import open_dataset
     from xtool.engine.encoders import load_encoder
     from xtool.errors import XtoolError
     from xtool.explanation import Explanation, explain, explain_all
-    from xtool.runs.comparison import compare, open_dataset
+    from xtool.runs.comparison import compare
     from xtool.runs.run import Run
 
 __all__ = [
@@ -39,7 +40,7 @@ _HOME = {
     "explain": "xtool.explanation",
     "explain_all": "xtool.explanation",
     "load_encoder": "xtool.engine.encoders",
-    "open_dataset": "xtool.runs.comparison",
+    "open_dataset": "xtool.datasets.opening",
 }
 
 

@@ -9,9 +9,9 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
+from xtool.datasets.opening import open_dataset
 from xtool.errors import DataError, XtoolError
 from xtool.image.files import open_image
-from xtool.runs.comparison import open_dataset
 
 __all__ = ["MAX_MEGABYTES", "Example", "Picture", "examples", "open_example", "open_upload"]
 

@@ -98,6 +98,7 @@ def compare_command(
     """
     from rich.console import Console
 
+    from xtool.datasets.opening import DEFAULT_DATASET
     from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
     from xtool.errors import UsageError
     from xtool.runs import comparison
@@ -115,7 +116,7 @@ def compare_command(
     with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:
         try:
             run = comparison.compare(
-                dataset or comparison.DEFAULT_DATASET,
+                dataset or DEFAULT_DATASET,
                 methods=methods or comparison.DEFAULT_METHODS,
                 encoder=loaded,
                 settings=parse_settings(settings),

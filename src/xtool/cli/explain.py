@@ -85,8 +85,8 @@ def explain_command(
 
 def _bundled_scene() -> tuple[Any, tuple[str, ...]]:
     """The first bundled scene, and prompts for something in it and something that is not."""
+    from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
     from xtool.engine.prompts import DEFAULT_TEMPLATES, fill
-    from xtool.runs.comparison import DEFAULT_DATASET, open_dataset
 
     sample = open_dataset(DEFAULT_DATASET)[0]
     names = [name for name in (sample.label, sample.distractor, sample.absent) if name]

@@ -134,7 +134,7 @@ def _open(path: str) -> Image.Image:
 
 
 def _bundled_scene() -> Image.Image:
-    from xtool.runs.comparison import DEFAULT_DATASET, open_dataset
+    from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
 
     sample = open_dataset(DEFAULT_DATASET)[0]
     click.echo(f"No image given: showing the bundled scene {sample.id}.", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from xtool.errors import DataError
 
 __all__ = ["Annotation", "read_voc_xml"]
+
+DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["'][^>]*\?>""", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Annotation:
     """[N] the name of each object."""
     boxes: NDArray[np.float64]
     """[N, 4] (xmin, ymin, xmax, ymax) as written."""
+    unboxed: tuple[str, ...] = ()
+    """Names of the objects that have no box at all."""
 
     def of(self, name: str) -> NDArray[np.float64]:
         """[M, 4] the boxes of the objects with this name."""
@@ -38,24 +43,40 @@ def read_voc_xml(path: Path) -> Annotation:
     """Read one file. Raises :class:`DataError` for a missing or malformed one."""
     file = os.fspath(path)
     try:
-        root = ET.fromstring(path.read_bytes())
+        root = _parse(path.read_bytes())
     except FileNotFoundError:
         raise DataError(file, "no such file") from None
-    except (ET.ParseError, OSError, ValueError) as error:
+    except (ET.ParseError, OSError, ValueError, LookupError) as error:
         raise DataError(file, f"not an XML file ({error})") from error
-    names, boxes = [], []
+    names, boxes, unboxed = [], [], []
     for number, item in enumerate(root.iter("object"), start=1):
-        names.append((item.findtext("name") or "").strip())
-        corners = [item.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
-        if not names[-1]:
+        name = (item.findtext("name") or "").strip()
+        if not name:
             raise DataError(file, f"object {number} has no name")
+        if item.find("bndbox") is None:
+            unboxed.append(name)
+            continue
+        corners = [item.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
         try:
             boxes.append([float(corner or "missing") for corner in corners])
         except ValueError:
-            raise DataError(file, f"object {number} ({names[-1]}) has no box of four numbers: {corners}") from None
+            raise DataError(file, f"object {number} ({name}) has no box of four numbers: {corners}") from None
+        names.append(name)
     return Annotation(
-        (root.findtext("filename") or "").strip(), _size(root), tuple(names), np.array(boxes, np.float64).reshape(-1, 4)
+        filename=(root.findtext("filename") or "").strip(),
+        size=_size(root),
+        names=tuple(names),
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        unboxed=tuple(unboxed),
     )
+
+
+def _parse(data: bytes) -> ET.Element:
+    declared = DECLARATION.match(data)
+    if declared is None:
+        return ET.fromstring(data)
+    # Expat knows few encodings; Python knows those that labelling tools write, such as gbk.
+    return ET.fromstring(data[declared.end() :].decode(declared[1].decode("ascii")))
 
 
 def _size(root: ET.Element) -> tuple[int, int] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from PIL import Image
@@ -18,9 +19,16 @@ from xtool.image.files import Frame, open_frame, open_image
 
 __all__ = ["Folder", "ImageFiles", "Tar", "open_stored"]
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""In any case; the first that is there is the image of an annotation."""
+
 
 class ImageFiles(Protocol):
     """Where images lie. Safe to use from several threads, and from worker processes after pickling."""
+
+    def find(self, stem: str) -> str | None:
+        """The name of the image ``stem``, whatever its extension; ``None`` where there is none."""
+        ...
 
     def describe(self, name: str) -> str:
         """What errors call the image."""
@@ -36,10 +44,33 @@ class ImageFiles(Protocol):
 
 
 class Folder:
-    """Images in a folder; names are paths in it."""
+    """Images in a folder; names are paths in it. With ``inside``, images of matching subfolders are found, too."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, inside: re.Pattern[str] | None = None) -> None:
         self.root = root
+        self.inside = inside
+
+    def __reduce__(self) -> tuple[type[Folder], tuple[Path, re.Pattern[str] | None]]:
+        return Folder, (self.root, self.inside)  # the listing may be long: each process makes its own
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no image."""
+        return not self._by_stem
+
+    def find(self, stem: str) -> str | None:
+        return self._by_stem.get(stem)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, str]:
+        return _by_stem(self._names()) if self.root.is_dir() else {}
+
+    def _names(self) -> Iterator[str]:
+        for entry in os.scandir(self.root):
+            if self.inside is None or not self.inside.fullmatch(entry.name):
+                yield entry.name
+            elif entry.is_dir():
+                yield from (f"{entry.name}/{image.name}" for image in Path(entry).iterdir())
 
     def describe(self, name: str) -> str:
         return os.fspath(self.root / name)
@@ -59,6 +90,13 @@ class Tar:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def find(self, stem: str) -> str | None:
+        return self._by_stem.get(stem)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, str]:
+        return _by_stem(self.index)
 
     def describe(self, name: str) -> str:
         return f"{self.path}/{name}"
@@ -97,3 +135,15 @@ class Tar:
 def open_stored(files: ImageFiles, name: str) -> partial[Image.Image]:
     """What a :class:`xtool.plugin.Sample` calls to decode the image; can be pickled."""
     return partial(files.image, name)
+
+
+def _by_stem(names: Iterable[str]) -> dict[str, str]:
+    """The name of the image of each stem; of several the one whose extension comes first in :data:`IMAGE_SUFFIXES`."""
+    found: dict[str, tuple[int, str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        suffix = path.suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            candidate = (IMAGE_SUFFIXES.index(suffix), name)
+            found[path.stem] = min(found.get(path.stem, candidate), candidate)
+    return {stem: name for stem, (_, name) in found.items()}

@@ -2,7 +2,8 @@
 
 Three things are looked for on their own, so that any mix of layouts works:
 
-- images: the Kaggle folder ``ILSVRC/Data/CLS-LOC/val``, a folder ``val``, or ``ILSVRC2012_img_val.tar`` as it is
+- images: the Kaggle folder ``ILSVRC/Data/CLS-LOC/val``, a folder ``val``, both flat or with a folder for each class
+  (``val/n01440764/*.JPEG``), or ``ILSVRC2012_img_val.tar`` as it is; ``.JPEG`` or any other extension
 - boxes and labels: ``LOC_val_solution.csv``, XML in ``Annotations/CLS-LOC/val``, or the text files of
   WSOL-evaluation (``image_ids.txt``, ``class_labels.txt``, ``localization.txt``, ``image_sizes.txt``)
 - names: ``LOC_synset_mapping.txt``
@@ -25,7 +26,7 @@ from xtool.contracts.protocols import Sample
 from xtool.datasets.files import Folder, ImageFiles, Tar, open_stored
 from xtool.datasets.imagenet_labels import CsvLabels, Labels, WsolLabels, XmlLabels
 from xtool.datasets.placing import half_open, place_boxes
-from xtool.datasets.synsets import MAPPING, Synsets
+from xtool.datasets.synsets import MAPPING, WORDNET_ID, Synsets
 from xtool.errors import DataError, UsageError
 
 __all__ = ["ImageNet", "open_imagenet"]
@@ -38,6 +39,10 @@ IMAGE_FOLDERS = ("ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "val", "dataset/
 XML_FOLDERS = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "val")
 WSOL_FOLDERS = (".", "wsol", "metadata/ILSVRC/test")
 WSOL_FILE = "localization.txt"
+
+LOOK_AT = 20
+"""Images by which :func:`_check_scale` judges."""
+FARTHEST_END = 0.8
 
 
 class ImageNet:
@@ -62,11 +67,11 @@ class ImageNet:
     def __getitem__(self, index: int) -> Sample:
         image = self.labels.images[index]
         label = self.labels.read(index, self.synsets)
-        name = f"{image}.JPEG"
+        name = self.files.find(image) or f"{image}.JPEG"
         boxes = half_open(label.boxes, "zero-based")
         names = self.synsets.names[label.row]
         return Sample(
-            id=f"val/{name}",
+            id=f"val/{image}.JPEG",
             open=open_stored(self.files, name),
             label=names[0],
             synonyms=names,
@@ -83,10 +88,14 @@ class ImageNet:
         return digest.hexdigest()[:16]
 
     def _another(self, image: str, row: int) -> str | None:
-        if len(self.synsets.names) < 2:
-            return None
+        """The first name of a class that shares no name with this one: a crane is never asked for another crane."""
+        own, count = set(self.synsets.names[row]), len(self.synsets.names)
         draw = int.from_bytes(hashlib.sha256(image.encode()).digest()[:8], "big")
-        return self.synsets.names[(row + 1 + draw % (len(self.synsets.names) - 1)) % len(self.synsets.names)][0]
+        for step in range(count - 1):
+            names = self.synsets.names[(row + 1 + (draw + step) % (count - 1)) % count]
+            if own.isdisjoint(names):
+                return names[0]
+        return None
 
 
 def open_imagenet(data_dir: Path | None, split: str | None = None) -> ImageNet:
@@ -109,9 +118,39 @@ def open_imagenet(data_dir: Path | None, split: str | None = None) -> ImageNet:
     labels = _first(_labels(places), given, "boxes", wanted)
     mapping = _first((p / MAPPING for p in places if (p / MAPPING).is_file()), given, "class names", (MAPPING,))
     try:
-        return ImageNet(files, labels, Synsets.read(mapping))
+        synsets = Synsets.read(mapping)
     except DataError as error:
         raise UsageError(str(error)) from error
+    dataset = ImageNet(files, labels, synsets)
+    _check_scale(dataset)
+    return dataset
+
+
+def _check_scale(dataset: ImageNet) -> None:
+    """Refuse images that were enlarged, where the source of the labels does not say how large they were.
+
+    Boxes of ImageNet often end at the border. If none of twenty images' boxes comes near it, the images are larger
+    than those that were annotated. (Boxes of images that were made smaller lie outside and need no such guess.)
+    """
+    ends = []
+    for index in range(0, len(dataset), max(1, len(dataset) // LOOK_AT)):
+        image = dataset.labels.images[index]
+        name = dataset.files.find(image)
+        if name is None:
+            continue
+        try:
+            label = dataset.labels.read(index, dataset.synsets)
+            width, height = dataset.files.frame(name).stored_size
+        except DataError:
+            continue  # said where the sample is asked for
+        if label.size is not None:
+            return
+        ends.append((half_open(label.boxes, "zero-based")[:, 2:] / (width, height)).max())
+    if len(ends) >= LOOK_AT // 2 and max(ends) < FARTHEST_END:
+        raise UsageError(
+            f"{dataset.files.describe('')}: the images look enlarged, for the boxes of {len(ends)} of them end within "
+            f"{max(ends):.0%} of the width and height, all of them. Use ImageNet's images as they were annotated"
+        )
 
 
 def _first(found: Iterator[T], folder: Path, what: str, wanted: Sequence[str]) -> T:
@@ -124,8 +163,9 @@ def _first(found: Iterator[T], folder: Path, what: str, wanted: Sequence[str]) -
 def _images(places: Sequence[Path]) -> Iterator[ImageFiles]:
     for place in places:
         for folder in IMAGE_FOLDERS:
-            if next((place / folder).glob("*.JPEG"), None):
-                yield Folder(place / folder)
+            images = Folder(place / folder, inside=WORDNET_ID)
+            if not images.empty:
+                yield images
         if (place / TAR).is_file():
             yield Tar(place / TAR)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from xtool.datasets.annotations import read_voc_xml
 from xtool.datasets.synsets import Synsets
+from xtool.datasets.text import read_lines, read_text
 from xtool.errors import DataError, UsageError
 
 __all__ = ["CsvLabels", "Label", "Labels", "WsolLabels", "XmlLabels"]
@@ -50,12 +53,18 @@ class CsvLabels:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        lines = _lines(path)
-        if not lines or lines[0].strip() != "ImageId,PredictionString":
-            raise UsageError(f"{path}: line 1 is not ImageId,PredictionString")
-        split = [(number, *line.partition(",")[::2]) for number, line in enumerate(lines, start=1) if line.strip()][1:]
-        self.rows = [(number, text) for number, _, text in split]
-        self.images: Sequence[str] = [image.strip() for _, image, _ in split]
+        self.rows: list[tuple[int, str]] = []
+        images: list[str] = []
+        reader = csv.reader(StringIO(read_text(path)), skipinitialspace=True)
+        try:
+            if [cell.strip() for cell in next(reader, [])] != ["ImageId", "PredictionString"]:
+                raise UsageError(f"{path}: line 1 is not ImageId,PredictionString")
+            for image, *cells in filter(None, reader):
+                images.append(image.strip())
+                self.rows.append((reader.line_num, ",".join(cells)))
+        except csv.Error as error:
+            raise UsageError(f"{path}: line {reader.line_num}: not a CSV ({error})") from error
+        self.images: Sequence[str] = images
 
     def read(self, index: int, synsets: Synsets) -> Label:
         number, text = self.rows[index]
@@ -95,7 +104,7 @@ class WsolLabels:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        ids = [line.strip() for line in _lines(folder / "image_ids.txt") if line.strip()]
+        ids = [line.strip() for line in read_lines(folder / "image_ids.txt") if line.strip()]
         self.images: Sequence[str] = [Path(name).stem for name in ids]
         self.classes = self._by_image("class_labels.txt")
         self.boxes = self._by_image("localization.txt")
@@ -119,7 +128,7 @@ class WsolLabels:
 
     def _by_image(self, file: str) -> dict[str, list[tuple[int, str]]]:
         rows: dict[str, list[tuple[int, str]]] = {}
-        for number, line in enumerate(_lines(self.folder / file), start=1):
+        for number, line in enumerate(read_lines(self.folder / file), start=1):
             name, _, rest = line.partition(",")
             if name.strip():
                 rows.setdefault(Path(name.strip()).stem, []).append((number, rest))
@@ -157,10 +166,3 @@ def _numbers(words: Sequence[str], count: int) -> list[float]:
         return [float(word) for word in words]
     except ValueError:
         raise ValueError(f"{count} numbers are wanted, got {' '.join(words)!r}") from None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error

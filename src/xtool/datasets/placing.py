@@ -54,6 +54,11 @@ def place_boxes(boxes: Boxes, frame: Frame, file: str, annotated_size: tuple[int
 
 
 def _check(boxes: Boxes, width: int, height: int, file: str) -> None:
+    if len(boxes) and boxes.min() >= 0 and boxes.max() <= 1 and max(width, height) > 1:
+        shown = " ".join(f"{value:g}" for value in boxes[0])
+        raise DataError(
+            file, f"the box {shown} looks like fractions of the image; pixels are wanted: times {width} and {height}"
+        )
     limit = np.array([width, height, width, height])
     for box in boxes:
         shown = " ".join(f"{value:g}" for value in box)

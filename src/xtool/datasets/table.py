@@ -1,11 +1,12 @@
 """Your own images: a CSV or JSONL with one row per image and label.
 
-Columns (JSONL: keys):
+A CSV may be separated by commas, semicolons or tabs. Columns (JSONL: keys), in upper or lower case:
 
 - ``image``: path of the picture, relative to the table
 - ``label``: what to look for
 - ``boxes``: true boxes, half-open ``x0 y0 x1 y1`` in pixels of the upright image, several separated by ``;``
   (JSONL: a list of lists). Rows with the same image and label are taken together, so one row per box works too.
+- ``xmin``, ``ymin``, ``xmax``, ``ymax`` instead of ``boxes``: one box, half-open as well
 - ``synonyms`` (may be left out): other names, separated by ``;`` (JSONL: a list)
 - ``absent`` (may be left out): something that is certainly not in the image
 - ``distractor`` (may be left out): something else that is in the image
@@ -23,6 +24,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,16 @@ from numpy.typing import NDArray
 from xtool.contracts.protocols import Sample
 from xtool.datasets.files import Folder, open_stored
 from xtool.datasets.placing import place_boxes
+from xtool.datasets.text import read_text
 from xtool.errors import DataError, UsageError
 from xtool.image.files import Frame, open_image
 
 __all__ = ["Table", "open_table"]
 
-SUFFIXES = (".csv", ".jsonl")
+SUFFIXES = (".csv", ".tsv", ".jsonl")
 REQUIRED = ("image", "label", "boxes")
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+SEPARATORS = ",;\t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +119,8 @@ def open_table(data_dir: Path | None, split: str | None = None) -> Table:
     if data_dir is None:
         raise UsageError("table needs --data-dir, a CSV or JSONL file or the folder that holds it")
     path = _the_table(Path(data_dir), split)
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
-    lines = _jsonl(text) if path.suffix == ".jsonl" else _csv(path, text)
+    text = read_text(path)
+    lines = _jsonl(text) if path.suffix.lower() == ".jsonl" else _csv(path, text)
     groups: dict[tuple[str, str, str | None], list[_Row]] = {}
     for row in lines:
         key = (row.image, row.label, f"{row.line}" if row.problem else None)
@@ -129,7 +131,7 @@ def open_table(data_dir: Path | None, split: str | None = None) -> Table:
 def _the_table(given: Path, split: str | None) -> Path:
     if given.is_file():
         return given
-    tables = sorted(path for suffix in SUFFIXES for path in given.glob(f"*{suffix}"))
+    tables = sorted(path for path in given.glob("*") if path.suffix.lower() in SUFFIXES)
     if split is not None:
         tables = [path for path in tables if path.stem == split]
     if len(tables) != 1:
@@ -139,41 +141,60 @@ def _the_table(given: Path, split: str | None) -> Path:
 
 
 def _csv(path: Path, text: str) -> Iterator[_Row]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    missing = [column for column in REQUIRED if column not in (reader.fieldnames or ())]
-    if missing:
-        raise UsageError(f"{path}: line 1 has no column {', '.join(missing)}; it has {reader.fieldnames}")
-    for cells in reader:
-        yield _row(reader.line_num, {key: value for key, value in cells.items() if key and value})
+    header = text.partition("\n")[0]
+    # A header names columns, so that its most frequent separator is the table's; a cell may hold others.
+    separator = max(SEPARATORS, key=header.count)
+    reader = csv.reader(StringIO(text), delimiter=separator, skipinitialspace=True)
+    try:
+        columns = [name.strip().lower() for name in next(reader, [])]
+        there = {*columns, "boxes"} if {*CORNERS} <= {*columns} else {*columns}
+        missing = [column for column in REQUIRED if column not in there]
+        if missing:
+            raise UsageError(f"{path}: line 1 has no column {', '.join(missing)}; it has {', '.join(columns)}")
+        for cells in filter(None, reader):
+            yield _row(reader.line_num, {key: value for key, value in zip(columns, cells, strict=False) if value})
+    except csv.Error as error:
+        raise UsageError(f"{path}: line {reader.line_num}: not a CSV ({error}); is a quote left open?") from error
 
 
 def _jsonl(text: str) -> Iterator[_Row]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 fields = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield _Row(number, problem=f"not JSON ({error})")
                 continue
-            yield _row(number, fields) if isinstance(fields, dict) else _Row(number, problem="not a JSON object")
+            if isinstance(fields, dict):
+                yield _row(number, {key.strip().lower(): value for key, value in fields.items()})
+            else:
+                yield _Row(number, problem="not a JSON object")
 
 
 def _row(line: int, fields: Mapping[str, Any]) -> _Row:
     try:
-        missing = [column for column in REQUIRED if not fields.get(column)]
+        if "boxes" not in fields and all(corner in fields for corner in CORNERS):
+            fields = {**fields, "boxes": [[fields[corner] for corner in CORNERS]]}
+        missing = [column for column in REQUIRED if fields.get(column) in (None, "", [])]
         if missing:
             raise ValueError(f"no {', '.join(missing)}")
-        texts = {key: str(fields[key]).strip() for key in ("absent", "distractor", "mask") if fields.get(key)}
+        texts = {key: _text(key, fields[key]) for key in ("absent", "distractor", "mask") if fields.get(key)}
         return _Row(
             line,
-            str(fields["image"]).strip(),
-            str(fields["label"]).strip(),
+            _text("image", fields["image"]),
+            _text("label", fields["label"]),
             _boxes(fields["boxes"]),
-            tuple(str(name).strip() for name in _several(fields.get("synonyms") or [])),
+            tuple(_text("synonyms", name) for name in _several(fields.get("synonyms") or [])),
             **texts,
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         return _Row(line, problem=str(error))
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise ValueError(f"{key} must be a text, not {value!r}")
+    return str(value).strip()
 
 
 def _boxes(cell: Any) -> tuple[tuple[float, ...], ...]:

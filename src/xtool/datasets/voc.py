@@ -10,19 +10,22 @@ and what thereby leaves the image by a pixel is cut.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from xtool.contracts.protocols import Sample
 from xtool.datasets.annotations import Annotation, read_voc_xml
 from xtool.datasets.files import Folder, open_stored
 from xtool.datasets.placing import half_open, place_boxes
+from xtool.datasets.text import read_lines
 from xtool.errors import DataError, UsageError
 
 __all__ = ["Voc", "open_voc"]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
+ANNOTATIONS = ("annotations", "annotation", "annots")
+IMAGES = ("jpegimages", "images")
+"""Names of folders, in any case."""
 # Pascal VOC's own names that no one says.
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 
@@ -86,17 +89,18 @@ class Voc:
 
     def _absent(self, stem: str, annotation: Annotation) -> str | None:
         """A name of the data set that is not annotated in this image, drawn from the image's name."""
-        rest = [name for name in self.names if name not in annotation.names]
+        shown = {*annotation.names, *annotation.unboxed}
+        rest = [name for name in self.names if name not in shown]
         draw = int.from_bytes(hashlib.sha256(stem.encode()).digest()[:8], "big")
         return _spoken(rest[draw % len(rest)]) if rest else None
 
     def _image_of(self, stem: str, filename: str) -> str:
-        # The XML's own word comes last: files get renamed and converted, XML does not.
-        tried = [f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES] + ([Path(filename).name] if filename else [])
-        for name in tried:
-            if (self.images.root / name).is_file():
+        # The XML's own word comes last: files get renamed and converted, XML does not. It may be a Windows path.
+        own = PureWindowsPath(filename).name
+        for name in (self.images.find(stem), own, self.images.find(PureWindowsPath(own).stem)):
+            if name and (self.images.root / name).is_file():
                 return name
-        raise DataError(self.images.describe(filename or f"{stem}.jpg"), "no such file")
+        raise DataError(self.images.describe(own or f"{stem}.jpg"), "no such file")
 
 
 def open_voc(data_dir: Path | None, split: str | None = None) -> Voc:
@@ -107,27 +111,42 @@ def open_voc(data_dir: Path | None, split: str | None = None) -> Voc:
     if data_dir is None:
         raise UsageError("voc needs --data-dir, the folder that holds images and XML")
     root = Path(data_dir)
-    folders = [root / "Annotations", root]
-    found = next((folder for folder in folders if folder.is_dir() and next(folder.glob("*.xml"), None)), None)
+    found = next((folder for folder in (*_named(root, ANNOTATIONS), root) if _xml_in(folder)), None)
     if found is None:
-        raise UsageError(f"{root}: no VOC annotations there; looked for Annotations/*.xml and *.xml")
-    images = next(f for f in (root / "JPEGImages", root / "images", root) if f.is_dir())
-    stems = _listed(root, split) if split else sorted(path.stem for path in found.glob("*.xml"))
+        raise UsageError(f"{root}: no VOC annotations there; looked for Annotations/*.xml, annots/*.xml and *.xml")
+    images = next(_named(root, IMAGES), root)
+    files = _xml_in(found)
+    stems = _listed(root, split) if split else sorted(files)
     title = f"voc:{split}" if split else f"voc:{root.absolute().name}"
-    return Voc(Folder(images), list(_entries(found, stems)), title)
+    return Voc(Folder(images), list(_entries(found, files, stems)), title)
+
+
+def _named(root: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Folders in ``root`` with one of these names, in any case, in the order of ``names``."""
+    folders = {path.name.lower(): path for path in root.iterdir() if path.is_dir()} if root.is_dir() else {}
+    yield from (folders[name] for name in names if name in folders)
+
+
+def _xml_in(folder: Path) -> dict[str, Path]:
+    """The XML files in a folder by their stem."""
+    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() == ".xml"} if folder.is_dir() else {}
 
 
 def _listed(root: Path, split: str) -> list[str]:
+    """The images of a list. Lists of one kind (``dog_val.txt``) mark images that do not show it with -1."""
     path = root / "ImageSets" / "Main" / f"{split}.txt"
     if not path.is_file():
         raise UsageError(f"{path}: no such list for the split {split!r}")
-    return [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in read_lines(path) if line.strip()]
+    return [words[0] for words in lines if words[1:] != ["-1"]]
 
 
-def _entries(folder: Path, stems: Sequence[str]) -> Iterator[_Entry]:
+def _entries(folder: Path, files: Mapping[str, Path], stems: Sequence[str]) -> Iterator[_Entry]:
     for stem in stems:
         try:
-            annotation = read_voc_xml(folder / f"{stem}.xml")
+            annotation = read_voc_xml(files.get(stem, folder / f"{stem}.xml"))
+            if annotation.unboxed and not annotation.names:
+                raise DataError(str(files[stem]), "none of its objects has a box")
         except DataError as error:
             yield _Entry(stem, "", error)
             continue

@@ -2,7 +2,7 @@
 
 At threshold ``t`` the foreground is ``map > t * max(map)``, strictly; its 4-connected components larger than a share
 of the image become boxes (the rule of the VL-Score article's code). Labelling every threshold on its own reads the
-map a hundred times; here it is read once (see :mod:`xtool.metrics.sweep`).
+map a hundred times; here it is read once, into its component tree (:mod:`xtool.metrics.component_tree`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtool.metrics.sweep.components import find_components
-from xtool.metrics.sweep.levels import count_levels
+from xtool.metrics.component_tree import find_components
+from xtool.metrics.levels import count_levels
 
 __all__ = ["MIN_AREA_FRACTION", "BoxSweep", "box_sweep", "largest"]
 

@@ -2,10 +2,15 @@
 
 An image counts for Top-k when the true class is among the k most similar *and* its box is found; GT-known drops the
 class. The three belong together: a report that shows one shows all. The map is made for the true class.
+
+Classes that have exactly the same names count as one: no text tells them apart, and as two they would tie in every
+image and neither could ever be Top-1. In ImageNet these are the two classes called only "crane", the bird and the
+machine. Classes that share some names but not all are told apart by the others ("maillot" and "maillot, tank suit").
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtool.metrics.metric import MetricInfo
 
-__all__ = ["INFOS", "LocalizationRates", "localization_rates", "rank_of"]
+__all__ = ["INFOS", "LocalizationRates", "distinct_classes", "localization_rates", "rank_of", "same_names"]
 
 INFOS = tuple(
     MetricInfo(name=name, unit="fraction", direction="higher", summary=summary)
@@ -32,6 +37,24 @@ class LocalizationRates:
     gt_known: float
     top1: float | None
     top5: float | None
+
+
+def distinct_classes(classes: Sequence[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[int]]:
+    """The names of the classes that texts tell apart, and for each class of ``classes`` which of them it is.
+
+    Upper and lower case are alike, as they are to CLIP, and so are the orders of the names.
+    """
+    rows: dict[frozenset[str], int] = {}
+    row_of = [rows.setdefault(frozenset(name.casefold() for name in names), len(rows)) for names in classes]
+    return [classes[row_of.index(row)] for row in range(len(rows))], row_of
+
+
+def same_names(classes: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """Groups of class numbers that count as one."""
+    groups: dict[int, list[int]] = {}
+    for number, row in enumerate(distinct_classes(classes)[1]):
+        groups.setdefault(row, []).append(number)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def rank_of(scores: ArrayLike, truth: int) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xtool.datasets.opening import open_dataset
 from xtool.errors import DataError, UsageError, XtoolError
-from xtool.runs.comparison import open_dataset
 
 if TYPE_CHECKING:
     from PIL import Image

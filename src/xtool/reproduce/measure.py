@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtool.datasets.opening import open_dataset
 from xtool.engine.encoders import load_encoder
 from xtool.errors import SetupError, UsageError
 from xtool.reproduce.plan import Experiment
-from xtool.runs.comparison import OnProgress, compare, open_dataset
+from xtool.runs.comparison import OnProgress, compare
 from xtool.runs.run import Run, open_runs
 
 if TYPE_CHECKING:

@@ -10,14 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
 from xtool.engine.encoders import load_encoder
 from xtool.errors import DataError, RunError, UsageError
 from xtool.runs.evaluate import Evaluation, evaluate
 from xtool.image.geometry import Fit
 from xtool.engine.methods import MethodRequest, build_method, parse_methods
 from xtool.metrics.protocols import get_protocol
+from xtool.metrics.topk import same_names
 from xtool.optional_metrics import check_metrics
-from xtool.contracts.registry import registry, resolve
 from xtool.engine.profiling import RECORDS, part
 from xtool.engine.prompts import resolve_templates
 from xtool.runs.records import SCHEMA_VERSION, RunDirectory
@@ -26,7 +27,6 @@ from xtool.runs.run import Run
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder
 
-DEFAULT_DATASET = "scenes"
 DEFAULT_METHODS = ("vlscore", "gradcam", "center")
 OnProgress = Callable[["Progress"], None]
 
@@ -38,31 +38,6 @@ class Progress:
     done: int
     total: int
     failed: int
-
-
-def open_dataset(name: str = DEFAULT_DATASET, data_dir: str | Path | None = None) -> Dataset:
-    """Open a data set by ``name`` or ``name:split``.
-
-    Raises:
-        UsageError: unknown name or split, or no ``data_dir`` where the data set needs one.
-        DataError: the data are not there or not in the expected layout.
-    """
-    datasets = registry().datasets
-    bare, _, split = name.rpartition(":")
-    known = {item.spec.name for item in datasets} | {item.owner for item in datasets}
-    provided = datasets.find(bare if bare and split not in known else name)
-    chosen = split if bare and split not in known else None
-    spec = provided.spec
-    if chosen is not None and spec.splits and chosen not in spec.splits:
-        raise UsageError(f"data set {spec.name} has no split {chosen!r}; it has: {', '.join(spec.splits) or 'none'}")
-    if spec.needs_data_dir and data_dir is None:
-        raise UsageError(
-            f"data set {spec.name} needs --data-dir; `xtool datasets {spec.name}` says what it expects there"
-        )
-    if data_dir is not None and not Path(data_dir).exists():
-        raise UsageError(f"--data-dir {data_dir} does not exist")
-    opened: Dataset = resolve(spec.factory)(Path(data_dir) if data_dir is not None else None, chosen)
-    return opened
 
 
 def compare(
@@ -186,7 +161,11 @@ def _manifest(
         "schema_version": SCHEMA_VERSION,
         "identity": {
             "xtool": version("xtool-saliency"),
-            "dataset": {"name": evaluation.dataset.name, "fingerprint": evaluation.dataset.fingerprint()},
+            "dataset": {
+                "name": evaluation.dataset.name,
+                "fingerprint": evaluation.dataset.fingerprint(),
+                "classes_counted_as_one": same_names(evaluation.dataset.classes),
+            },
             "encoder": _told(encoder),
             "classifier": _told(evaluation.classifier) if evaluation.classifier else None,
             "methods": [request.describe() for request in requests],
@@ -226,4 +205,4 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-__all__ = ["DEFAULT_DATASET", "DEFAULT_METHODS", "Progress", "compare", "open_dataset"]
+__all__ = ["DEFAULT_METHODS", "Progress", "compare"]

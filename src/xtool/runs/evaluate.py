@@ -23,7 +23,7 @@ from xtool.errors import DataError
 from xtool.image.geometry import Fit
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.pointing import points_at_box
-from xtool.metrics.topk import rank_of
+from xtool.metrics.topk import distinct_classes, rank_of
 from xtool.optional_metrics import measure
 from xtool.image.pixels import FittedImage, fit_image, to_pixels
 from xtool.engine.profiling import BOXES, IMAGES, METHODS, part
@@ -79,9 +79,9 @@ class TextBank:
         """[D], for a label given by its first name; its synonyms count where the data set knows them."""
         return self[self._synonyms.get(name, (name,))]
 
-    def all_classes(self) -> Tensor:
-        """[classes, D]."""
-        return embed_labels(self.encoder, self.classes, self.templates)
+    def of(self, labels: Sequence[tuple[str, ...]]) -> Tensor:
+        """[L, D], each label given by all its names."""
+        return embed_labels(self.encoder, labels, self.templates)
 
 
 def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record]:
@@ -134,18 +134,19 @@ class ClassRanker:
         self._encoder = CountedEncoder(evaluation.classifier or evaluation.encoder)
         own = evaluation.classifier is None
         bank = texts if own else TextBank(self._encoder, evaluation.templates, evaluation.dataset.classes)
-        self._classes = bank.all_classes()
+        distinct, self._row_of_class = distinct_classes(evaluation.dataset.classes)
+        self._classes = bank.of(distinct)
         self._same_input = own
 
     @torch.no_grad()
     def rank(self, sample: Sample, image: _Ready) -> int | None:
-        """Rank of the true class, from 1; ``None`` for a sample without a class."""
+        """Rank of the true class, from 1, among classes with different names; ``None`` for a sample without a class."""
         if sample.class_index is None:
             return None
         fitted = image.fitted if self._same_input else fit_image(image.whole, self._encoder.info, self._fit)
         embedding = self._encoder.encode_image(to_pixels(fitted, self._encoder))[0]
         similarity = self._classes @ embedding
-        return rank_of(similarity.cpu().numpy(), sample.class_index)
+        return rank_of(similarity.cpu().numpy(), self._row_of_class[sample.class_index])
 
 
 @dataclass(frozen=True, slots=True)

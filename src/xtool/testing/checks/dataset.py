@@ -12,8 +12,8 @@ import numpy as np
 from xtool.contracts.protocols import Dataset, Sample
 from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import DatasetSpec
+from xtool.datasets.opening import open_dataset
 from xtool.errors import XtoolError
-from xtool.runs.comparison import open_dataset
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.verdict import Case, CheckFailed, NotApplicable, require
 

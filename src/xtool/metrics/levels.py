@@ -1,4 +1,4 @@
-"""Step 1: how many thresholds each pixel passes."""
+"""How many thresholds each pixel of a map passes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.metrics.sweep.types import BLOCK, Levels
+__all__ = ["Levels", "count_levels"]
 
-__all__ = ["count_levels"]
+Levels = NDArray[np.int16]
+
+BLOCK = 1 << 15
+"""Pixels worked on at once: temporaries of this size stay in the processor's cache."""
 
 
 def count_levels(heat: NDArray[Any], edges: NDArray[Any]) -> Levels:
-    """For each pixel the number of ``edges`` strictly below it, flat, with a 0 before each row and one at the end."""
+    """For each pixel the number of ``edges`` strictly below it, flat, with a 0 before each row and one at the end.
+
+    Position ``row * (columns + 1) + column + 1`` is a pixel. The zeros keep rows apart: no run of pixels reaches from
+    one into the next.
+    """
     rows, columns = heat.shape
     flat = np.zeros(rows * (columns + 1) + 1, np.int16)
     framed = flat[:-1].reshape(rows, columns + 1)[:, 1:]
