@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from xtool.plugin import SetupError, UsageError
+from xtool.errors import SetupError, UsageError
 
 DTYPES = {
     # float32 everywhere by default: a saliency map from bfloat16 is visibly rougher, and CPUs gain nothing from it.
@@ -18,8 +18,12 @@ DTYPES = {
 def resolve_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
 
-    Raises :class:`xtool.plugin.UsageError` for another word and :class:`xtool.plugin.SetupError` for a device that
-    this machine, or this build of PyTorch, does not have.
+    Args:
+        name: ``auto`` takes the best that there is: CUDA, then MPS (Apple), then the CPU.
+
+    Raises:
+        UsageError: another word.
+        SetupError: a device that this machine, or this build of PyTorch, does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
@@ -31,6 +35,16 @@ def resolve_device(name: str) -> torch.device:
     if kind == "mps" and not _has_mps():
         raise SetupError("device 'mps' is not available: it needs an Apple GPU and a PyTorch built for it; use cpu")
     return torch.device(name)
+
+
+def resolve_dtype(name: str) -> torch.dtype:
+    """The precision of forward passes without gradients: ``auto`` (float32), ``float32``, ``bfloat16``, ``float16``.
+
+    Raises :class:`xtool.errors.UsageError` for another word.
+    """
+    if name not in DTYPES:
+        raise UsageError(f"dtype {name!r} is not known; use {', '.join(DTYPES)}")
+    return DTYPES[name]
 
 
 def _require_cuda(name: str, index: int) -> None:
