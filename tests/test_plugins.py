@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -17,8 +18,7 @@ from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.errors import SetupError, UsageError
 
 GOOD = """
-from xtool.contracts.hookspecs import hookimpl
-from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.plugin import SaliencyMethodSpec, hookimpl
 @hookimpl
 def xtool_saliency_methods():
     yield SaliencyMethodSpec(name="{method}", factory="x:y", config="x:z", summary="A stranger's method.")
@@ -92,6 +92,64 @@ def test_two_providers_of_one_name_stay_reachable_by_their_owners(tmp_path: Path
     assert "two:twin" in listed
 
 
+COMMAND = """
+import click
+from xtool.plugin import CommandSpec, hookimpl
+@hookimpl
+def xtool_commands():
+    yield CommandSpec(name="{name}", command="{package}_plugin:run", summary="Greets.")
+@click.command()
+def run():
+    click.echo("{package} says hello")
+"""
+
+
+def test_a_plugins_command_runs_and_is_listed(tmp_path: Path) -> None:
+    install(tmp_path, "polite", COMMAND.format(name="greet", package="polite"))
+    assert xtool("greet", path=tmp_path).stdout == "polite says hello\n"
+    assert re.search(r"^  greet +Greets\.$", xtool("--help", path=tmp_path).stdout, re.MULTILINE)
+    refused = xtool("--no-plugin", "polite", "greet", path=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "unknown command 'greet'" in refused.stderr
+
+
+def test_no_plugin_takes_the_name_of_a_core_command(tmp_path: Path) -> None:
+    install(tmp_path, "thief", COMMAND.format(name="methods", package="thief"))
+    found = plugins(tmp_path)
+    assert found["conflicts"] == [
+        {"kind": "command", "name": "methods", "providers": ["core:methods", "thief:methods"]}
+    ]
+    assert "hello" not in xtool("methods", path=tmp_path).stdout
+    assert xtool("thief:methods", path=tmp_path).stdout == "thief says hello\n"
+    assert "thief:methods" in xtool("--help", path=tmp_path).stdout
+
+
+def test_two_plugins_with_one_command_stay_reachable_by_their_owners(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        install(tmp_path, name, COMMAND.format(name="greet", package=name))
+    refused = xtool("greet", path=tmp_path)
+    assert refused.returncode == 2
+    assert "one:greet or two:greet" in refused.stderr
+    assert xtool("two:greet", path=tmp_path).stdout == "two says hello\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("polite_plugin:nothing", "polite_plugin:nothing cannot be imported"),
+        ("polite_plugin:hookimpl", "no click command"),
+    ],
+)
+def test_a_broken_command_is_told_without_a_traceback(tmp_path: Path, target: str, told: str) -> None:
+    module = COMMAND.format(name="greet", package="polite").replace("polite_plugin:run", target)
+    install(tmp_path, "polite", module)
+    broken = xtool("greet", path=tmp_path)
+    assert broken.returncode == 2
+    assert told in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert xtool("datasets", path=tmp_path).returncode == 0
+
+
 def test_a_plugin_can_be_blocked_by_variable_and_by_flag(tmp_path: Path) -> None:
     install(tmp_path, "bad", "raise RuntimeError('must not be imported')")
     assert plugins(tmp_path, XTOOL_DISABLE_PLUGINS="bad")["bad"]["status"] == "disabled"
@@ -99,10 +157,10 @@ def test_a_plugin_can_be_blocked_by_variable_and_by_flag(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", [["--help"], ["plugins"], ["methods"], ["compare", "--help"]])
-def test_looking_around_imports_neither_torch_nor_numpy(command: list[str]) -> None:
+def test_looking_around_imports_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys, atexit\n"
-        "atexit.register(lambda: print(sorted({'torch', 'numpy'} & set(sys.modules)), file=sys.stderr))\n"
+        "atexit.register(lambda: print(sorted({'torch', 'numpy', 'streamlit'} & set(sys.modules)), file=sys.stderr))\n"
         f"sys.argv = ['xtool', *{command!r}]\n"
         "from xtool.cli import main\nmain()"
     )

@@ -1,4 +1,5 @@
-"""What authors of plugins import: hooks, specs, protocols, options, the mask engine, shared work.
+"""What authors of plugins import: hooks, specs, protocols, options, the mask engine, shared work; and, for plugins
+with commands, what it takes to run methods and comparisons.
 
 This module is what :data:`API_VERSION` covers. Everything else in xtool, wherever it may be imported from, can move
 between releases. Names are imported when they are first used, so that a plugin's root module, which needs only specs
@@ -11,6 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xtool.cli.options import encoder_options, parse_shard
+    from xtool.cli.progress import progress_bar
     from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MethodConfig
     from xtool.contracts.hookspecs import hookimpl
     from xtool.contracts.protocols import (
@@ -23,24 +26,42 @@ if TYPE_CHECKING:
         SaliencyMethod,
         Sample,
     )
-    from xtool.contracts.registry import API_VERSION
+    from xtool.contracts.registry import API_VERSION, registry
     from xtool.contracts.specs import (
         Architecture,
+        CommandSpec,
         DatasetSpec,
         EncoderSpec,
         FeatureExtractorSpec,
         SaliencyMethodSpec,
     )
+    from xtool.datasets.opening import open_dataset
+    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.features import AUTO, build_extractor
     from xtool.engine.masking import MaskedEmbeddings, embed_masked
-    from xtool.engine.sharing import shared, tower_pass
+    from xtool.engine.methods import MethodRequest, config_class, parse_methods
+    from xtool.engine.prompts import DEFAULT_TEMPLATES
+    from xtool.engine.sharing import CountedEncoder, shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
+    from xtool.explanation import DEFAULT_THRESHOLD, Explainer, Explanation
+    from xtool.image.files import open_image
+    from xtool.image.geometry import FITS, Fit
     from xtool.metrics.boxes import BoxSweep, box_sweep, largest
     from xtool.metrics.iou import box_iou
+    from xtool.runs.comparison import OnProgress, compare
+    from xtool.runs.run import Run, open_runs
 
 __all__ = [
     "API_VERSION",
+    "AUTO",
+    "DEFAULT_ENCODER",
+    "DEFAULT_TEMPLATES",
+    "DEFAULT_THRESHOLD",
+    "FITS",
     "Architecture",
     "BoxSweep",
+    "CommandSpec",
+    "CountedEncoder",
     "DataError",
     "Dataset",
     "DatasetSpec",
@@ -50,12 +71,18 @@ __all__ = [
     "EncoderInfo",
     "EncoderOptions",
     "EncoderSpec",
+    "Explainer",
+    "Explanation",
     "FeatureConfig",
     "FeatureExtractor",
     "FeatureExtractorSpec",
     "FeatureMaps",
+    "Fit",
     "MaskedEmbeddings",
     "MethodConfig",
+    "MethodRequest",
+    "OnProgress",
+    "Run",
     "Saliency",
     "SaliencyMethod",
     "SaliencyMethodSpec",
@@ -65,15 +92,39 @@ __all__ = [
     "XtoolError",
     "box_iou",
     "box_sweep",
+    "build_extractor",
+    "compare",
+    "config_class",
     "embed_masked",
+    "encoder_options",
     "hookimpl",
     "largest",
+    "load_encoder",
+    "open_dataset",
+    "open_image",
+    "open_runs",
+    "parse_methods",
+    "parse_shard",
+    "progress_bar",
+    "registry",
     "shared",
     "tower_pass",
 ]
 
 _HOMES = {
-    "xtool.contracts.config": ("Device", "Dtype", "EncoderOptions", "FeatureConfig", "MethodConfig"),
+    "xtool.datasets.opening": ("open_dataset",),
+    "xtool.cli.options": (
+        "encoder_options",
+        "parse_shard",
+    ),
+    "xtool.cli.progress": ("progress_bar",),
+    "xtool.contracts.config": (
+        "Device",
+        "Dtype",
+        "EncoderOptions",
+        "FeatureConfig",
+        "MethodConfig",
+    ),
     "xtool.contracts.hookspecs": ("hookimpl",),
     "xtool.contracts.protocols": (
         "Dataset",
@@ -85,19 +136,71 @@ _HOMES = {
         "SaliencyMethod",
         "Sample",
     ),
-    "xtool.contracts.registry": ("API_VERSION",),
+    "xtool.contracts.registry": (
+        "API_VERSION",
+        "registry",
+    ),
     "xtool.contracts.specs": (
         "Architecture",
+        "CommandSpec",
         "DatasetSpec",
         "EncoderSpec",
         "FeatureExtractorSpec",
         "SaliencyMethodSpec",
     ),
-    "xtool.engine.masking": ("MaskedEmbeddings", "embed_masked"),
-    "xtool.engine.sharing": ("shared", "tower_pass"),
-    "xtool.errors": ("DataError", "SetupError", "UsageError", "XtoolError"),
-    "xtool.metrics.boxes": ("BoxSweep", "box_sweep", "largest"),
+    "xtool.engine.encoders": (
+        "DEFAULT_ENCODER",
+        "load_encoder",
+    ),
+    "xtool.engine.features": (
+        "AUTO",
+        "build_extractor",
+    ),
+    "xtool.engine.masking": (
+        "MaskedEmbeddings",
+        "embed_masked",
+    ),
+    "xtool.engine.methods": (
+        "MethodRequest",
+        "config_class",
+        "parse_methods",
+    ),
+    "xtool.engine.prompts": ("DEFAULT_TEMPLATES",),
+    "xtool.engine.sharing": (
+        "CountedEncoder",
+        "shared",
+        "tower_pass",
+    ),
+    "xtool.errors": (
+        "DataError",
+        "SetupError",
+        "UsageError",
+        "XtoolError",
+    ),
+    "xtool.explanation": (
+        "DEFAULT_THRESHOLD",
+        "Explainer",
+        "Explanation",
+    ),
+    "xtool.image.files": ("open_image",),
+    "xtool.image.geometry": (
+        "FITS",
+        "Fit",
+    ),
+    "xtool.metrics.boxes": (
+        "BoxSweep",
+        "box_sweep",
+        "largest",
+    ),
     "xtool.metrics.iou": ("box_iou",),
+    "xtool.runs.comparison": (
+        "OnProgress",
+        "compare",
+    ),
+    "xtool.runs.run": (
+        "Run",
+        "open_runs",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -143,7 +143,7 @@ def test_checkpoints_are_loaded_by_name_or_in_order_and_others_refused(
         assert torch.equal(encoder.visual.model.conv1.weight, state["conv1.weight"])  # type: ignore[union-attr, arg-type]
         assert encoder.info.trained
         assert encoder.info.weights_sha256
-    for name, told in (("other.pth", "another model"), ("torn.pth", "cannot be read"), ("gone.pth", "no file")):
+    for name, told in (("other.pth", "another model"), ("torn.pth", "cannot read weights"), ("gone.pth", "no file")):
         with pytest.raises(SetupError, match=told):
             load("timm-resnet18", EncoderOptions(pretrained=str(tmp_path / name), device="cpu"))
 

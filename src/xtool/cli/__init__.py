@@ -1,51 +1,46 @@
 """The command line: thin commands that parse, call the public API and print.
 
-Each command lives in a module of its own that is imported when the command runs, so that ``xtool --help`` answers
-at once.
+Each command, the core's or a plugin's, is a :class:`xtool.plugin.CommandSpec` whose module is imported when the
+command runs, so that ``xtool --help`` answers at once.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any
 
 import click
 
-from xtool.errors import XtoolError
+from xtool.builtin import COMMANDS
+from xtool.contracts.registry import BUILT_IN, DISABLE_VARIABLE, registry, resolve
+from xtool.contracts.specs import CommandSpec
+from xtool.errors import SetupError, UsageError, XtoolError
 
-COMMANDS: dict[str, str] = {
-    "compare": "Compare saliency methods on a data set.",
-    "explain": "Show where a model sees a text in an image.",
-    "app": "Open the page: your pictures and texts in a browser.",
-    "report": "Show finished runs, with shards merged; write a page or figure.",
-    "reproduce": "Measure the VL-Score article's tables again, next to what was published.",
-    "features": "Show the feature maps of an image, or list feature extractors.",
-    "methods": "List saliency methods, or show one with its options.",
-    "encoders": "List encoders, or show one.",
-    "datasets": "List data sets, or show one.",
-    "plugins": "List plugins with version, status and errors; check them.",
-    "new-plugin": "Start a plugin of your own.",
-}
-MODULES = {"methods": "listing", "encoders": "listing", "datasets": "listing", "new-plugin": "new_plugin"}
+CORE = {spec.name: spec for spec in COMMANDS}
 
 
 class LazyGroup(click.Group):
     """Imports a command's module when the command is asked for, and tells errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(_offered())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"xtool.cli.{MODULES.get(cmd_name, cmd_name)}")
-        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        try:
+            # The core's own commands first: they run without a look at any plugin, and no plugin can take their names.
+            spec = CORE.get(cmd_name) or registry().commands.find(cmd_name).spec
+        except UsageError as error:
+            if ctx.resilient_parsing:  # a shell asks for completions
+                return None
+            ctx.fail(str(error))
+        command = resolve(spec.command)
+        if not isinstance(command, click.Command):
+            raise SetupError(f"the command {cmd_name} is broken: {spec.command} is no click command but {command!r}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, spec.summary) for name, spec in _offered().items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -55,14 +50,27 @@ class LazyGroup(click.Group):
             ctx.exit(error.exit_code)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Do not load this plugin; repeatable.")
-@click.version_option(package_name="xtool-saliency", prog_name="xtool")
-def main(blocked: tuple[str, ...]) -> None:
-    """Show, measure and compare where image-text models look."""
-    if blocked:
-        from xtool.contracts.registry import DISABLE_VARIABLE, registry
+def _offered() -> dict[str, CommandSpec]:
+    """Every command by the name that reaches it: the core's in their order, then those of plugins."""
+    catalogue = registry().commands
+    rivals = catalogue.conflicts()
+    brought = [item for item in catalogue if item.owner != BUILT_IN]
+    named = {item.qualified_name if item.spec.name in rivals else item.spec.name: item.spec for item in brought}
+    return CORE | named
 
+
+def _block(_context: click.Context, _parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    if names:
         before = os.environ.get(DISABLE_VARIABLE, "")
-        os.environ[DISABLE_VARIABLE] = ",".join([*filter(None, [before]), *blocked])
+        os.environ[DISABLE_VARIABLE] = ",".join([*filter(None, [before]), *names])
         registry.cache_clear()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--no-plugin", "blocked", multiple=True, metavar="NAME", help="Do not load this plugin; repeatable.",
+    is_eager=True, expose_value=False, callback=_block,  # before any command is looked up
+)  # fmt: skip
+@click.version_option(package_name="xtool-saliency", prog_name="xtool")
+def main() -> None:
+    """Show, measure and compare where image-text models look."""

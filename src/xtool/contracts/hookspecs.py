@@ -1,4 +1,4 @@
-"""The whole plugin surface: four hooks that collect specs. ``docs/plugins/index.md`` has a page for each."""
+"""The whole plugin surface: five hooks that collect specs. ``docs/plugins/index.md`` has a page for each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from xtool.contracts.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec
+from xtool.contracts.specs import CommandSpec, DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec
 
 PROJECT = "xtool"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -52,4 +52,14 @@ def xtool_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
     >>> @hookimpl
     ... def xtool_datasets():
     ...     yield DatasetSpec(name="my-birds", factory="my_plugin.birds:open_birds", summary="Birds with boxes.")
+    """
+
+
+@hookspec
+def xtool_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+    """Yield commands of the ``xtool`` program.
+
+    >>> @hookimpl
+    ... def xtool_commands():
+    ...     yield CommandSpec(name="my-tool", command="my_plugin.tool:tool_command", summary="Do what I mean.")
     """

@@ -20,7 +20,7 @@ from typing import Any, Generic, Literal, TypeVar
 import pluggy
 
 from xtool.contracts import hookspecs
-from xtool.contracts.specs import DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, Spec
+from xtool.contracts.specs import CommandSpec, DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, Spec
 from xtool.errors import SetupError, UsageError
 
 API_VERSION = 1
@@ -107,9 +107,10 @@ class Registry:
     feature_extractors: Catalogue[FeatureExtractorSpec]
     saliency_methods: Catalogue[SaliencyMethodSpec]
     datasets: Catalogue[DatasetSpec]
+    commands: Catalogue[CommandSpec]
 
     def catalogues(self) -> tuple[Catalogue[Any], ...]:
-        return (self.encoders, self.feature_extractors, self.saliency_methods, self.datasets)
+        return (self.encoders, self.feature_extractors, self.saliency_methods, self.datasets, self.commands)
 
 
 HOOKS: dict[str, type[Spec]] = {
@@ -117,6 +118,7 @@ HOOKS: dict[str, type[Spec]] = {
     "xtool_feature_extractors": FeatureExtractorSpec,
     "xtool_saliency_methods": SaliencyMethodSpec,
     "xtool_datasets": DatasetSpec,
+    "xtool_commands": CommandSpec,
 }
 
 
@@ -134,7 +136,7 @@ def disabled_names(value: str) -> frozenset[str]:
 def discover(disabled: frozenset[str] = frozenset()) -> Registry:
     """Load every installed plugin, each on its own."""
     core_version = importlib.metadata.version("xtool-saliency")
-    plugins = [_load(BUILT_IN, "xtool-saliency", core_version, "xtool.datasets", disabled)]
+    plugins = [_load(BUILT_IN, "xtool-saliency", core_version, "xtool.builtin", disabled)]
     for entry_point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
         distribution = entry_point.dist
         plugins.append(
@@ -152,6 +154,7 @@ def discover(disabled: frozenset[str] = frozenset()) -> Registry:
         Catalogue("feature extractor", "features --list", _provided(plugins, FeatureExtractorSpec)),
         Catalogue("method", "methods", _provided(plugins, SaliencyMethodSpec)),
         Catalogue("data set", "datasets", _provided(plugins, DatasetSpec)),
+        Catalogue("command", "--help", _provided(plugins, CommandSpec)),
     )
 
 

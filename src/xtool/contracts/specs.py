@@ -83,4 +83,17 @@ class DatasetSpec:
     paper: str = ""
 
 
-Spec = EncoderSpec | FeatureExtractorSpec | SaliencyMethodSpec | DatasetSpec
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """A command of the ``xtool`` program: ``xtool NAME``.
+
+    ``command`` names a :class:`click.Command`, which is imported when it runs.
+    """
+
+    name: str
+    command: str
+    summary: str
+    """One line for ``xtool --help``."""
+
+
+Spec = EncoderSpec | FeatureExtractorSpec | SaliencyMethodSpec | DatasetSpec | CommandSpec

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
 from xtool.engine.encoders import load_encoder
-from xtool.errors import DataError, RunError, UsageError
-from xtool.runs.evaluate import Evaluation, evaluate
-from xtool.image.geometry import Fit
 from xtool.engine.methods import MethodRequest, build_method, parse_methods
+from xtool.engine.profiling import RECORDS, part
+from xtool.engine.prompts import resolve_templates
+from xtool.errors import DataError, RunError, UsageError
+from xtool.image.geometry import Fit
 from xtool.metrics.protocols import get_protocol
 from xtool.metrics.topk import same_names
 from xtool.optional_metrics import check_metrics
-from xtool.engine.profiling import RECORDS, part
-from xtool.engine.prompts import resolve_templates
+from xtool.runs.evaluate import Evaluation, evaluate
 from xtool.runs.records import SCHEMA_VERSION, RunDirectory
 from xtool.runs.run import Run
 

@@ -19,20 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xtool.engine.profiling import BOXES, IMAGES, METHODS, part
+from xtool.engine.prompts import embed_labels
+from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
 from xtool.errors import DataError
 from xtool.image.geometry import Fit
+from xtool.image.pixels import FittedImage, fit_image, to_pixels
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.pointing import points_at_box
 from xtool.metrics.topk import distinct_classes, rank_of
 from xtool.optional_metrics import measure
-from xtool.image.pixels import FittedImage, fit_image, to_pixels
-from xtool.engine.profiling import BOXES, IMAGES, METHODS, part
-from xtool.engine.prompts import embed_labels
-from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
 
 if TYPE_CHECKING:
-    from xtool.metrics.protocols import LocalizationProtocol
     from xtool.contracts.protocols import Dataset, Encoder, Saliency, SaliencyMethod, Sample
+    from xtool.metrics.protocols import LocalizationProtocol
     from xtool.runs.records import Record
 
 AHEAD = 4

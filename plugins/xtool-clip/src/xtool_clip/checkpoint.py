@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-from safetensors import safe_open
 from torch import nn
 
+from xtool.loading import checkpoint_keys, fetch, local_checkpoint
 from xtool.plugin import SetupError, UsageError
-from xtool_clip import hub
-
-SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
 
 OPENAI_KEYS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """OpenAI's own checkpoints hold these beside the weights; nobody else's do."""
@@ -46,12 +41,10 @@ def find_weights(name: str, pretrained: str, cache_dir: str | None) -> Weights:
         tag = pretrained.lower().replace("-", "_")
         file = _download(name, tag, config, cache_dir)
         return Weights(file, tag, bool(config.get("quick_gelu", False)), _normalisation(config))
-    path = Path(pretrained).expanduser()
-    if path.is_file():
-        return Weights(path, path.name, _is_from_openai(path), _usual_normalisation(name))
-    if path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
-        raise SetupError(f"weights of {name}: there is no file {pretrained}")
-    raise UsageError(_unknown_tag(name, pretrained))
+    local = local_checkpoint(pretrained, name)
+    if local is None:
+        raise UsageError(_unknown_tag(name, pretrained))
+    return Weights(local, local.name, _is_from_openai(local), _usual_normalisation(name))
 
 
 def load_weights(model: nn.Module, name: str, file: Path) -> None:
@@ -59,7 +52,7 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
 
     Raises :class:`xtool.plugin.SetupError` for a file that is damaged, unsafe, or of another architecture.
     """
-    read_keys(file)  # first, because open_clip reads a file again without weights_only where torch is very old
+    checkpoint_keys(file)  # first, because open_clip reads a file again without weights_only where torch is very old
     try:
         # Not strict, as OpenAI's files hold more than weights; the two lists say what strict would.
         missing, unexpected = open_clip.load_checkpoint(model, str(file), strict=False, weights_only=True)
@@ -73,36 +66,10 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
         )
 
 
-def read_keys(file: Path) -> frozenset[str]:
-    """Names of the tensors in a checkpoint, without reading the tensors.
-
-    Raises :class:`xtool.plugin.SetupError` for a file that is not a checkpoint, or not a safe one.
-    """
-    try:
-        if file.suffix.lower() == ".safetensors":
-            with safe_open(file, framework="pt") as tensors:
-                return frozenset(tensors.keys())
-        checkpoint = torch.load(file, map_location="meta", weights_only=True)
-    except Exception as error:  # zip, pickle, safetensors and OS errors alike
-        if "TorchScript" in str(error):
-            raise SetupError(_torchscript(file)) from error
-        raise SetupError(f"cannot read weights {file}: {_shorten(str(error))}") from error
-    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
-    if not state or not isinstance(state, dict):
-        raise SetupError(f"cannot read weights {file}: it holds no state dict")
-    return frozenset(key.removeprefix("module.") for key in state)
-
-
-def sha256(file: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _is_from_openai(path: Path) -> bool:
     """Whether a local file is OpenAI's, by its keys or by its name: open_clip's copies have lost the keys."""
     named = "openai" in path.name.lower() or any(part.lower().endswith(".openai") for part in path.absolute().parts)
-    return named or read_keys(path) >= OPENAI_KEYS
+    return named or checkpoint_keys(path) >= OPENAI_KEYS
 
 
 def _normalisation(config: dict[str, Any]) -> dict[str, Any]:
@@ -126,39 +93,22 @@ def _download(name: str, tag: str, config: dict[str, Any], cache_dir: str | None
         filename = filename or HF_WEIGHTS_NAME
         # As open_clip does: safetensors where there are any, under its own default name or beside the pickle.
         safe = HF_SAFE_WEIGHTS_NAME if filename == HF_WEIGHTS_NAME else str(Path(filename).with_suffix(".safetensors"))
-        return hub.fetch(repository, list(dict.fromkeys((safe, filename))), cache_dir)
-    except (hub.UnreachableError, OSError, RuntimeError) as error:
-        source = str(config.get("hf_hub") or config.get("url"))
+        return fetch(repository, list(dict.fromkeys((safe, filename))), cache_dir)
+    except (SetupError, OSError, RuntimeError) as error:
         raise SetupError(
-            f"cannot get the weights {tag!r} of {name}.\n"
-            f"Tried: {source.rstrip('/')} in the cache ({_cache_name(cache_dir)}), then the network: "
-            f"{_shorten(str(error))}\n"
+            f"cannot get the weights {tag!r} of {name}: {_shorten(str(error))}\n"
             "Ways out:\n"
             "  --pretrained PATH   a checkpoint on this machine (safetensors or torch)\n"
             "  --cache-dir DIR     a Hugging Face cache that holds it, or HF_HOME=DIR\n"
             "  --pretrained none   random weights, to try the program only\n"
-            "  --encoder tiny-rn   the bundled small model, which needs no network"
+            "or an encoder that needs no network: `xtool encoders` marks them"
         ) from error
-
-
-def _cache_name(cache_dir: str | None) -> str:
-    from huggingface_hub import constants
-
-    return cache_dir or constants.HF_HUB_CACHE
 
 
 def _unknown_tag(name: str, tag: str) -> str:
     tags = open_clip.list_pretrained_tags_by_model(name)
     known = f"it has {', '.join(tags)}" if tags else "open_clip has none for it"
     return f"{name} has no pretrained weights {tag!r}; {known}. A path to a checkpoint or 'none' works too."
-
-
-def _torchscript(file: Path) -> str:
-    return (
-        f"weights {file} are a TorchScript program, which is not loaded because it is code. If you trust it, keep "
-        f"only its weights:\n  python -c \"import torch; m = torch.jit.load('{file}', map_location='cpu'); "
-        f"torch.save(m.state_dict(), '{file.with_name(file.stem + '-weights.pth')}')\""
-    )
 
 
 def _shorten(message: str, limit: int = 300) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from difflib import get_close_matches
@@ -16,9 +14,9 @@ import torch
 from open_clip.transform import PreprocessCfg
 from torch import nn
 
+from xtool.loading import DownloadError, fetch, resolve_device, resolve_dtype, seeded, sha256
 from xtool.plugin import EncoderInfo, EncoderOptions, SetupError, UsageError
-from xtool_clip import checkpoint, hub, towers
-from xtool_clip.device import DTYPES, resolve_device
+from xtool_clip import checkpoint, towers
 from xtool_clip.encoder import ClipEncoder, Tokenizer
 
 
@@ -93,12 +91,13 @@ def _build(
 ) -> ClipEncoder:
     if weights is not None and weights.quick_gelu:
         config = {**config, "quick_gelu": True}
-    with _isolated_rng(options.seed):
+    with seeded(options.seed):
         model = _construct(name, config)
     if weights is not None:
         checkpoint.load_weights(model, name, weights.file)
     info = _describe(name, config, model, weights, options.seed)
-    return ClipEncoder(model, tokenizer, info, device=device, dtype=DTYPES[options.dtype], compiled=options.compile)
+    dtype = resolve_dtype(options.dtype)
+    return ClipEncoder(model, tokenizer, info, device=device, dtype=dtype, compiled=options.compile)
 
 
 def _construct(name: str, config: dict[str, Any]) -> nn.Module:
@@ -137,7 +136,7 @@ def _describe(
         default_layer=tower.layers[-1],
         default_features="spatial" if tower.architecture == "cnn" else "tokens",
         weights=f"random (seed {seed})" if weights is None else weights.label,
-        weights_sha256=None if weights is None else checkpoint.sha256(weights.file),
+        weights_sha256=None if weights is None else sha256(weights.file),
         logit_scale=float(model.logit_scale.detach().exp()),  # type: ignore[operator]
         trained=weights is not None,
     )
@@ -148,31 +147,19 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return first, second, third
 
 
-@contextmanager
-def _isolated_rng(seed: int) -> Iterator[None]:
-    """Draw from ``seed`` inside, and leave the program's random numbers where they were.
-
-    Models are built on the CPU, so that a seed means the same weights on every device. Only the CPU's generator is
-    seeded: ``torch.manual_seed`` would reset those of the GPUs too, and ``fork_rng(devices=[])`` not bring them back.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
 def _tokenizer(name: str, config: dict[str, Any], cache_dir: str | None) -> Tokenizer:
     repository = config["text_cfg"].get("hf_tokenizer_name")
     try:
         if repository:
-            hub.fetch(repository, ["tokenizer_config.json", "tokenizer.json"], cache_dir)
+            fetch(repository, ["tokenizer_config.json", "tokenizer.json"], cache_dir)
         if "hf_model_name" in config["text_cfg"]:
-            hub.fetch(config["text_cfg"]["hf_model_name"], ["config.json"], cache_dir)
+            fetch(config["text_cfg"]["hf_model_name"], ["config.json"], cache_dir)
         return open_clip.get_tokenizer(name, cache_dir=cache_dir)  # type: ignore[no-any-return]
-    except hub.UnreachableError as error:
+    except DownloadError as error:
         raise SetupError(
-            f"cannot get the tokenizer of {name}.\nTried: {repository} in the cache, then the network: {error}\n"
+            f"cannot get the tokenizer of {name}: {error}\n"
             "Ways out: --cache-dir DIR (or HF_HOME=DIR) with a Hugging Face cache that holds it, a model with CLIP's "
-            "own tokenizer (RN50, ViT-B-16, …), or the bundled model: --encoder tiny-rn"
+            "own tokenizer (RN50, ViT-B-16, …), or an encoder that needs no network: `xtool encoders` marks them"
         ) from error
     except Exception as error:  # the tokenizer's library is missing or too old, or its file is damaged
         hint = f"; {name} needs transformers: pip install transformers" if repository else ""

