@@ -55,17 +55,25 @@ class Xtool:
             told += "".join(traceback.format_exception(result.exception))
         return Done(result.exit_code, result.stdout, told)
 
-    def start(self, *arguments: str, delay: float) -> subprocess.Popen[str]:
-        """The same in a process of its own, ``delay`` seconds slower per image."""
-        return subprocess.Popen(
+    def start(self, *arguments: str, pause_at: int) -> subprocess.Popen[str]:
+        """The same in a process of its own, which has begun the image of this number, from 1, and waits there."""
+        hear, tell = os.pipe()
+        chosen = {"PYTHONPATH": str(PLANTED_PLUGIN), "PLANTED_PAUSE_AT": str(pause_at), "PLANTED_TELL": str(tell)}
+        process = subprocess.Popen(
             [sys.executable, "-m", "xtool", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(PLANTED_PLUGIN), "PLANTED_DELAY": str(delay)},
+            env={**os.environ, **chosen},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            pass_fds=[tell],
             preexec_fn=_hear_interrupts,
         )
+        os.close(tell)
+        with open(hear, "rb") as stream:  # noqa: PTH123 - a file descriptor
+            if stream.read(6) != b"paused":  # it has ended
+                pytest.fail(process.communicate()[1])
+        return process
 
 
 def _hear_interrupts() -> None:

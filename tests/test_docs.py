@@ -31,7 +31,7 @@ BESIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md
 PAGES = sorted(DOCS.rglob("*.md"))
 RUN = "<!-- run -->"
 SHELLS = ("sh", "console", "bash", "shell")
-OTHER_TOOLS = {"--as-initialised", "--strict", "--benchmark-only", "--masks", "--check"}
+OTHER_TOOLS = {"--as-initialised", "--strict", "--check"}
 """Options in prose that are not xtool's."""
 
 

@@ -7,7 +7,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.speed import agreement, boxes, encoder, engine, machine, methods, models, peers, scaling, startup
+from benchmarks.speed import (
+    agreement,
+    boxes,
+    encoder,
+    engine,
+    machine,
+    memory,
+    methods,
+    models,
+    peers,
+    scaling,
+    startup,
+)
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import say
 
@@ -20,6 +32,7 @@ SECTIONS = {
     "scaling": scaling,
     "startup": startup,
     "boxes": boxes,
+    "memory": memory,
 }
 
 

@@ -1,55 +1,63 @@
-"""Peak memory of a piece of work, above what was held before it."""
+"""Memory: peak above the loaded model while one image is scored under all masks
+
+Each line is a process of its own, since a process keeps what it has once taken: one batch through the encoder alone,
+xtool's mask engine at several batch sizes, and pytorch-grad-cam's Score-CAM, all given the same number of masks.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
-import sys
-from collections.abc import Callable
-from pathlib import Path
+import multiprocessing
+from importlib.util import find_spec
 
 import torch
 
-MIB = 2**20
-STATUS = Path("/proc/self/status")
+from benchmarks.speed import models
+from benchmarks.speed.peak import peak_above
+from benchmarks.speed.plan import Plan
+from benchmarks.speed.tables import Table
+from xtool.contracts.protocols import Encoder
+from xtool.engine.masking import embed_masked
+
+MASKS = 2048
+ENGINE, ALONE, GRAD_CAM = "xtool", "encoder alone, one batch", "pytorch-grad-cam, Score-CAM"
+LINES = ((ALONE, 32), (ENGINE, 16), (ENGINE, 32), (ENGINE, 64), (GRAD_CAM, 32))
 
 
-def peak_above(work: Callable[[], object], device: str) -> float | None:
-    """MiB at the peak of ``work`` above the start; on a CPU ``None`` where the system cannot tell (it is not Linux).
-
-    On a CPU it is the resident set. What a process has once taken it may keep, so that only a young one gives the
-    whole need: measure before anything else that is large.
-    """
-    gc.collect()
-    if device != "cpu":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work()
-        torch.cuda.synchronize()
-        return (torch.cuda.max_memory_allocated() - before) / MIB
-    if not _forget_peak():
-        work()
-        return None
-    before = _status("VmRSS")
-    work()
-    return (_status("VmHWM") - before) / MIB
+def run(plan: Plan) -> None:
+    row = Table("device", "tool", "batch", "masks", "peak MiB")
+    masks = plan.maps or (16 if plan.quick else MASKS)
+    weights = models.weights_of(plan.encoder)
+    spawn = multiprocessing.get_context("spawn")
+    for device in plan.devices:
+        for tool, batch in LINES:
+            if tool == GRAD_CAM and find_spec("pytorch_grad_cam") is None:
+                continue
+            with spawn.Pool(1) as pool:
+                peak = pool.apply(measure, (tool, plan.encoder, weights, device, batch, masks))
+            row(device, tool, batch, f"{masks:,}", peak)
 
 
-def _forget_peak() -> bool:
-    """Give freed memory back, and let the kernel count the peak anew from here."""
-    if sys.platform != "linux":
-        return False
-    with contextlib.suppress(AttributeError, OSError):  # another C library, which keeps less
-        ctypes.CDLL(None).malloc_trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
+def measure(tool: str, name: str, weights: str, device: str, batch: int, masks: int) -> float | None:
+    """MiB at the peak, in a process that has embedded one image."""
+    torch.manual_seed(0)
+    encoder = models.encoder(name, device=device, weights=weights)
+    height, width = encoder.info.input_size
+    pixels = torch.rand(1, 3, height, width, device=device)
+    maps = torch.rand(1, masks, 7, 7, device=device)
+    with torch.inference_mode():
+        encoder.encode_image(pixels)
+        if tool == ALONE:
+            return peak_above(lambda: encoder.encode_image(torch.rand(batch, *pixels.shape[1:], device=device)), device)
+    if tool == ENGINE:
+        return peak_above(lambda: embed_masked(encoder, pixels, maps, batch=batch), device)
+    return peak_above(lambda: _score_cam(encoder, pixels, maps, batch), device)
 
 
-def _status(field: str) -> int:
-    lines = STATUS.read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024
+def _score_cam(encoder: Encoder, pixels: torch.Tensor, maps: torch.Tensor, batch: int) -> None:
+    """pytorch-grad-cam's own loop, given the same feature maps."""
+    from pytorch_grad_cam import ScoreCAM
+
+    text = encoder.encode_text([models.TEXT])[0]
+    with ScoreCAM(model=encoder.visual, target_layers=[encoder.visual]) as cam:
+        cam.batch_size = batch
+        cam.get_cam_weights(pixels, None, [lambda output: output @ text], maps.cpu().numpy(), None)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.speed import models
-from benchmarks.speed.memory import peak_above
+from benchmarks.speed.peak import peak_above
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table, count, say
 from benchmarks.speed.timing import once, seconds

@@ -24,7 +24,7 @@ from statistics import median
 from torch import Tensor
 
 from benchmarks.speed import models, rivals
-from benchmarks.speed.memory import peak_above
+from benchmarks.speed.peak import peak_above
 from benchmarks.speed.plan import Dtype, Plan
 from benchmarks.speed.rivals import LOGIT_SCALE, Explain, Question
 from benchmarks.speed.tables import Table, count, say
