@@ -10,12 +10,12 @@ from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from xtool.app import settings
-from xtool.app.cost import seconds_per_pass
 from xtool.app.pictures import Picture
 from xtool.contracts.protocols import Encoder, EncoderInfo
 from xtool.contracts.registry import registry
+from xtool.engine.cost import seconds_per_pass
 from xtool.engine.encoders import load_encoder
-from xtool.explanation import Explainer
+from xtool.explainer import Explainer
 from xtool.image.geometry import Fit
 
 __all__ = ["Workshop", "offered_encoders", "workshop"]
