@@ -12,7 +12,7 @@ from xtool.contracts.registry import Provided
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.masking import embed_masked
 from xtool.engine.methods import MethodRequest
-from xtool.explanation import Explainer
+from xtool.explainer import Explainer
 from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
 
 CHANNELS = 6
@@ -39,7 +39,7 @@ def kept(maps: torch.Tensor) -> torch.Tensor:
 @pytest.fixture
 def request_(monkeypatch: pytest.MonkeyPatch) -> MethodRequest:
     _maps.clear()
-    monkeypatch.setattr("xtool.explanation.build_method", lambda request, info: MaskScores())
+    monkeypatch.setattr("xtool.explainer.build_method", lambda request, info: MaskScores())
     spec = SaliencyMethodSpec(name="masks", factory="a:b", config="a:c", summary="")
     return MethodRequest("masks", Provided("here", spec), MethodConfig())
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xtool.report.feature_grid import most_varied
+from xtool.paint.feature_grid import most_varied
 from xtool.testing.planted import planted_image
 
 PLANTED = ("--encoder", "planted-cnn")

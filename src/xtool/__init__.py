@@ -2,7 +2,8 @@
 
 >>> import xtool
 >>> encoder = xtool.load_encoder("tiny-rn")
->>> result = xtool.explain("photo.jpg", ["an image of a dog."], encoder=encoder)  # doctest: +SKIP
+>>> result = xtool.explain("photo.jpg", ["dog", "cat"], encoder=encoder)  # doctest: +SKIP
+>>> result.show()  # doctest: +SKIP
 >>> result.boxes(threshold=0.6)  # doctest: +SKIP
 
 Everything here is imported when it is first used, so that ``import xtool`` stays fast.
@@ -14,37 +15,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from xtool.datasets.opening import open_dataset
     from xtool.engine.encoders import load_encoder
     from xtool.errors import XtoolError
-    from xtool.explanation import Explanation, explain, explain_all
+    from xtool.explainer import explain
+    from xtool.explanation import Explanation, Explanations
     from xtool.runs.comparison import compare
     from xtool.runs.run import Run
 
 __all__ = [
     "Explanation",
+    "Explanations",
     "Run",
     "XtoolError",
     "compare",
     "explain",
-    "explain_all",
     "load_encoder",
     "open_dataset",
 ]
 
 _HOME = {
     "Explanation": "xtool.explanation",
+    "Explanations": "xtool.explanation",
     "Run": "xtool.runs.run",
     "XtoolError": "xtool.errors",
     "compare": "xtool.runs.comparison",
-    "explain": "xtool.explanation",
-    "explain_all": "xtool.explanation",
+    "explain": "xtool.explainer",
     "load_encoder": "xtool.engine.encoders",
     "open_dataset": "xtool.datasets.opening",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("xtool-saliency")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,55 +1,130 @@
-"""Where an encoder sees a text in one image."""
+"""What :func:`xtool.explain` answers: maps, boxes and verdicts, which show themselves in a notebook."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import html
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from xtool.engine.encoders import load_encoder
-from xtool.engine.methods import MethodRequest, build_method, parse_methods
-from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
-from xtool.errors import UsageError
-from xtool.image.files import open_image
-from xtool.image.geometry import Fit
-from xtool.image.pixels import fit_image, to_pixels
+from xtool.errors import RunError, UsageError
 from xtool.metrics.boxes import box_sweep
-from xtool.metrics.image_map import ImageMap
+from xtool.paint.embed import data_uri
+from xtool.paint.figure import maps_figure
+from xtool.paint.heat import COLOUR_MAP
+from xtool.paint.panel import MapPanel
+from xtool.paint.save import ENDINGS, check_target, figure_png, save_figure
+from xtool.paint.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from PIL import Image
-    from torch import Tensor
+    from matplotlib.figure import Figure
 
-    from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
+__all__ = ["DEFAULT_THRESHOLD", "FILE_ENDINGS", "Explanation", "Explanations"]
 
 DEFAULT_THRESHOLD = 0.6
 
+FILE_ENDINGS = (*ENDINGS, ".npy")
+"""What an explanation can be saved as: figures, and the maps themselves."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """One method's answer for one image and T texts."""
+
+class _Shown:
+    """What one explanation and several have in common: they are one figure."""
+
+    __slots__ = ()
+
+    def _all(self) -> Sequence[Explanation]:
+        raise NotImplementedError
+
+    def _maps(self) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def figure(self, threshold: float = DEFAULT_THRESHOLD, colour_map: str = COLOUR_MAP) -> Figure:
+        """A matplotlib figure: a row per text, a column per method, boxes at ``threshold`` of each map's maximum."""
+        shown = self._all()
+        panels = [explanation.panels(threshold) for explanation in shown]
+        return maps_figure(
+            shown[0].image,
+            shown[0].texts,
+            [list(row) for row in zip(*panels, strict=True)],
+            note=f"{shown[0].encoder}, boxes at {threshold:g} of the maximum",
+            threshold=threshold,
+            colour_map=colour_map,
+        )
+
+    def show(self, threshold: float = DEFAULT_THRESHOLD, colour_map: str = COLOUR_MAP) -> None:
+        """Show the figure: in the notebook, or in the system's image viewer."""
+        png = figure_png(self.figure(threshold, colour_map))
+        notebook = sys.modules.get("IPython")
+        if notebook is not None and notebook.get_ipython() is not None:
+            notebook.display.display(notebook.display.Image(png))
+        else:
+            Image.open(BytesIO(png)).show()
+
+    def save(self, path: str | Path, threshold: float = DEFAULT_THRESHOLD, colour_map: str = COLOUR_MAP) -> Path:
+        """Write the figure (.png, .svg, .pdf, .jpg, .webp), or the maps as a NumPy array (.npy).
+
+        Raises:
+            UsageError: another ending.
+            RunError: the file cannot be written.
+        """
+        path = check_target(path, FILE_ENDINGS)
+        if path.suffix.lower() != ".npy":
+            return save_figure(self.figure(threshold, colour_map), path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, self._maps())
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+        return path
+
+    def _repr_png_(self) -> bytes:
+        return figure_png(self.figure())
+
+    def _repr_html_(self) -> str:
+        told = html.escape("; ".join(repr(explanation) for explanation in self._all()))
+        return f'<img src="{data_uri(self._repr_png_(), "image/png")}" alt="{told}" style="max-width: 100%">'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Explanation(_Shown):
+    """One method's answer for one image and T texts. A notebook shows it as a figure."""
 
     image: Image.Image
     """The image, RGB and upright."""
     texts: tuple[str, ...]
+    """As they were given."""
+    prompts: tuple[tuple[str, ...], ...]
+    """[T] what the model read for each text; the mean of several."""
     method: str
     encoder: str
     maps: NDArray[np.float32]
     """[T, H, W] at image resolution, each scaled to [0, 1]; all zero where the method sees nothing."""
-    present: NDArray[np.bool_]
-    """[T]: whether the method finds the text in the image at all."""
+    present: NDArray[np.bool_] | None
+    """[T]: whether the method finds the text in the image at all; ``None`` from methods that cannot tell."""
     scores: NDArray[np.float32] | None
     """[T]: the evidence behind ``present``; ``None`` from methods that have none."""
     seconds: float
     forwards: int
     """Images through the encoder."""
+
+    def __repr__(self) -> str:
+        width, height = self.image.size
+        told = ", ".join(f"{text!r} {verdict.words}" for text, verdict in zip(self.texts, self.verdicts, strict=True))
+        return f"<Explanation of a {width}×{height} image by {self.method}, {self.encoder}: {told}>"
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """[T] whether each text is there; ``verdict.words`` says it in words."""
+        if self.present is None:
+            return (Verdict.CANNOT_TELL,) * len(self.texts)
+        return tuple(Verdict.of(found) for found in self.present.tolist())
 
     def boxes(self, threshold: float = DEFAULT_THRESHOLD) -> list[NDArray[np.int64]]:
         """Per text, half-open boxes [N, 4] (x0, y0, x1, y1) around what exceeds ``threshold`` of the map's maximum."""
@@ -57,12 +132,12 @@ class Explanation:
             raise UsageError(f"threshold must lie in [0, 1), not {threshold}")
         return [box_sweep(heat, [threshold]).at(0).astype(np.int64) for heat in self.maps]
 
-    def save(self, path: str | Path, threshold: float = DEFAULT_THRESHOLD) -> Path:
-        """Draw the maps and boxes, one panel per text, as PNG, SVG or PDF by the file's ending."""
-        from xtool.report.figures import save_figure
-        from xtool.report.overlays import explanation_figure
-
-        return save_figure(explanation_figure([self], threshold), path)
+    def panels(self, threshold: float = DEFAULT_THRESHOLD) -> list[MapPanel]:
+        """Per text, what is drawn over the image."""
+        return [
+            MapPanel(heat=heat, boxes=boxes, title=self.method, verdict=verdict)
+            for heat, boxes, verdict in zip(self.maps, self.boxes(threshold), self.verdicts, strict=True)
+        ]
 
     def as_json(self, threshold: float = DEFAULT_THRESHOLD) -> dict[str, Any]:
         """Boxes and verdicts, for machines."""
@@ -76,7 +151,9 @@ class Explanation:
             "texts": [
                 {
                     "text": text,
-                    "present": bool(self.present[i]),
+                    "prompts": list(self.prompts[i]),
+                    "present": None if self.present is None else bool(self.present[i]),
+                    "verdict": self.verdicts[i].words,
                     "score": None if self.scores is None else float(self.scores[i]),
                     "boxes": found[i].tolist(),
                 }
@@ -84,118 +161,19 @@ class Explanation:
             ],
         }
 
+    def _all(self) -> Sequence[Explanation]:
+        return (self,)
 
-def explain(
-    image: str | Path | Image.Image,
-    texts: str | Sequence[str],
-    *,
-    encoder: Encoder | str | None = None,
-    method: str = "vlscore",
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-    fit: Fit = "squash",
-) -> Explanation:
-    """Explain one image with one method. See :func:`explain_all`."""
-    return explain_all(image, texts, encoder=encoder, methods=[method], settings=settings, fit=fit)[0]
+    def _maps(self) -> NDArray[np.float32]:
+        return self.maps
 
 
-def explain_all(
-    image: str | Path | Image.Image,
-    texts: str | Sequence[str],
-    *,
-    encoder: Encoder | str | None = None,
-    methods: Sequence[str] = ("vlscore",),
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-    fit: Fit = "squash",
-) -> list[Explanation]:
-    """Explain one image with several methods, which share the work that they have in common.
+class Explanations(list[Explanation], _Shown):
+    """Several methods' answers for one image and the same texts: a list, which a notebook shows as one figure."""
 
-    Args:
-        image: a file, or a PIL image.
-        texts: one or more texts, taken as they are: ``"an image of a dog."``.
-        encoder: a loaded encoder, a name, or ``None`` for the bundled model.
-        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``.
-        settings: options by method name.
-        fit: how the image fills the model's input: ``squash``, ``crop`` or ``pad``.
+    def _all(self) -> Sequence[Explanation]:
+        return self
 
-    Raises:
-        UsageError: no text, or an unknown method or option.
-        DataError: the image cannot be read.
-    """
-    whole = open_image(image) if isinstance(image, str | Path) else image
-    requests = parse_methods(methods, settings)
-    loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
-    return Explainer(whole, loaded, fit=fit).explain(texts, requests)
-
-
-class Explainer:
-    """One image before one encoder, to be asked again and again.
-
-    What does not depend on the text (the fitted pixels, feature maps, masked embeddings) is kept for as long as the
-    explainer is, so that a second text is answered at once. ``seconds`` of an answer still counts what was kept.
-    """
-
-    def __init__(self, image: Image.Image, encoder: Encoder, *, fit: Fit = "squash") -> None:
-        self.image = image.convert("RGB")
-        self.encoder = encoder
-        self._fitted = fit_image(self.image, encoder.info, fit)
-        self.pixels = to_pixels(self._fitted, encoder)
-        self._ledger = Ledger()
-
-    def explain(
-        self,
-        texts: str | Sequence[str],
-        methods: Sequence[MethodRequest],
-        *,
-        on_pass: Callable[[int], None] | None = None,
-    ) -> list[Explanation]:
-        """One explanation per method.
-
-        Args:
-            texts: one or more texts, taken as they are.
-            methods: as :func:`xtool.engine.methods.parse_methods` returns them.
-            on_pass: told of each pass through the image tower with the images in it; what it raises stops the work.
-
-        Raises:
-            UsageError: no text, or a method that does not fit the encoder.
-        """
-        wanted = (texts,) if isinstance(texts, str) else tuple(texts)
-        if not wanted or not all(text.strip() for text in wanted):
-            raise UsageError("give at least one text to look for, and none that is empty")
-        built = [build_method(request, self.encoder.info) for request in methods]
-        embedded = self.encoder.encode_text(wanted)
-        with self.kept_work(on_pass), torch.no_grad():
-            return [
-                self._explanation(request.label, method, wanted, embedded)
-                for request, method in zip(methods, built, strict=True)
-            ]
-
-    @contextmanager
-    def kept_work(self, on_pass: Callable[[int], None] | None = None) -> Iterator[None]:
-        """Inside, shared work about this image is taken from what is kept, and added to it."""
-        self._ledger.on_pass = on_pass
-        try:
-            with image_ledger(self._ledger):
-                yield
-        finally:
-            self._ledger.on_pass = None
-
-    def _explanation(self, label: str, method: SaliencyMethod, texts: tuple[str, ...], embedded: Tensor) -> Explanation:
-        ledger = self._ledger
-        forwards, charged, start = ledger.forwards, ledger.charged_seconds, time.perf_counter()
-        saliency = method.explain(CountedEncoder(self.encoder), self.pixels, embedded)
-        maps = _at_image_resolution(saliency, self._fitted.geometry)
-        return Explanation(
-            image=self.image,
-            texts=texts,
-            method=label,
-            encoder=self.encoder.info.name,
-            maps=maps,
-            present=saliency.present[0].cpu().numpy(),
-            scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
-            seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
-            forwards=ledger.forwards - forwards,
-        )
-
-
-def _at_image_resolution(saliency: Saliency, geometry: Any) -> NDArray[np.float32]:
-    return np.stack([ImageMap(low, geometry).full for low in saliency.maps[0].float().cpu().numpy()])
+    def _maps(self) -> NDArray[np.float32]:
+        """[M, T, H, W]."""
+        return np.stack([explanation.maps for explanation in self])

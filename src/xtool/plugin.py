@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from xtool.engine.prompts import DEFAULT_TEMPLATES
     from xtool.engine.sharing import CountedEncoder, shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
-    from xtool.explanation import DEFAULT_THRESHOLD, Explainer, Explanation
+    from xtool.explainer import Explainer
+    from xtool.explanation import DEFAULT_THRESHOLD, Explanation
     from xtool.image.files import open_image
     from xtool.image.geometry import FITS, Fit
     from xtool.metrics.boxes import BoxSweep, box_sweep, largest
@@ -177,11 +178,8 @@ _HOMES = {
         "UsageError",
         "XtoolError",
     ),
-    "xtool.explanation": (
-        "DEFAULT_THRESHOLD",
-        "Explainer",
-        "Explanation",
-    ),
+    "xtool.explainer": ("Explainer",),
+    "xtool.explanation": ("DEFAULT_THRESHOLD", "Explanation"),
     "xtool.image.files": ("open_image",),
     "xtool.image.geometry": (
         "FITS",

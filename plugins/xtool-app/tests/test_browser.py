@@ -112,7 +112,7 @@ def test_upload_find_overlay_download(visit: Any, tmp_path: Path) -> None:
     page = visit(DESKTOP)
     find(page, tmp_path, "green\nblue")
     page.get_by_role("tab", name="green").wait_for()
-    page.get_by_text("finds it").first.wait_for()
+    page.get_by_text("present").first.wait_for()
     screenshot(page, "answer-desktop")
 
     document = json.loads(download(page, "Boxes (JSON)", tmp_path).read_text("utf-8"))

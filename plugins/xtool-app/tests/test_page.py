@@ -87,8 +87,8 @@ def test_upload_ask_and_find(page: Any, upload: Callable[..., None]) -> None:
     page.text_area[0].set_value("red\nblue")
     click(page, "Find it!")
     assert [tab.label for tab in page.tabs] == ["red", "blue"]
-    assert "finds it" in said(page)
-    assert "says it is not there" in said(page)
+    assert "present" in said(page)
+    assert "absent" in said(page)
 
 
 def test_the_threshold_moves_boxes_and_runs_no_model(

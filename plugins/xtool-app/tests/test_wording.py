@@ -11,7 +11,7 @@ from xtool_app.wording import box_count, duration, plain, questions
 def test_a_bare_name_becomes_a_prompt_and_a_caption_stays() -> None:
     asked = questions("dog\n\n  a red car \nan image of a cat.\ndog\n")
     assert [q.text for q in asked] == ["dog", "a red car", "an image of a cat."]
-    assert [q.prompt for q in asked] == ["an image of a dog.", "a red car", "an image of a cat."]
+    assert [q.prompt for q in asked] == ["an image of a dog.", "an image of a red car.", "an image of a cat."]
 
 
 def test_words_can_be_asked_as_typed() -> None:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xtool.cli.options import encoder_options, method_options, parse_settings
 
+if TYPE_CHECKING:
+    from xtool.engine.methods import MethodRequest
+    from xtool.explainer import Explainer
+
+MEASURED_FROM = 64
+"""With fewer passes it is quicker to start than to measure how long one takes."""
+
 
 @click.command("explain")
 @click.argument("image", type=click.Path(), required=False)
 @click.option(
-    "--text", "texts", multiple=True, metavar="TEXT", help='What to look for, "an image of a dog."; repeatable.'
+    "--text", "texts", multiple=True, metavar="TEXT", help='What to look for: "dog", "a red car"; repeatable.'
+)
+@click.option(
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="TEXT",
+    help='Prompt with {label} for texts that are no sentences; "{label}" alone reads them as they are; repeatable.',
 )
 @click.option("--method", "--methods", "methods", multiple=True, metavar="NAME[:OPTION=VALUE…]", help="Repeatable.")
 @encoder_options
@@ -25,53 +40,74 @@ from xtool.cli.options import encoder_options, method_options, parse_settings
     show_default=True,
     help="Boxes surround what exceeds this fraction of the map's maximum.",
 )
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="Figure to write: .png, .svg, .pdf, …")
+@click.option("--colour-map", default="turbo", show_default=True, metavar="NAME", help="Any colour map of matplotlib.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(),
+    help="File to write: a figure (.png, .svg, .pdf, …), or the maps, [methods, texts, height, width] (.npy).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def explain_command(
     *,
     image: str | None,
     texts: tuple[str, ...],
+    templates: tuple[str, ...],
     methods: tuple[str, ...],
     encoder: str | None,
     loading: dict[str, Any],
     fit: Any,
     settings: tuple[str, ...],
     threshold: float,
+    colour_map: str,
     out: str | None,
     as_json: bool,
 ) -> None:
     """Show where a model sees each text in IMAGE: heat map, boxes, and whether it is there at all.
 
-    Without IMAGE, a bundled scene is explained.
+    A bare name such as "dog" is put into a prompt, "an image of a dog."; a sentence is read as it is. Without IMAGE, a
+    bundled scene is explained.
 
     \b
-    xtool explain photo.jpg --text "an image of a dog." --text "an image of a cat." -o out.png
+    xtool explain photo.jpg --text dog --text cat -o out.png
     """
-    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    # Everything that can be wrong with the arguments is said before a model loads.
+    from xtool.engine.methods import parse_methods
+    from xtool.engine.prompts import resolve_templates
     from xtool.errors import UsageError
-    from xtool.explanation import explain_all
-    from xtool.report.figures import save_figure
-    from xtool.report.overlays import explanation_figure
+    from xtool.explainer import Explainer, read_texts
+    from xtool.explanation import FILE_ENDINGS
+    from xtool.image.files import to_image
+    from xtool.paint.heat import check_colour_map
+    from xtool.paint.save import check_target
 
-    whole: Any = image
-    if image is None:
-        whole, own = _bundled_scene()
-        texts = texts or own
-    elif not texts:
-        raise UsageError('say what to look for with --text "an image of a dog."')
-    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
-    explanations = explain_all(
-        whole,
-        texts,
-        encoder=loaded,
-        methods=methods or ("vlscore",),
-        settings=parse_settings(settings),
-        fit=fit,
-    )
     if out is not None:
-        save_figure(explanation_figure(explanations, threshold), out)
+        check_target(out, FILE_ENDINGS)
+    check_colour_map(colour_map)
+    requests = parse_methods(methods or ("vlscore",), parse_settings(settings))
+    picture: Any = None
+    if image is not None:
+        if not texts:
+            raise UsageError("say what to look for with --text, for example --text dog")
+        picture = to_image(image)
+    else:
+        picture, own = _bundled_scene()
+        texts = texts or own
+    filled = resolve_templates(templates)
+    read_texts(texts, filled)
+
+    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+
+    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
+    explainer = Explainer(picture, loaded, fit=fit)
+    from xtool.cli.progress import pass_bar
+
+    with pass_bar(_announced(explainer, requests, len(texts))) as on_pass:
+        explanations = explainer.explain(texts, requests, templates=filled, on_pass=on_pass)
+    if out is not None:
+        explanations.save(out, threshold, colour_map)
     if as_json:
-        click.echo(json.dumps({"figure": out, "explanations": [e.as_json(threshold) for e in explanations]}))
+        click.echo(json.dumps({"file": out, "explanations": [e.as_json(threshold) for e in explanations]}))
         return
     from rich.console import Console
 
@@ -79,16 +115,33 @@ def explain_command(
 
     Console().print(explanation_table(explanations, threshold))
     if not loaded.info.trained:
-        click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
-    click.echo(f"figure: {out}" if out else "no figure written; -o out.png draws one", err=True)
+        click.echo(f"{loaded.info.name} has untrained weights: its maps are meaningless.", err=True)
+    click.echo(f"written: {out}" if out else "no figure written; -o out.png draws one", err=True)
+
+
+def _announced(explainer: Explainer, requests: Sequence[MethodRequest], texts: int) -> int:
+    """The passes to expect; where they will take long, people are told before they start."""
+    from xtool.engine.cost import Estimate, seconds_per_pass
+
+    encoder = explainer.encoder
+    passes = explainer.expected_passes(requests, texts)
+    if encoder.device.type == "cpu" and passes >= MEASURED_FROM:
+        estimate = Estimate(passes, passes * seconds_per_pass(encoder), encoder.device.type)
+        if estimate.slow:
+            minutes = estimate.seconds / 60
+            told = f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{estimate.seconds:.0f} seconds"
+            click.echo(
+                f"This takes up to {passes:,} passes through {encoder.info.name}, about {told} on this CPU. "
+                "Ctrl-C stops it; `xtool methods NAME` shows options that need fewer.",
+                err=True,
+            )
+    return passes
 
 
 def _bundled_scene() -> tuple[Any, tuple[str, ...]]:
-    """The first bundled scene, and prompts for something in it and something that is not."""
+    """The first bundled scene, and the names of something in it and something that is not."""
     from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
-    from xtool.engine.prompts import DEFAULT_TEMPLATES, fill
 
     sample = open_dataset(DEFAULT_DATASET)[0]
-    names = [name for name in (sample.label, sample.distractor, sample.absent) if name]
     click.echo(f"No image given: explaining the bundled scene {sample.id}.", err=True)
-    return sample.open(), tuple(fill(DEFAULT_TEMPLATES, names))
+    return sample.open(), tuple(name for name in (sample.label, sample.distractor, sample.absent) if name)

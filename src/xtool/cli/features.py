@@ -12,7 +12,7 @@ from xtool.cli.options import encoder_options
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xtool.report.feature_grid import FeatureGrid
+    from xtool.paint.feature_grid import FeatureGrid
 
 SHOWN = 16
 
@@ -31,7 +31,10 @@ SHOWN = 16
     "--fit", type=click.Choice(["squash", "crop", "pad"]), default="squash", show_default=True,
     help="How an image fills the model's input.",
 )  # fmt: skip
-@click.option("-o", "--out", type=click.Path(dir_okay=False), help="Figure to write: .png, .svg, .pdf, …")
+@click.option(
+    "--colour-map", default="viridis", show_default=True, metavar="NAME", help="Any colour map of matplotlib."
+)
+@click.option("-o", "--out", type=click.Path(), help="Figure to write: .png, .svg, .pdf, …")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def features_command(
     *,
@@ -44,6 +47,7 @@ def features_command(
     pca: int | None,
     number: int,
     fit: Any,
+    colour_map: str,
     out: str | None,
     as_json: bool,
 ) -> None:
@@ -58,24 +62,35 @@ def features_command(
     if as_list:
         _list()
         return
+    # Everything that can be wrong with the arguments is said before a model loads.
+    from xtool.paint.heat import check_colour_map
+    from xtool.paint.save import check_target, save_figure
+
+    if out is not None:
+        check_target(out)
+    check_colour_map(colour_map)
+    if features != "auto":
+        from xtool.contracts.registry import registry
+
+        registry().feature_extractors.find(features)
+    whole = _bundled_scene() if image is None else _open(image)
+
     from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
 
-    whole = _bundled_scene() if image is None else _open(image)
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
     grid, facts = _read(whole, loaded, features=features, layer=layer, pca=pca, number=number, fit=fit)
     if out is not None:
-        from xtool.report.feature_grid import feature_grid_figure
-        from xtool.report.figures import save_figure
+        from xtool.paint.feature_grid import feature_grid_figure
 
-        save_figure(feature_grid_figure(grid), out)
+        save_figure(feature_grid_figure(grid, colour_map), out)
     if as_json:
         click.echo(json.dumps({**facts, "shown": list(grid.names), "figure": out}))
         return
     click.echo(grid.title)
     click.echo(f"shown: {', '.join(grid.names)}")
     if not loaded.info.trained:
-        click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
-    click.echo(f"figure: {out}" if out else "no figure written; -o out.png draws one", err=True)
+        click.echo(f"{loaded.info.name} has untrained weights: its maps are meaningless.", err=True)
+    click.echo(f"written: {out}" if out else "no figure written; -o out.png draws one", err=True)
 
 
 def _read(
@@ -85,7 +100,7 @@ def _read(
 
     from xtool.engine.features import AUTO, build_extractor
     from xtool.image.pixels import fit_image, to_pixels
-    from xtool.report.feature_grid import FeatureGrid, most_varied
+    from xtool.paint.feature_grid import FeatureGrid, most_varied
 
     info = encoder.info
     name = info.default_features if features == AUTO else features
@@ -128,9 +143,9 @@ def _list() -> None:
 
 
 def _open(path: str) -> Image.Image:
-    from xtool.image.files import open_image
+    from xtool.image.files import to_image
 
-    return open_image(path)
+    return to_image(path)
 
 
 def _bundled_scene() -> Image.Image:

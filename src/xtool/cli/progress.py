@@ -1,4 +1,4 @@
-"""A progress bar on stderr, silent where nobody watches."""
+"""Progress bars on stderr, silent where nobody watches."""
 
 from __future__ import annotations
 
@@ -38,3 +38,16 @@ def progress_bar() -> Iterator[Callable[[RunProgress], None]]:
             progress.update(task, total=state.total, completed=state.done, description=told)
 
         yield on_progress
+
+
+@contextmanager
+def pass_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a callback that is told of passes through the encoder; nothing is drawn when stderr is no terminal.
+
+    ``total`` may be generous: the bar goes when the block ends.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("passes through the encoder", total=total)
+        yield lambda images: progress.advance(task, images)

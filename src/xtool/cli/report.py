@@ -90,7 +90,7 @@ def _write(runs: list[Run], out: Path, **options: Any) -> None:
         write_report(runs, out, ReportOptions(**options))
         return
     from xtool.errors import UsageError
-    from xtool.report.figures import ENDINGS, save_figure
+    from xtool.paint.save import ENDINGS, save_figure
 
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(f"{out}: the name must end in .html for a page, or in {', '.join(ENDINGS)} for the curves")

@@ -6,6 +6,8 @@ has four prompts; its embedding is the mean of their unit embeddings, scaled to 
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,16 @@ if TYPE_CHECKING:
 
     from xtool.contracts.protocols import Encoder
 
-__all__ = ["DEFAULT_TEMPLATES", "ENSEMBLE", "check_templates", "embed_labels", "fill", "resolve_templates"]
+__all__ = [
+    "DEFAULT_TEMPLATES",
+    "ENSEMBLE",
+    "check_templates",
+    "embed_labels",
+    "embed_prompts",
+    "fill",
+    "prompts_for",
+    "resolve_templates",
+]
 
 DEFAULT_TEMPLATES: tuple[str, ...] = ("an image of a {label}.",)
 """The VL-Score article's."""
@@ -26,6 +37,49 @@ ENSEMBLE = "ensemble"
 """In place of a template: the 80 ImageNet templates of the CLIP article."""
 
 BATCH = 256
+
+_SENTENCE = re.compile(
+    r"""
+      .*[.!?]$                                                    # it ends like one
+    | (an?|the|this|that)\s(\w+\s){0,2}                           # or speaks of a picture: "a blurry photo of …"
+      (image|photo|photograph|picture|drawing|painting|sketch|rendering|view|close-up|depiction)\s(of|showing)\s
+    | (this|that|there|here|it|these|those)(\s(is|are|was|were)|'s)\s   # or starts like one
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_DETERMINER = re.compile(
+    r"(an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|several|many|few|both|no|"
+    r"one|two|three|four|five|six|seven|eight|nine|ten|\d+)\s",
+    re.IGNORECASE,
+)
+_AN = re.compile(
+    r"(?!uni(?!n)|eu|ewe|us[eu]|ufo|ute|ukulele|one\b)[aeiou]|hour|honest|honou?r|heir|x-?ray", re.IGNORECASE
+)
+"""Names that take "an": by their first sound, not their first letter."""
+_SLOT = re.compile(r"\b(an?)\s\{label\}", re.IGNORECASE)
+
+
+def prompts_for(text: str, templates: Sequence[str] | None = DEFAULT_TEMPLATES) -> tuple[str, ...]:
+    """What a model reads for a text that a person typed: the one rule of ``explain``, Python and the web app.
+
+    Models learnt from captions, so a bare name goes into each template, with its article put right: ``"raccoon"`` and
+    ``"a raccoon"`` give ``"an image of a raccoon."``, ``"owl"`` gives ``"an image of an owl."``, ``"two foxes"`` gives
+    ``"an image of two foxes."``. A text is read as it is where it ends like a sentence (full stop, ``!``, ``?``),
+    speaks of a picture (``"a photo of …"``), starts like a sentence (``"there is …"``) or is not in Latin letters.
+
+    Args:
+        text: not empty.
+        templates: with ``{label}``; ``None`` reads every text as it is.
+
+    Raises:
+        UsageError: a template without ``{label}``.
+    """
+    if templates is not None:
+        check_templates(templates)
+    typed = " ".join(text.split())
+    if templates is None or _SENTENCE.match(typed) or not _latin(typed):
+        return (typed,)
+    return tuple(dict.fromkeys(_put(template, typed) for template in templates))
 
 
 def fill(templates: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -61,22 +115,41 @@ def embed_labels(encoder: Encoder, labels: Sequence[tuple[str, ...]], templates:
 
     A text that several labels share is encoded once. Raises :class:`UsageError` for a label without a name.
     """
-    import torch
-    from torch.nn.functional import normalize
-
     prompts = [fill(templates, names) for names in labels]
     for names, own in zip(labels, prompts, strict=True):
         if not own:
             raise UsageError(f"a label has no name: {names!r}")
+    if not prompts:
+        raise UsageError("there is no label to embed")
+    return embed_prompts(encoder, prompts)
+
+
+def embed_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Tensor:
+    """Unit embeddings [L, D] float32: the mean of each label's prompts, of which there is at least one."""
+    import torch
+    from torch.nn.functional import normalize
+
     texts = list(dict.fromkeys(text for own in prompts for text in own))
     row = {text: i for i, text in enumerate(texts)}
     with part(TEXTS):
         batches = [encoder.encode_text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-    if not batches:
-        raise UsageError("there is no label to embed")
     embeddings = torch.cat([batch.float() for batch in batches])
     means = [embeddings[[row[text] for text in own]].mean(dim=0) for own in prompts]
     return normalize(torch.stack(means), dim=-1)
+
+
+def _put(template: str, name: str) -> str:
+    """``name`` in the place of the label; its own determiner, or the right article, replaces the template's."""
+    if not _SLOT.search(template):
+        return template.replace("{label}", name)
+    if _DETERMINER.match(name):
+        return _SLOT.sub(lambda _: name, template)
+    return _SLOT.sub(lambda _: f"{'an' if _AN.match(name) else 'a'} {name}", template)
+
+
+def _latin(text: str) -> bool:
+    letters = [letter for letter in text if letter.isalpha()]
+    return not letters or unicodedata.name(letters[0], "").startswith("LATIN")
 
 
 def _ensemble() -> list[str]:

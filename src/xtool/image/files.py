@@ -1,27 +1,35 @@
-"""Any picture file -> RGB, upright, or a :class:`DataError` that names the file and the reason."""
+"""Any picture -> RGB, upright, or an error that names it and the reason."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike, fspath
 from struct import error as StructError
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from xtool.errors import DataError
+from xtool.errors import DataError, UsageError
+from xtool.image.arrays import array_to_image, is_tensor, tensor_to_array
 
-__all__ = ["MAX_PIXELS", "Frame", "Source", "open_frame", "open_image"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["MAX_PIXELS", "Frame", "ImageSource", "Source", "open_frame", "open_image", "to_image"]
 
 Source = str | PathLike[str] | bytes | IO[bytes]
+ImageSource: TypeAlias = "Source | Image.Image | NDArray[Any] | Tensor"
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused: a file of some kilobytes can hold gigapixels. Pillow's own limit of suspicion."""
+
+URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
 EXIF_ORIENTATION = 0x0112
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, StructError, KeyError, IndexError, TypeError, OverflowError)
@@ -54,6 +62,35 @@ class Frame:
         return np.stack(corners, axis=1)
 
 
+def to_image(source: ImageSource) -> Image.Image:
+    """Whatever holds one picture, as :func:`open_image` gives it: RGB, upright, 8 bits, transparency laid on white.
+
+    Args:
+        source: a file's path, its bytes or an open file; a PIL image (its EXIF rotation is applied); a NumPy array
+            [H, W], [H, W, 3] or [H, W, 4], uint8, uint16 or floats from 0 to 1; a torch tensor of the same types,
+            [C, H, W] as torchvision has it or [H, W, C].
+
+    Raises:
+        DataError: the picture cannot be read.
+        UsageError: a URL, an array of other shape, type or range, or anything else.
+    """
+    if isinstance(source, Image.Image):
+        with _told(_name(source)):
+            return _rgb(ImageOps.exif_transpose(source))
+    if isinstance(source, np.ndarray):
+        return _rgb(array_to_image(source))
+    if is_tensor(source):
+        return _rgb(array_to_image(tensor_to_array(source)))
+    if isinstance(source, str) and URL.match(source):
+        raise UsageError(f"{source} is a URL, and xtool downloads no pictures: save it and give the file, or its bytes")
+    if isinstance(source, str | PathLike | bytes) or hasattr(source, "read"):
+        return open_image(cast("Source", source))
+    raise UsageError(
+        f"an image cannot be made from {type(source).__module__}.{type(source).__qualname__}; give the path of a file, "
+        "its bytes, an open file, a PIL image, a NumPy array or a torch tensor"
+    )
+
+
 def open_image(source: Source, name: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a picture: mode RGB, upright, fully loaded.
 
@@ -76,12 +113,18 @@ def open_frame(source: Source, name: str | None = None, *, max_pixels: int = MAX
 @contextmanager
 def _opened(source: Source, name: str | None, max_pixels: int) -> Iterator[Image.Image]:
     name = name or _name(source)
+    with _told(name, max_pixels), Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise DataError(name, f"{width} x {height} pixels are more than the limit of {max_pixels}")
+        yield picture
+
+
+@contextmanager
+def _told(name: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
+    """Turn what Pillow raises over a picture into :class:`DataError`."""
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise DataError(name, f"{width} x {height} pixels are more than the limit of {max_pixels}")
-            yield picture
+        yield
     except FileNotFoundError:
         raise DataError(name, "no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -98,7 +141,9 @@ def _stored_size(picture: Image.Image) -> tuple[int, int]:
     return (int(tags[256]), int(tags[257])) if tags is not None and 256 in tags else picture.size
 
 
-def _name(source: Source) -> str:
+def _name(source: Source | Image.Image) -> str:
+    if isinstance(source, Image.Image):
+        return str(getattr(source, "filename", "")) or "PIL image"
     if isinstance(source, bytes):
         return "image in memory"
     if isinstance(source, str | PathLike):

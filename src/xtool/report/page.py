@@ -13,12 +13,14 @@ from markupsafe import Markup
 
 from xtool.errors import DataError, RunError
 from xtool.metrics.protocols import get_protocol
+from xtool.paint.embed import photo_uri
+from xtool.paint.verdicts import Verdict
 from xtool.report.cases import Case, MethodCases, run_cases
 from xtool.report.columns import FULL_COLUMNS, Column, best_of, is_best
 from xtool.report.curves import curves_figure, figure_svg
 from xtool.report.instances import COLUMNS as COUNT_COLUMNS
 from xtool.report.instances import count_instances
-from xtool.report.panels import Panel, panel, photo_uri
+from xtool.report.panels import Panel, panel, record_verdict
 from xtool.report.pictures import Pictures
 
 if TYPE_CHECKING:
@@ -181,8 +183,9 @@ def _shown(run: Run, case: Case, threshold: float, album: _Album) -> _Shown:
     told = f"IoU {100 * case.iou:.0f} %"
     if case.difference:
         told += f", {100 * abs(case.difference):.0f} {'above' if case.difference > 0 else 'below'} the others"
-    if record.get("score") is not None:
-        told += ", said to be " + ("present" if record["present"] else "absent")
+    verdict = record_verdict(record)
+    if verdict is not Verdict.CANNOT_TELL:
+        told += f", said to be {verdict.words}"
     if record.get("rank") is not None:
         told += f", class ranked {record['rank']}"
     picture, problem = _picture(run, case, threshold, album)

@@ -1,32 +1,20 @@
-"""An image with heat map and boxes as inline SVG: photograph and heat are small JPEGs, boxes stay sharp lines."""
+"""An image with heat map and boxes as inline SVG: photograph and heat are small pictures, boxes stay sharp lines."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib import colormaps
-from numpy.typing import NDArray
-from PIL import Image
-
-from xtool.report.overlays import COLOUR_MAP
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from xtool.runs.records import Record
-
+from xtool.paint.embed import heat_uri
+from xtool.paint.panel import EMPTY
+from xtool.paint.verdicts import Verdict
 from xtool.report.maps import heat_of, predicted_boxes
 
-__all__ = ["Panel", "heat_uri", "panel", "photo_uri"]
+if TYPE_CHECKING:
+    from xtool.runs.records import Record
 
-PHOTO_SIDE = 360
-HEAT_SIDE = 112
-"""Heat is smooth and shown half transparent: more pixels would not be seen."""
+__all__ = ["Panel", "panel", "record_verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +26,11 @@ class Panel:
     width: int
     height: int
     heat: str
-    """Data URI; empty for a map that says nothing."""
+    """Data URI; empty for a map that is zero everywhere."""
+    empty: str
+    """What is said in the picture instead of heat."""
+    faded: bool
+    """Whether boxes are pale, because they mark nothing that was found; the heat is so in itself."""
     predicted: tuple[tuple[float, ...], ...]
     truth: tuple[tuple[float, ...], ...]
 
@@ -47,35 +39,22 @@ def panel(record: Record, identity: Mapping[str, Any], threshold: float, key: st
     """One method's heat map and boxes on one image."""
     width, height = record["image_size"]
     heat = heat_of(record, identity)
+    verdict = record_verdict(record)
     return Panel(
         key=key,
         width=width,
         height=height,
-        heat=heat_uri(heat) if heat.any() else "",
+        heat=heat_uri(heat, faded=verdict.faded) if heat.any() else "",
+        empty="" if heat.any() else EMPTY,
+        faded=verdict.faded,
         predicted=_sides(predicted_boxes(heat, threshold, identity["protocol"]).tolist()),
         truth=_sides(record["true_boxes"]),
     )
 
 
-def photo_uri(image: Image.Image) -> str:
-    """A photograph as a small JPEG in a data URI."""
-    small = image.convert("RGB")
-    small.thumbnail((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS)
-    return _jpeg(small, 82)
-
-
-def heat_uri(heat: NDArray[np.float32]) -> str:
-    """A map [height, width] in [0, 1], coloured, as a small JPEG in a data URI."""
-    small = Image.fromarray(np.ascontiguousarray(heat, np.float32))
-    small.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
-    colours = colormaps[COLOUR_MAP](np.clip(np.asarray(small), 0, 1), bytes=True)[..., :3]
-    return _jpeg(Image.fromarray(np.ascontiguousarray(colours)), 80)
-
-
-def _jpeg(image: Image.Image, quality: int) -> str:
-    stream = BytesIO()
-    image.save(stream, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+def record_verdict(record: Record) -> Verdict:
+    """What the method said of the text. Methods without evidence cannot tell."""
+    return Verdict.of(None if record.get("score") is None else bool(record["present"]))
 
 
 def _sides(boxes: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:

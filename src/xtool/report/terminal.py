@@ -103,20 +103,23 @@ def explanation_table(explanations: Sequence[Explanation], threshold: float) -> 
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("s", justify="right")
     table.add_column("forwards", justify="right")
+    read = [
+        prompts[0]
+        for text, prompts in zip(explanations[0].texts, explanations[0].prompts, strict=True)
+        if prompts != (text,)
+    ]
+    if read:
+        table.caption = Text(f"read as: {', '.join(read)}", style="dim")
+        table.caption_justify = "left"
     for i, text in enumerate(explanations[0].texts):
         for explanation in explanations:
             boxes = "\n".join(" ".join(map(str, found)) for found in explanation.boxes(threshold)[i]) or "–"
+            verdict = explanation.verdicts[i]
             table.add_row(
-                Text(text), Text(explanation.method), _verdict(explanation, i), boxes,
+                Text(text), Text(explanation.method), Text(verdict.words, style=verdict.terminal), boxes,
                 seconds(explanation.seconds), count(explanation.forwards),
             )  # fmt: skip
     return table
-
-
-def _verdict(explanation: Explanation, i: int) -> Text:
-    if explanation.scores is None:
-        return Text("cannot tell", style="dim")
-    return Text("present", style="green") if explanation.present[i] else Text("absent", style="red")
 
 
 def counts_table(run: Run) -> Table:

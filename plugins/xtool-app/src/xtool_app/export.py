@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,7 @@ __all__ = ["as_document", "file_stem", "json_bytes", "png_bytes"]
 
 def png_bytes(answer: Answer, look: Look) -> bytes:
     """Every text and method on one sheet, as the page shows them."""
-    stream = BytesIO()
-    sheet(answer.explanations, [question.text for question in answer.order.questions], look).save(stream, "PNG")
-    return stream.getvalue()
+    return sheet(answer.explanations, [question.text for question in answer.order.questions], look)
 
 
 def json_bytes(answer: Answer, threshold: float) -> bytes:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from xtool.plugin import Fit, MethodRequest, XtoolError
-from xtool_app.cost import Estimate, expected_passes
+from xtool.engine.cost import Estimate
+from xtool.engine.methods import MethodRequest
+from xtool.errors import XtoolError
+from xtool.image.geometry import Fit
 from xtool_app.pictures import Picture
 from xtool_app.wording import Question
 
@@ -145,8 +147,8 @@ class Search:
             # Whoever has waited for a method on this picture knows what it costs, and mostly its work is kept.
             answered = self._workshop.answered(explainer)
             new = [request for request in order.methods if (request.provided, request.config) not in answered]
-            passes = expected_passes(explainer, order.methods, texts)
-            seconds = expected_passes(explainer, new, texts) * self._workshop.seconds_per_pass(order.encoder)
+            passes = explainer.expected_passes(order.methods, texts)
+            seconds = explainer.expected_passes(new, texts) * self._workshop.seconds_per_pass(order.encoder)
         estimate = Estimate(passes, seconds, explainer.encoder.device.type)
         self.estimate = estimate
         if estimate.slow and not self._agreed.is_set():
@@ -161,7 +163,7 @@ class Search:
             explainer = self._workshop.explainer(order.picture, order.encoder, order.fit)
             start = time.perf_counter()
             explanations = explainer.explain(
-                [question.prompt for question in order.questions], order.methods, on_pass=self._passed
+                [question.prompt for question in order.questions], order.methods, templates=None, on_pass=self._passed
             )
             self._workshop.answered(explainer).update((request.provided, request.config) for request in order.methods)
             info = explainer.encoder.info

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xtool.plugin import DEFAULT_TEMPLATES, Explanation, UsageError
+from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
+from xtool.errors import UsageError
 
-__all__ = ["MAX_TEXTS", "Question", "Verdict", "box_count", "duration", "plain", "questions", "verdict"]
+__all__ = ["MAX_TEXTS", "Question", "box_count", "duration", "plain", "questions"]
 
 MAX_TEXTS = 12
 MAX_LENGTH = 300
-
-_ARTICLE = re.compile(r"(a|an|the|there|this)\s", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +23,10 @@ class Question:
     prompt: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a method finds a text in the picture."""
-
-    found: bool | None
-    """``None`` from methods that cannot tell."""
-    words: str
-
-
 def questions(typed: str, *, as_typed: bool = False) -> tuple[Question, ...]:
     """One question per line that is not empty, each text once.
 
-    A bare name becomes a prompt (``"dog"`` → ``"an image of a dog."``), as models learnt from captions; what already
-    reads like a caption (it starts with an article or ends with a full stop) is left as it is.
+    A bare name becomes a prompt by the rule of :func:`xtool.engine.prompts.prompts_for`, unless ``as_typed``.
 
     Raises:
         UsageError: nothing typed, too many texts or a text too long.
@@ -50,16 +38,7 @@ def questions(typed: str, *, as_typed: bool = False) -> tuple[Question, ...]:
         raise UsageError(f"{len(texts)} texts are more than the {MAX_TEXTS} that fit on the page")
     if any(len(text) > MAX_LENGTH for text in texts):
         raise UsageError(f"A text is longer than {MAX_LENGTH} characters; models read only the first few dozen words")
-    return tuple(Question(text, text if as_typed else _prompt(text)) for text in texts)
-
-
-def verdict(explanation: Explanation, row: int) -> Verdict:
-    """The method's verdict on one text."""
-    if explanation.scores is None:
-        return Verdict(None, "cannot say whether it is there")
-    if explanation.present[row]:
-        return Verdict(True, "finds it")
-    return Verdict(False, "says it is not there")
+    return tuple(Question(text, prompts_for(text, None if as_typed else DEFAULT_TEMPLATES)[0]) for text in texts)
 
 
 def box_count(count: int) -> str:
@@ -89,9 +68,3 @@ def plain(text: str) -> str:
 def titles(asked: Sequence[Question], limit: int = 28) -> list[str]:
     """Short, escaped titles of tabs."""
     return [plain(q.text if len(q.text) <= limit else q.text[: limit - 1] + "…") for q in asked]
-
-
-def _prompt(text: str) -> str:
-    if text.endswith((".", "!", "?")) or _ARTICLE.match(text):
-        return text
-    return DEFAULT_TEMPLATES[0].replace("{label}", text)

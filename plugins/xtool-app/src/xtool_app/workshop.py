@@ -9,9 +9,13 @@ from functools import cache
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from xtool.plugin import Encoder, EncoderInfo, Explainer, Fit, load_encoder, registry
+from xtool.contracts.protocols import Encoder, EncoderInfo
+from xtool.contracts.registry import registry
+from xtool.engine.cost import seconds_per_pass
+from xtool.engine.encoders import load_encoder
+from xtool.explainer import Explainer
+from xtool.image.geometry import Fit
 from xtool_app import settings
-from xtool_app.cost import seconds_per_pass
 from xtool_app.pictures import Picture
 
 __all__ = ["Workshop", "offered_encoders", "workshop"]

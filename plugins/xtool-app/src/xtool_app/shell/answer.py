@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from xtool.plugin import Explanation
+from xtool.explanation import Explanation
+from xtool.paint.verdicts import Verdict
 from xtool_app.agreement import agreement
 from xtool_app.drawing import COLOUR_MAPS, Look, difference, overlay, resized
 from xtool_app.export import file_stem, json_bytes, png_bytes
@@ -12,10 +13,16 @@ from xtool_app.pictures import Picture
 from xtool_app.search import Answer
 from xtool_app.shell.guard import guarded
 from xtool_app.shell.running import show_end
-from xtool_app.wording import box_count, duration, plain, titles, verdict
+from xtool_app.wording import box_count, duration, plain, titles
 
-COLOURS = {True: "green", False: "red", None: "gray"}
-ICONS = {True: "check_circle", False: "cancel", None: "help"}
+COLOURS = {
+    Verdict.PRESENT: "green", Verdict.ABSENT: "red", Verdict.UNSURE: "orange", Verdict.CANNOT_TELL: "gray",
+    Verdict.NOT_UNDERSTOOD: "violet",
+}  # fmt: skip
+ICONS = {
+    Verdict.PRESENT: "check_circle", Verdict.ABSENT: "cancel", Verdict.UNSURE: "contrast", Verdict.CANNOT_TELL: "help",
+    Verdict.NOT_UNDERSTOOD: "translate",
+}  # fmt: skip
 
 
 def show_answer(picture: Picture | None) -> None:
@@ -53,13 +60,12 @@ def _answer(answer: Answer) -> None:
 def _summary(answer: Answer, names: list[str]) -> None:
     """The presence verdicts of every method at one glance."""
     for explanation in answer.explanations:
-        if explanation.scores is not None:
-            told = [f":{COLOURS[v]}-badge[:material/{ICONS[v]}: {name}]" for name, v in _found(explanation, names)]
+        if explanation.present is not None:
+            told = [
+                f":{COLOURS[verdict]}-badge[:material/{ICONS[verdict]}: {name}]"
+                for name, verdict in zip(names, explanation.verdicts, strict=True)
+            ]
             st.markdown(f"**{plain(explanation.method)}** looked for {' '.join(told)}")
-
-
-def _found(explanation: Explanation, names: list[str]) -> list[tuple[str, bool | None]]:
-    return [(name, verdict(explanation, row).found) for row, name in enumerate(names)]
 
 
 def _choose_look() -> Look:
@@ -94,8 +100,8 @@ def _text(answer: Answer, row: int, look: Look) -> None:
 
 
 def _panel(explanation: Explanation, row: int, look: Look) -> None:
-    told = verdict(explanation, row)
-    st.markdown(f"**{plain(explanation.method)}** :{COLOURS[told.found]}[:material/{ICONS[told.found]}: {told.words}]")
+    verdict = explanation.verdicts[row]
+    st.markdown(f"**{plain(explanation.method)}** :{COLOURS[verdict]}[:material/{ICONS[verdict]}: {verdict.words}]")
     st.image(overlay(explanation, row, look), width="stretch")
     found = explanation.boxes(look.threshold)[row]
     score = "" if explanation.scores is None else f" · evidence {float(explanation.scores[row]):+.3f}"

@@ -10,17 +10,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from xtool.paint.figure import panel_inches, wrapped
+from xtool.paint.heat import check_colour_map
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL import Image
 
     from xtool.image.geometry import Geometry
 
-__all__ = ["FeatureGrid", "feature_grid_figure", "most_varied"]
+__all__ = ["FEATURE_COLOUR_MAP", "FeatureGrid", "feature_grid_figure", "most_varied"]
 
 COLUMNS = 5
 PANEL_INCHES = 1.9
-COLOUR_MAP = "viridis"
+FEATURE_COLOUR_MAP = "viridis"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,33 +45,34 @@ def most_varied(maps: NDArray[np.float32], number: int) -> list[int]:
     return [int(index) for index in np.argsort(-variance, kind="stable")[:number]]
 
 
-def feature_grid_figure(grid: FeatureGrid) -> Figure:
+def feature_grid_figure(grid: FeatureGrid, colour_map: str = FEATURE_COLOUR_MAP) -> Figure:
     """Draw the image and its maps; each map has its own scale from its minimum to its maximum."""
+    check_colour_map(colour_map)
     width, height = grid.image.size
     panels = 1 + len(grid.maps)
     columns = min(COLUMNS, panels)
     rows = math.ceil(panels / columns)
-    tall = PANEL_INCHES * min(max(height / width, 0.4), 2.0) + 0.3
-    figure = Figure(figsize=(PANEL_INCHES * columns, tall * rows + 0.35), layout="constrained")
+    wide, tall = panel_inches(grid.image.size, PANEL_INCHES)
+    figure = Figure(figsize=(wide * columns, (tall + 0.3) * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for each in axes:
         each.set_axis_off()
     axes[0].imshow(grid.image, extent=(0, width, height, 0))
     axes[0].set_title("image", fontsize=8, loc="left")
     for each, low, name in zip(axes[1:], grid.maps, grid.names, strict=False):  # the last row may not be full
-        _draw(each, low, grid.geometry)
+        _draw(each, low, grid.geometry, colour_map)
         each.set_title(name, fontsize=8, loc="left", parse_math=False)
-    figure.suptitle(grid.title, fontsize=9, color="0.35")
+    figure.suptitle(wrapped(grid.title, wide * columns), fontsize=9, color="0.35")
     for text in figure.texts:
         text.set_parse_math(False)
     return figure
 
 
-def _draw(axes: Axes, low: NDArray[Any], geometry: Geometry) -> None:
+def _draw(axes: Axes, low: NDArray[Any], geometry: Geometry, colour_map: str) -> None:
     """Cells are shown as they are, at the part of the image that the model saw; nothing is smoothed."""
     rows, columns = geometry.input_size
     x0, y0, x1, y1 = geometry.boxes_to_image((0, 0, columns, rows)).tolist()
-    axes.imshow(low, cmap=COLOUR_MAP, interpolation="nearest", extent=(x0, x1, y1, y0))
+    axes.imshow(low, cmap=colour_map, interpolation="nearest", extent=(x0, x1, y1, y0))
     width, height = geometry.image_size
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)

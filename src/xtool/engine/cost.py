@@ -1,22 +1,30 @@
-"""How long a search will take: passes through the encoder, times the measured seconds of one."""
+"""How long an explanation will take: passes through the encoder, times the measured seconds of one."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xtool.plugin import CountedEncoder, FeatureConfig, MethodRequest, XtoolError, build_extractor
+import torch
+
+from xtool.contracts.config import FeatureConfig
+from xtool.engine.features import build_extractor
+from xtool.engine.methods import MethodRequest
+from xtool.engine.sharing import CountedEncoder
+from xtool.errors import XtoolError
 
 if TYPE_CHECKING:
-    from xtool.plugin import Encoder, Explainer
+    from torch import Tensor
 
-__all__ = ["SLOW_SECONDS", "Estimate", "count_passes", "expected_passes", "seconds_per_pass"]
+    from xtool.contracts.protocols import Encoder
+
+__all__ = ["SLOW_SECONDS", "Estimate", "count_passes", "passes_of", "seconds_per_pass"]
 
 SLOW_SECONDS = 20.0
-"""Longer searches on a CPU are asked about before they start."""
+"""People are told of longer work on a CPU before it starts."""
 
 MEASURED_IMAGES = 4
 
@@ -25,7 +33,7 @@ _PRODUCT = re.compile(r"\s*[·*×]\s*")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a search is expected to cost."""
+    """What an explanation is expected to cost."""
 
     passes: int
     """Images through the encoder."""
@@ -34,7 +42,7 @@ class Estimate:
 
     @property
     def slow(self) -> bool:
-        """Whether to ask before it starts. Accelerators are quick enough to just try."""
+        """Whether to say so before it starts. Accelerators are quick enough to just try."""
         return self.device == "cpu" and self.seconds > SLOW_SECONDS
 
 
@@ -54,15 +62,23 @@ def count_passes(forwards: str, sizes: Mapping[str, int]) -> int | None:
     return total
 
 
-def expected_passes(explainer: Explainer, requests: Sequence[MethodRequest], texts: int) -> int:
-    """Passes that these methods need together, counted generously: shared and kept work comes off while it runs."""
-    return sum(_passes(explainer, request, texts) for request in requests)
+def passes_of(request: MethodRequest, encoder: Encoder, pixels: Tensor, texts: int) -> int:
+    """Passes that a method needs for one image, counted generously: shared and kept work comes off while it runs.
+
+    Where they depend on the number of feature maps, those are extracted, to be shared with the method itself.
+    """
+    sizes = {name: value for name, value in request.config if isinstance(value, int) and not isinstance(value, bool)}
+    if "C" in request.provided.spec.forwards:
+        channels = _channels(request, encoder, pixels)
+        top_k = sizes.get("top_k")
+        # Methods that rank maps by text score at most k for each text.
+        sizes["C"] = channels if top_k is None else min(channels, top_k * texts)
+    sizes["T"] = texts
+    return count_passes(request.provided.spec.forwards, sizes) or 1
 
 
 def seconds_per_pass(encoder: Encoder, clock: Callable[[], float] = time.perf_counter) -> float:
     """Measure one image's way through the encoder, warm and within a small batch, in seconds."""
-    import torch
-
     height, width = encoder.info.input_size
     pixels = torch.zeros(MEASURED_IMAGES, 3, height, width, device=encoder.device)
     with torch.inference_mode():
@@ -76,30 +92,17 @@ def seconds_per_pass(encoder: Encoder, clock: Callable[[], float] = time.perf_co
         return min(taken) / MEASURED_IMAGES
 
 
-def _passes(explainer: Explainer, request: MethodRequest, texts: int) -> int:
-    sizes = {name: value for name, value in request.config if isinstance(value, int) and not isinstance(value, bool)}
-    if "C" in request.provided.spec.forwards:
-        channels = _channels(explainer, request)
-        top_k = sizes.get("top_k")
-        # Methods that rank maps by text score at most k for each text.
-        sizes["C"] = channels if top_k is None else min(channels, top_k * texts)
-    sizes["T"] = texts
-    return count_passes(request.provided.spec.forwards, sizes) or 1
-
-
-def _channels(explainer: Explainer, request: MethodRequest) -> int:
-    config, info = request.config, explainer.encoder.info
+def _channels(request: MethodRequest, encoder: Encoder, pixels: Tensor) -> int:
+    config, info = request.config, encoder.info
     if isinstance(config, FeatureConfig):
         asked = [(config.features, config.layer, config.pca, config.clusters)]
     else:
         asked = [("auto", str(getattr(config, "layer", "auto")), None, None), ("auto", "auto", None, None)]
-    import torch
-
     for features, layer, pca, clusters in asked:
         try:
             extractor = build_extractor(features, layer, pca, info, clusters=clusters)
-            with explainer.kept_work(), torch.no_grad():
-                return int(extractor.extract(CountedEncoder(explainer.encoder), explainer.pixels).maps.shape[1])
+            with torch.no_grad():
+                return int(extractor.extract(CountedEncoder(encoder), pixels).maps.shape[1])
         except XtoolError:
             continue  # the method itself says it better, or reads layers in its own way
     return 1

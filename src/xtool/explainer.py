@@ -1,0 +1,199 @@
+"""Where an encoder sees a text in one image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xtool.engine.cost import passes_of
+from xtool.engine.encoders import load_encoder
+from xtool.engine.methods import MethodRequest, build_method, parse_methods
+from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates
+from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
+from xtool.errors import UsageError
+from xtool.explanation import Explanation, Explanations
+from xtool.image.files import ImageSource, to_image
+from xtool.image.geometry import Fit, Geometry
+from xtool.image.pixels import fit_image, to_pixels
+from xtool.metrics.image_map import ImageMap
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
+
+__all__ = ["Explainer", "explain", "read_texts"]
+
+Images = list[ImageSource] | tuple[ImageSource, ...]
+Names = list[str] | tuple[str, ...]
+Settings = Mapping[str, Mapping[str, Any]]
+
+
+@overload
+def explain(
+    image: ImageSource, texts: str | Sequence[str], *, methods: str = ..., encoder: Encoder | str | None = ...,
+    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+) -> Explanation: ...  # fmt: skip
+@overload
+def explain(
+    image: ImageSource, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
+    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+) -> Explanations: ...  # fmt: skip
+@overload
+def explain(
+    image: Images, texts: str | Sequence[str], *, methods: str = ..., encoder: Encoder | str | None = ...,
+    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+) -> list[Explanation]: ...  # fmt: skip
+@overload
+def explain(
+    image: Images, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
+    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+) -> list[Explanations]: ...  # fmt: skip
+def explain(
+    image: ImageSource | Images,
+    texts: str | Sequence[str],
+    *,
+    methods: str | Names = "vlscore",
+    encoder: Encoder | str | None = None,
+    templates: Sequence[str] | None = DEFAULT_TEMPLATES,
+    settings: Settings | None = None,
+    fit: Fit = "squash",
+) -> Explanation | Explanations | list[Explanation] | list[Explanations]:
+    """Show where an encoder sees each text in an image, by one method or by several that share their work.
+
+    One method's name gives one :class:`Explanation`; a list of names gives a list of them in the same order, also for
+    a list of one. A list of images gives a list of either.
+
+    Args:
+        image: a file's path, its bytes or an open file, a PIL image, a NumPy array ([H, W], [H, W, 3] or [H, W, 4];
+            uint8, uint16, or floats from 0 to 1), a torch tensor of the same types ([C, H, W] or [H, W, C]), or a list
+            of these.
+        texts: what to look for, one or more: ``"dog"``, ``"a red car"``, ``"a photo of two foxes."``.
+        methods: as on the command line, ``"vlscore:top_k=256"``, or a list of such names.
+        encoder: a loaded encoder, a name, or ``None`` for the default model.
+        templates: what bare names are put into, with ``{label}``; sentences are read as they are, and with ``None`` so
+            is every text. :func:`xtool.engine.prompts.prompts_for` has the rule.
+        settings: options by method name.
+        fit: how the image fills the model's input: ``squash``, ``crop`` or ``pad``.
+
+    Raises:
+        UsageError: no text, an unknown method or option, or an image of a kind that cannot be taken.
+        DataError: the image cannot be read.
+    """
+    several = isinstance(image, list | tuple)
+    pictures = [to_image(each) for each in image] if isinstance(image, list | tuple) else [to_image(image)]
+    if not pictures:
+        raise UsageError("give at least one image; the list is empty")
+    requests = parse_methods([methods] if isinstance(methods, str) else methods, settings)
+    if isinstance(methods, str) and len(requests) > 1:
+        raise UsageError(f"{methods!r} names several methods; give them as a list")
+    read_texts(texts, templates)
+    loaded = load_encoder(encoder) if isinstance(encoder, str) else encoder or load_encoder()
+    answers = [Explainer(each, loaded, fit=fit).explain(texts, requests, templates=templates) for each in pictures]
+    if isinstance(methods, str):
+        firsts = [answer[0] for answer in answers]
+        return firsts if several else firsts[0]
+    return answers if several else answers[0]
+
+
+class Explainer:
+    """One image before one encoder, to be asked again and again.
+
+    What does not depend on the text (the fitted pixels, feature maps, masked embeddings) is kept for as long as the
+    explainer is, so that a second text is answered at once. ``seconds`` of an answer still counts what was kept.
+    """
+
+    def __init__(self, image: ImageSource, encoder: Encoder, *, fit: Fit = "squash") -> None:
+        self.image = to_image(image)
+        self.encoder = encoder
+        self._fitted = fit_image(self.image, encoder.info, fit)
+        self.pixels = to_pixels(self._fitted, encoder)
+        self._ledger = Ledger()
+
+    def explain(
+        self,
+        texts: str | Sequence[str],
+        methods: Sequence[MethodRequest],
+        *,
+        templates: Sequence[str] | None = DEFAULT_TEMPLATES,
+        on_pass: Callable[[int], None] | None = None,
+    ) -> Explanations:
+        """One explanation per method.
+
+        Args:
+            texts: one or more.
+            methods: as :func:`xtool.engine.methods.parse_methods` returns them.
+            templates: as :func:`explain` takes them.
+            on_pass: told of each pass through the image tower with the images in it; what it raises stops the work.
+
+        Raises:
+            UsageError: no text, or a method that does not fit the encoder.
+        """
+        wanted, prompts = read_texts(texts, templates)
+        built = [build_method(request, self.encoder.info) for request in methods]
+        embedded = embed_prompts(self.encoder, prompts)
+        with self._kept_work(on_pass), torch.no_grad():
+            return Explanations(
+                self._explanation(request.label, method, wanted, prompts, embedded)
+                for request, method in zip(methods, built, strict=True)
+            )
+
+    def expected_passes(self, methods: Sequence[MethodRequest], texts: int) -> int:
+        """Images that these methods together will put through the encoder, counted generously."""
+        with self._kept_work():
+            return sum(passes_of(request, self.encoder, self.pixels, texts) for request in methods)
+
+    @contextmanager
+    def _kept_work(self, on_pass: Callable[[int], None] | None = None) -> Iterator[None]:
+        """Inside, shared work about this image is taken from what is kept, and added to it."""
+        self._ledger.on_pass = on_pass
+        try:
+            with image_ledger(self._ledger):
+                yield
+        finally:
+            self._ledger.on_pass = None
+
+    def _explanation(
+        self,
+        label: str,
+        method: SaliencyMethod,
+        texts: tuple[str, ...],
+        prompts: tuple[tuple[str, ...], ...],
+        embedded: Tensor,
+    ) -> Explanation:
+        ledger = self._ledger
+        forwards, charged, start = ledger.forwards, ledger.charged_seconds, time.perf_counter()
+        saliency = method.explain(CountedEncoder(self.encoder), self.pixels, embedded)
+        return Explanation(
+            image=self.image,
+            texts=texts,
+            prompts=prompts,
+            method=label,
+            encoder=self.encoder.info.name,
+            maps=_at_image_resolution(saliency, self._fitted.geometry),
+            present=None if saliency.present is None else saliency.present[0].cpu().numpy(),
+            scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
+            seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
+            forwards=ledger.forwards - forwards,
+        )
+
+
+def read_texts(
+    texts: str | Sequence[str], templates: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Texts and their prompts. Raises :class:`UsageError` for no text, an empty one, or a template without a label."""
+    wanted = (texts,) if isinstance(texts, str) else tuple(texts)
+    if not wanted or not all(isinstance(text, str) and text.strip() for text in wanted):
+        raise UsageError("give at least one text to look for, and none that is empty")
+    chosen = None if templates is None else resolve_templates(templates)
+    return wanted, tuple(prompts_for(text, chosen) for text in wanted)
+
+
+def _at_image_resolution(saliency: Saliency, geometry: Geometry) -> NDArray[np.float32]:
+    return np.stack([ImageMap(low, geometry).full for low in saliency.maps[0].float().cpu().numpy()])

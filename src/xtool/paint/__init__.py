@@ -1,0 +1,1 @@
+"""How a heat map, its boxes and a verdict look wherever they are shown: figures, report, notebooks, web app."""

@@ -1,0 +1,83 @@
+"""Writing figures. Matplotlib's object interface only: no global state, no display needed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+
+from xtool.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ENDINGS", "check_target", "figure_png", "save_figure"]
+
+ENDINGS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
+DPI = 150
+
+
+def check_target(path: str | Path, endings: tuple[str, ...] = ENDINGS) -> Path:
+    """Refuse, before any work, a file that could not be written after it.
+
+    Raises:
+        UsageError: an ending that is not among ``endings``, or a folder of that name.
+        RunError: a folder that is missing and cannot be made, or that nothing may be written in.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise UsageError(f"{path}: the name must end in one of {', '.join(endings)}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file")
+    # The nearest thing that is there: what is missing below it would be made.
+    there = path if path.exists() else next(folder for folder in path.absolute().parents if folder.exists())
+    if there != path and not there.is_dir():
+        raise RunError(f"{path} cannot be written: {there} is not a folder")
+    if not os.access(there, os.W_OK):
+        raise RunError(f"{path} cannot be written: no permission to write {'it' if there == path else f'in {there}'}")
+    return path
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure in the format of the file's ending, and return the file. Raises as :func:`check_target`."""
+    path = check_target(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _any_script():
+            figure.savefig(path, dpi=DPI, bbox_inches="tight")
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def figure_png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG."""
+    stream = BytesIO()
+    with _any_script():
+        figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight")
+    return stream.getvalue()
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Letters that matplotlib's own font lacks come from fonts of the system, or show as boxes without a warning."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in SCRIPT_FONTS if name in installed)]
+    with rc_context({"font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+SCRIPT_FONTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei", "SimHei",
+    "Malgun Gothic", "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS",
+)  # fmt: skip
+"""Tried in this order for scripts that matplotlib's own font does not know."""
