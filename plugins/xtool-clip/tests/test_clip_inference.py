@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from clip_testing import VIT, Build
 from open_clip.modified_resnet import AttentionPool2d
 from torch import nn
 from torch.nn import functional as F
@@ -97,8 +98,8 @@ def test_a_bfloat16_twin_leaves_the_tower_in_float32_and_stays_near_it() -> None
     assert (fast - slow).norm(dim=1).max() < 1e-3  # a bfloat16 vector of this length is rounded by 2e-3 already
 
 
-def test_an_encoder_that_cannot_be_compiled_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    load("ViT-B-32", EncoderOptions(pretrained=None, compile=True))
+def test_an_encoder_that_cannot_be_compiled_says_so(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    build(VIT, options=EncoderOptions(pretrained=None, device="cpu", compile=True))
     assert "compile is left out" in caplog.text
 
 
