@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from xtool.engine.encoders import load_encoder
-from xtool.engine.methods import MethodRequest, build_method, parse_methods
+from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
 from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
 from xtool.errors import UsageError
 from xtool.image.files import open_image
@@ -90,12 +90,12 @@ def explain(
     texts: str | Sequence[str],
     *,
     encoder: Encoder | str | None = None,
-    method: str = "vlscore",
+    method: str | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     fit: Fit = "squash",
 ) -> Explanation:
     """Explain one image with one method. See :func:`explain_all`."""
-    return explain_all(image, texts, encoder=encoder, methods=[method], settings=settings, fit=fit)[0]
+    return explain_all(image, texts, encoder=encoder, methods=[method] if method else (), settings=settings, fit=fit)[0]
 
 
 def explain_all(
@@ -103,7 +103,7 @@ def explain_all(
     texts: str | Sequence[str],
     *,
     encoder: Encoder | str | None = None,
-    methods: Sequence[str] = ("vlscore",),
+    methods: Sequence[str] = (),
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     fit: Fit = "squash",
 ) -> list[Explanation]:
@@ -112,8 +112,8 @@ def explain_all(
     Args:
         image: a file, or a PIL image.
         texts: one or more texts, taken as they are: ``"an image of a dog."``.
-        encoder: a loaded encoder, a name, or ``None`` for the bundled model.
-        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``.
+        encoder: a loaded encoder or a name; by default the one that a plugin suggests.
+        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``; by default a plugin's suggestion.
         settings: options by method name.
         fit: how the image fills the model's input: ``squash``, ``crop`` or ``pad``.
 
@@ -122,7 +122,7 @@ def explain_all(
         DataError: the image cannot be read.
     """
     whole = open_image(image) if isinstance(image, str | Path) else image
-    requests = parse_methods(methods, settings)
+    requests = parse_methods(methods or suggested_methods()[:1], settings)
     loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
     return Explainer(whole, loaded, fit=fit).explain(texts, requests)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xtool.cli.options import encoder_options, method_options, parse_settings
+from xtool.cli.options import encoder_options, method_options, methods_option, parse_settings
 
 
 @click.command("explain")
@@ -15,7 +15,7 @@ from xtool.cli.options import encoder_options, method_options, parse_settings
 @click.option(
     "--text", "texts", multiple=True, metavar="TEXT", help='What to look for, "an image of a dog."; repeatable.'
 )
-@click.option("--method", "--methods", "methods", multiple=True, metavar="NAME[:OPTION=VALUE…]", help="Repeatable.")
+@methods_option
 @encoder_options
 @method_options
 @click.option(
@@ -42,12 +42,12 @@ def explain_command(
 ) -> None:
     """Show where a model sees each text in IMAGE: heat map, boxes, and whether it is there at all.
 
-    Without IMAGE, a bundled scene is explained.
+    Without IMAGE, the first sample of the default data set is explained.
 
     \b
     xtool explain photo.jpg --text "an image of a dog." --text "an image of a cat." -o out.png
     """
-    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.encoders import load_encoder
     from xtool.errors import UsageError
     from xtool.explanation import explain_all
     from xtool.report.figures import save_figure
@@ -55,16 +55,16 @@ def explain_command(
 
     whole: Any = image
     if image is None:
-        whole, own = _bundled_scene()
+        whole, own = _first_sample()
         texts = texts or own
     elif not texts:
         raise UsageError('say what to look for with --text "an image of a dog."')
-    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
+    loaded = load_encoder(encoder, **loading)
     explanations = explain_all(
         whole,
         texts,
         encoder=loaded,
-        methods=methods or ("vlscore",),
+        methods=methods,
         settings=parse_settings(settings),
         fit=fit,
     )
@@ -83,12 +83,13 @@ def explain_command(
     click.echo(f"figure: {out}" if out else "no figure written; -o out.png draws one", err=True)
 
 
-def _bundled_scene() -> tuple[Any, tuple[str, ...]]:
-    """The first bundled scene, and prompts for something in it and something that is not."""
+def _first_sample() -> tuple[Any, tuple[str, ...]]:
+    """The first sample of the default data set, and prompts for something in it and something that is not."""
     from xtool.engine.prompts import DEFAULT_TEMPLATES, fill
-    from xtool.runs.comparison import DEFAULT_DATASET, open_dataset
+    from xtool.runs.comparison import open_dataset
 
-    sample = open_dataset(DEFAULT_DATASET)[0]
+    dataset = open_dataset()
+    sample = dataset[0]
     names = [name for name in (sample.label, sample.distractor, sample.absent) if name]
-    click.echo(f"No image given: explaining the bundled scene {sample.id}.", err=True)
+    click.echo(f"No image given: explaining {sample.id} of {dataset.name}.", err=True)
     return sample.open(), tuple(fill(DEFAULT_TEMPLATES, names))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xtool.cli.options import encoder_options
+from xtool.cli.options import encoder_options, fit_option
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,10 +27,7 @@ SHOWN = 16
 @click.option(
     "--maps", "number", type=click.IntRange(1), default=SHOWN, show_default=True, help="How many maps at most."
 )
-@click.option(
-    "--fit", type=click.Choice(["squash", "crop", "pad"]), default="squash", show_default=True,
-    help="How an image fills the model's input.",
-)  # fmt: skip
+@fit_option
 @click.option("-o", "--out", type=click.Path(dir_okay=False), help="Figure to write: .png, .svg, .pdf, …")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def features_command(
@@ -49,7 +46,8 @@ def features_command(
 ) -> None:
     """Show the feature maps of IMAGE: attention heads, tokens, queries, keys, values, or their principal components.
 
-    Without --pca, the maps that vary most over the image are shown. Without IMAGE, a bundled scene.
+    Without --pca, the maps that vary most over the image are shown. Without IMAGE, the first sample of the default
+    data set.
 
     \b
     xtool features --list
@@ -58,10 +56,10 @@ def features_command(
     if as_list:
         _list()
         return
-    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.encoders import load_encoder
 
-    whole = _bundled_scene() if image is None else _open(image)
-    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
+    whole = _first_sample() if image is None else _open(image)
+    loaded = load_encoder(encoder, **loading)
     grid, facts = _read(whole, loaded, features=features, layer=layer, pca=pca, number=number, fit=fit)
     if out is not None:
         from xtool.report.feature_grid import feature_grid_figure
@@ -133,9 +131,10 @@ def _open(path: str) -> Image.Image:
     return open_image(path)
 
 
-def _bundled_scene() -> Image.Image:
-    from xtool.runs.comparison import DEFAULT_DATASET, open_dataset
+def _first_sample() -> Image.Image:
+    from xtool.runs.comparison import open_dataset
 
-    sample = open_dataset(DEFAULT_DATASET)[0]
-    click.echo(f"No image given: showing the bundled scene {sample.id}.", err=True)
+    dataset = open_dataset()
+    sample = dataset[0]
+    click.echo(f"No image given: showing {sample.id} of {dataset.name}.", err=True)
     return sample.open()

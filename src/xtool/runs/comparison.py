@@ -10,24 +10,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.engine.encoders import load_encoder
-from xtool.errors import DataError, RunError, UsageError
-from xtool.runs.evaluate import Evaluation, evaluate
-from xtool.image.geometry import Fit
-from xtool.engine.methods import MethodRequest, build_method, parse_methods
-from xtool.metrics.protocols import get_protocol
-from xtool.optional_metrics import check_metrics
 from xtool.contracts.registry import registry, resolve
+from xtool.engine.encoders import load_encoder
+from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
 from xtool.engine.profiling import RECORDS, part
 from xtool.engine.prompts import resolve_templates
+from xtool.errors import DataError, RunError, UsageError
+from xtool.image.geometry import Fit
+from xtool.metrics.protocols import get_protocol
+from xtool.optional_metrics import check_metrics
+from xtool.runs.evaluate import Evaluation, evaluate
 from xtool.runs.records import SCHEMA_VERSION, RunDirectory
 from xtool.runs.run import Run
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder
 
-DEFAULT_DATASET = "scenes"
-DEFAULT_METHODS = ("vlscore", "gradcam", "center")
 OnProgress = Callable[["Progress"], None]
 
 
@@ -40,14 +38,15 @@ class Progress:
     failed: int
 
 
-def open_dataset(name: str = DEFAULT_DATASET, data_dir: str | Path | None = None) -> Dataset:
-    """Open a data set by ``name`` or ``name:split``.
+def open_dataset(name: str | None = None, data_dir: str | Path | None = None) -> Dataset:
+    """Open a data set by ``name`` or ``name:split``; by default the one that an installed plugin suggests.
 
     Raises:
         UsageError: unknown name or split, or no ``data_dir`` where the data set needs one.
         DataError: the data are not there or not in the expected layout.
     """
     datasets = registry().datasets
+    name = datasets.default().qualified_name if name is None else name
     bare, _, split = name.rpartition(":")
     known = {item.spec.name for item in datasets} | {item.owner for item in datasets}
     provided = datasets.find(bare if bare and split not in known else name)
@@ -66,9 +65,9 @@ def open_dataset(name: str = DEFAULT_DATASET, data_dir: str | Path | None = None
 
 
 def compare(
-    dataset: str | Dataset = DEFAULT_DATASET,
+    dataset: str | Dataset | None = None,
     *,
-    methods: Sequence[str] = DEFAULT_METHODS,
+    methods: Sequence[str] = (),
     encoder: str | Encoder | None = None,
     data_dir: str | Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -88,9 +87,9 @@ def compare(
     """Compare methods on a data set and return the run.
 
     Args:
-        dataset: a name, ``name:split``, or an opened data set.
-        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``.
-        encoder: a loaded encoder, a name, or ``None`` for the bundled model.
+        dataset: a name, ``name:split``, or an opened data set; by default the one that a plugin suggests.
+        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``; by default all that plugins suggest.
+        encoder: a loaded encoder or a name; by default the one that a plugin suggests.
         data_dir: where the data set lies, for those that need it.
         settings: options by method name, for every row of that method.
         protocol: ``vlscore``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
@@ -111,9 +110,9 @@ def compare(
         DataError: an unusable sample under ``on_error="stop"``; everything before it is written.
         RunError: the directory holds another run.
     """
-    opened = open_dataset(dataset, data_dir) if isinstance(dataset, str) else dataset
+    opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
     loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
-    requests = parse_methods(methods, settings)
+    requests = parse_methods(methods or suggested_methods(), settings)
     evaluation = Evaluation(
         dataset=opened,
         encoder=loaded,
@@ -226,4 +225,4 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-__all__ = ["DEFAULT_DATASET", "DEFAULT_METHODS", "Progress", "compare", "open_dataset"]
+__all__ = ["Progress", "compare", "open_dataset"]

@@ -59,12 +59,10 @@ class Workshop:
 
     def encoder(self, name: str) -> Encoder:
         """The encoder with its default weights, or those named when the server was started."""
-        told = settings.current()
-        pretrained = told.pretrained if name == told.encoder else "auto"
-        return self._encoders.take(
-            name,
-            lambda: load_encoder(name, pretrained=pretrained, device=told.device, cache_dir=told.cache_dir),
-        )
+        loading = dict(settings.current().loading)
+        if name != settings.first_encoder():
+            loading["pretrained"] = "auto"
+        return self._encoders.take(name, lambda: load_encoder(name, **loading))
 
     def info(self, name: str) -> EncoderInfo | None:
         """What is known of an encoder, if it has been loaded."""
@@ -97,7 +95,7 @@ def workshop() -> Workshop:
 
 def offered_encoders() -> list[str]:
     """Encoders with weights of their own, the one that the page starts with first."""
-    start = settings.current().encoder
+    start = settings.first_encoder()
     catalogue = registry().encoders
     rivals = catalogue.conflicts()
     names = [

@@ -108,7 +108,7 @@ def _choose_how(picture: Picture | None, typed: str) -> Order | None:
         "Model",
         offered_encoders(),
         key="encoder",
-        help="tiny-rn and tiny-vit come with xtool and know pictograms; the others are downloaded when first used.",
+        help="`xtool encoders` says what each knows, and which need a download when first used.",
     )
     methods = choose_methods(encoder)
     with st.expander("More: prompts and cropping"):

@@ -11,18 +11,17 @@ from xtool_app.forms import FormField, build_request, fields_of, presets_of, usa
 from xtool_app.shell.guard import guarded
 from xtool_app.workshop import workshop
 
-FIRST = "vlscore"
-
 
 def choose_methods(encoder: str) -> tuple[MethodRequest, ...] | None:
     """The methods with their options; ``None`` after having said what is missing."""
     info = workshop().info(encoder)
     summaries = usable_methods(info.architecture if info else None)
     names = list(summaries)
+    suggested = [item.spec.name for item in registry().saliency_methods.suggested() if item.spec.name in names]
     chosen = st.multiselect(
         "Methods",
         names,
-        default=[FIRST] if FIRST in names else names[:1],
+        default=(suggested or names)[:1],
         key="methods",
         help="Each finds its own way to say where the model looks; choose several to compare them.",
     )
