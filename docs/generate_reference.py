@@ -124,8 +124,8 @@ def encoders_page() -> str:
     lines = [
         "# Encoders",
         "",
-        "`xtool encoders` lists families, `xtool encoders --all` every model of the installed open_clip, which are more",
-        "with each of its versions.",
+        "`xtool encoders` lists families, `xtool encoders --all` every model of the installed open_clip, which are",
+        "more with each of its versions.",
         "Here are those that have default weights; the others need `--pretrained` with a tag, a checkpoint file or",
         "`none`. Weights of `clip` and `timm` are downloaded when they are not cached; those of `tiny` are in the",
         "package.",
