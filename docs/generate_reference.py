@@ -62,7 +62,8 @@ def methods_page() -> str:
         "# Methods",
         "",
         "Every saliency method of this repository, as `xtool methods` lists them. Options go behind the name:",
-        "`--methods vlscore:top_k=256,gradcam`, or hold for every row of a method: `--set vlscore.temperature=0.05`.",
+        "`--methods vlscore:top_k=256,gradcam`, or hold for every row of a method: `--set vlscore.temperature=0.05`;",
+        "[Setting options](../howto/options.md) says when to use which.",
         "C is the number of feature maps. *Forwards* are images through the encoder for one image and one text; more",
         "texts cost no more of them, save where an option chooses feature maps for each text.",
         "",
@@ -116,17 +117,20 @@ def encoders_page() -> str:
 
     found = [item for item in ours(registry().encoders) if item.spec.default_pretrained]
     rows = [
-        (f"`{item.spec.name}`", item.owner, f"`{item.spec.default_pretrained}`", item.spec.summary) for item in found
-    ]
+        (f"`{item.spec.name}`", item.owner, item.spec.family, item.spec.knows, f"`{item.spec.default_pretrained}`",
+         item.spec.summary)
+        for item in found
+    ]  # fmt: skip
     lines = [
         "# Encoders",
         "",
-        "`xtool encoders` lists every model of the installed open_clip, which are more with each of its versions.",
+        "`xtool encoders` lists families, `xtool encoders --all` every model of the installed open_clip, which are",
+        "more with each of its versions.",
         "Here are those that have default weights; the others need `--pretrained` with a tag, a checkpoint file or",
         "`none`. Weights of `clip` and `timm` are downloaded when they are not cached; those of `tiny` are in the",
         "package.",
         "",
-        *table(("name", "plugin", "default weights", "what it is"), rows),
+        *table(("name", "plugin", "family", "knows", "default weights", "what it is"), rows),
     ]
     return "\n".join(lines)
 
@@ -198,7 +202,8 @@ def hooks_page() -> str:
         "# Hooks and specs",
         "",
         f"A plugin is an entry point in the group `{ENTRY_POINT_GROUP}` that names a module with hooks, marked with",
-        f"`xtool.plugin.hookimpl`. This is API version {API_VERSION}, which a plugin may state as `XTOOL_API`.",
+        f"`xtool.plugin.hookimpl`. This is API version {API_VERSION}, which a plugin may state as `XTOOL_API`;",
+        "[What is stable](../plugins/stable.md) says what it covers.",
         f"The environment variable `{DISABLE_VARIABLE}` keeps plugins out by name, separated by commas; so does",
         f"`{PROJECT} --no-plugin NAME`.",
         "",

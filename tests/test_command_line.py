@@ -7,8 +7,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.shell_completion import ShellComplete
 from PIL import Image
+
+from xtool.cli import main
+from xtool.contracts.registry import registry
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
 
@@ -240,3 +245,46 @@ def test_a_profile_goes_to_stderr_and_adds_up(xtool: Any) -> None:
     assert any("boxes and metrics" in line for line in lines)
     assert abs(sum(shares) - 100) < 1
     assert "outside the image tower" in " ".join(done.stderr.split())
+
+
+def every_option() -> list[tuple[str, click.Option]]:
+    """Options of all commands, of plugins too, with the command's name."""
+    found = []
+
+    def walk(group: click.Group, path: str) -> None:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                walk(command, f"{path} {name}")
+            assert command is not None
+            found.extend((f"{path} {name}", p) for p in command.params if isinstance(p, click.Option))
+
+    walk(main, "xtool")
+    return found
+
+
+def test_one_option_has_one_set_of_names_in_every_command() -> None:
+    by_name: dict[str, dict[tuple[str, ...], list[str]]] = {}
+    for command, option in every_option():
+        for name in option.opts:
+            by_name.setdefault(name, {}).setdefault(tuple(sorted(option.opts)), []).append(command)
+    assert {name: spellings for name, spellings in by_name.items() if len(spellings) > 1} == {}
+
+
+def completed(*words: str, incomplete: str) -> list[str]:
+    """What a shell offers."""
+    completer = ShellComplete(main, {}, "xtool", "_XTOOL_COMPLETE")
+    return [item.value for item in completer.get_completions(list(words), incomplete)]
+
+
+def test_names_are_completed(xtool: Any) -> None:
+    registry.cache_clear()
+    assert completed("compare", "--methods", incomplete="col") == ["colourcam"]
+    assert completed("compare", "--methods", incomplete="everywhere,col") == ["everywhere,colourcam"]
+    assert completed("explain", "--method", incomplete="colourcam:po") == ["colourcam:power="]
+    assert completed("explain", "--encoder", incomplete="planted-c") == ["planted-cnn"]
+    assert completed("compare", "--dataset", incomplete="patches:b") == ["patches:broken"]
+    assert completed("datasets", incomplete="vo") == ["voc"]
+    assert completed("methods", incomplete="col") == ["colourcam"]
+    assert completed("compare", "--methods", incomplete="no-such:x") == []

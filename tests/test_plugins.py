@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import os
 import re
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from xtool.contracts.registry import Catalogue, Provided, resolve
+from xtool.contracts.registry import Catalogue, Provided, registry, resolve
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.errors import SetupError, UsageError
 
@@ -23,6 +25,10 @@ from xtool.plugin import SaliencyMethodSpec, hookimpl
 def xtool_saliency_methods():
     yield SaliencyMethodSpec(name="{method}", factory="x:y", config="x:z", summary="A stranger's method.")
 """
+
+
+WORDS = {"vlscore", "random", "center"}
+"""Names of methods that mean something else in the core, too: a protocol, a kind of weights, a place."""
 
 
 def install(folder: Path, name: str, module: str) -> None:
@@ -64,9 +70,11 @@ def test_a_strangers_plugin_is_found_with_its_version(tmp_path: Path) -> None:
         (GOOD.format(method="m").replace("xtool_saliency_methods", "xtool_saliency_method"), "error", "unknown hook"),
         ("x = 1", "error", "implements no hook"),
         (GOOD.format(method="m").replace("yield SaliencyMethodSpec(", "yield dict("), "error", "SaliencyMethodSpec"),
-        ("XTOOL_API = 2\n" + GOOD.format(method="m"), "incompatible", "written for API 2"),
+        ("XTOOL_API = 3\n" + GOOD.format(method="m"), "incompatible", "pip install --upgrade xtool-saliency"),
+        ("XTOOL_API = 1\n" + GOOD.format(method="m"), "incompatible", "in API 2, names are imported from xtool.plugin"),
+        ("from xtool.hookspecs import hookimpl", "error", "names are imported from xtool.plugin"),
     ],
-    ids=["raises", "missing import", "exits", "misspelt hook", "no hook", "no spec", "other API"],
+    ids=["raises", "missing import", "exits", "misspelt hook", "no hook", "no spec", "newer", "older", "old names"],
 )
 def test_a_bad_plugin_is_shown_and_hurts_nobody(tmp_path: Path, module: str, status: str, told: str) -> None:
     install(tmp_path, "bad", module)
@@ -172,6 +180,55 @@ def test_looking_around_imports_nothing_heavy(command: list[str]) -> None:
 def test_import_xtool_imports_neither_torch_nor_numpy() -> None:
     code = "import sys, xtool; print(sorted({'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_default_is_what_plugins_suggest_highest_first() -> None:
+    ranked = [("second", 1), ("never", 0), ("first", 2)]
+    methods = Catalogue(
+        "method",
+        "methods",
+        [
+            Provided("own", SaliencyMethodSpec(name=name, factory="a:b", config="a:c", summary="", suggested=rank))
+            for name, rank in ranked
+        ],
+    )
+    assert [item.spec.name for item in methods.suggested()] == ["first", "second"]
+    assert methods.default().spec.name == "first"
+
+
+def test_without_a_default_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["numpy>=1", "xtool-gone>=0.1; extra == 'methods'", "numpy; extra == 'methods'", 'other; extra == "all"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: wanted)
+    empty: Catalogue[SaliencyMethodSpec] = Catalogue("method", "methods", [], extra="methods")
+    way_out = r'xtool-gone is not installed here: pip install "xtool-saliency\[methods\]"$'
+    with pytest.raises(UsageError, match=f"no method is named, and none .* {way_out}"):
+        empty.default()
+    with pytest.raises(UsageError, match=f"unknown method 'theirs'; .* {way_out}"):
+        empty.find("theirs")
+
+
+@pytest.mark.parametrize("arguments", [("compare",), ("explain",), ("app",), ("reproduce", "table1")])
+def test_without_plugins_each_command_says_what_is_missing_in_one_line(arguments: tuple[str, ...]) -> None:
+    done = xtool(*arguments, XTOOL_DISABLE_PLUGINS="app,cam,clip,timm,tiny,vlscore")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_core_names_no_plugin_encoder_or_method() -> None:
+    """Defaults come from specs. Names in help texts and docstrings are examples, and not looked at."""
+    found = registry()
+    own = {item.spec.name for kind in found.catalogues() for item in kind if item.owner == "core"}
+    named = {item.spec.name for kind in (found.encoders, found.saliency_methods) for item in kind} | {"scenes"}
+    packages = {plugin.module.replace("_", "-") for plugin in found.plugins if plugin.name != "core"}
+    source = Path(str(importlib.util.find_spec("xtool").origin)).parent  # type: ignore[union-attr]
+    wrong = [
+        f"{file.relative_to(source)}:{node.lineno}: {node.value!r}"
+        for file in source.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in (named | packages) - own - WORDS
+    ]
+    assert wrong == []
 
 
 def catalogue(*names: str) -> Catalogue[SaliencyMethodSpec]:

@@ -24,6 +24,7 @@ PAGES = {
     "xtool_feature_extractors": "feature-extractors.md",
     "xtool_saliency_methods": "saliency-methods.md",
     "xtool_datasets": "datasets.md",
+    "xtool_commands": "commands.md",
 }
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
@@ -49,7 +50,7 @@ def fresh_registry() -> Iterator[None]:
 
 def test_every_hook_has_a_page_and_every_page_a_hook() -> None:
     assert set(PAGES) == set(HOOKS)
-    assert {path.name for path in GUIDE.glob("*.md")} == {*PAGES.values(), "index.md"}
+    assert {path.name for path in GUIDE.glob("*.md")} == {*PAGES.values(), "index.md", "stable.md"}
     index = (GUIDE / "index.md").read_text("utf-8")
     for hook, page in PAGES.items():
         assert f"`{hook}`" in index

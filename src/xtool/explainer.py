@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xtool.engine.cost import passes_of
 from xtool.engine.encoders import load_encoder
-from xtool.engine.methods import MethodRequest, build_method, parse_methods
+from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
 from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates
 from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
 from xtool.errors import UsageError
@@ -37,7 +37,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 @overload
 def explain(
-    image: ImageSource, texts: str | Sequence[str], *, methods: str = ..., encoder: Encoder | str | None = ...,
+    image: ImageSource, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
     templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
 ) -> Explanation: ...  # fmt: skip
 @overload
@@ -47,7 +47,7 @@ def explain(
 ) -> Explanations: ...  # fmt: skip
 @overload
 def explain(
-    image: Images, texts: str | Sequence[str], *, methods: str = ..., encoder: Encoder | str | None = ...,
+    image: Images, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
     templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
 ) -> list[Explanation]: ...  # fmt: skip
 @overload
@@ -59,7 +59,7 @@ def explain(
     image: ImageSource | Images,
     texts: str | Sequence[str],
     *,
-    methods: str | Names = "vlscore",
+    methods: str | Names | None = None,
     encoder: Encoder | str | None = None,
     templates: Sequence[str] | None = DEFAULT_TEMPLATES,
     settings: Settings | None = None,
@@ -75,8 +75,9 @@ def explain(
             uint8, uint16, or floats from 0 to 1), a torch tensor of the same types ([C, H, W] or [H, W, C]), or a list
             of these.
         texts: what to look for, one or more: ``"dog"``, ``"a red car"``, ``"a photo of two foxes."``.
-        methods: as on the command line, ``"vlscore:top_k=256"``, or a list of such names.
-        encoder: a loaded encoder, a name, or ``None`` for the default model.
+        methods: as on the command line, ``"vlscore:top_k=256"``, or a list of such names; by default a plugin's
+            suggestion.
+        encoder: a loaded encoder, a name, or ``None`` for the one that a plugin suggests.
         templates: what bare names are put into, with ``{label}``; sentences are read as they are, and with ``None`` so
             is every text. :func:`xtool.engine.prompts.prompts_for` has the rule.
         settings: options by method name.
@@ -90,6 +91,7 @@ def explain(
     pictures = [to_image(each) for each in image] if isinstance(image, list | tuple) else [to_image(image)]
     if not pictures:
         raise UsageError("give at least one image; the list is empty")
+    methods = suggested_methods()[0] if methods is None else methods
     requests = parse_methods([methods] if isinstance(methods, str) else methods, settings)
     if isinstance(methods, str) and len(requests) > 1:
         raise UsageError(f"{methods!r} names several methods; give them as a list")

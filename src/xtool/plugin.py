@@ -1,9 +1,9 @@
 """What authors of plugins import: hooks, specs, protocols, options, the mask engine, shared work; and, for plugins
 with commands, what it takes to run methods and comparisons.
 
-This module is what :data:`API_VERSION` covers. Everything else in xtool, wherever it may be imported from, can move
-between releases. Names are imported when they are first used, so that a plugin's root module, which needs only specs
-and :data:`hookimpl`, stays free of torch.
+:data:`API_VERSION` covers this module, :mod:`xtool.loading` and :mod:`xtool.testing`. Everything else in xtool,
+wherever it may be imported from, can move between releases. Names are imported when they are first used, so that a
+plugin's root module, which needs only specs and :data:`hookimpl`, stays free of torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtool.cli.options import encoder_options, parse_shard
+    from xtool.cli.completion import complete_datasets, complete_encoders, complete_methods
+    from xtool.cli.options import dataset_options, encoder_options, methods_option, parse_shard
     from xtool.cli.progress import progress_bar
     from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MethodConfig
     from xtool.contracts.hookspecs import hookimpl
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
         SaliencyMethodSpec,
     )
     from xtool.datasets.opening import open_dataset
-    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.cost import Estimate, seconds_per_pass
+    from xtool.engine.encoders import load_encoder
     from xtool.engine.features import AUTO, build_extractor
     from xtool.engine.masking import MaskedEmbeddings, embed_masked
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
-    from xtool.engine.prompts import DEFAULT_TEMPLATES
+    from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.sharing import CountedEncoder, shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.explainer import Explainer
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 __all__ = [
     "API_VERSION",
     "AUTO",
-    "DEFAULT_ENCODER",
     "DEFAULT_TEMPLATES",
     "DEFAULT_THRESHOLD",
     "FITS",
@@ -72,6 +73,7 @@ __all__ = [
     "EncoderInfo",
     "EncoderOptions",
     "EncoderSpec",
+    "Estimate",
     "Explainer",
     "Explanation",
     "FeatureConfig",
@@ -95,112 +97,59 @@ __all__ = [
     "box_sweep",
     "build_extractor",
     "compare",
+    "complete_datasets",
+    "complete_encoders",
+    "complete_methods",
     "config_class",
+    "dataset_options",
     "embed_masked",
     "encoder_options",
     "hookimpl",
     "largest",
     "load_encoder",
+    "methods_option",
     "open_dataset",
     "open_image",
     "open_runs",
     "parse_methods",
     "parse_shard",
     "progress_bar",
+    "prompts_for",
     "registry",
+    "seconds_per_pass",
     "shared",
     "tower_pass",
 ]
 
 _HOMES = {
-    "xtool.datasets.opening": ("open_dataset",),
-    "xtool.cli.options": (
-        "encoder_options",
-        "parse_shard",
-    ),
-    "xtool.cli.progress": ("progress_bar",),
-    "xtool.contracts.config": (
-        "Device",
-        "Dtype",
-        "EncoderOptions",
-        "FeatureConfig",
-        "MethodConfig",
-    ),
-    "xtool.contracts.hookspecs": ("hookimpl",),
-    "xtool.contracts.protocols": (
-        "Dataset",
-        "Encoder",
-        "EncoderInfo",
-        "FeatureExtractor",
-        "FeatureMaps",
-        "Saliency",
-        "SaliencyMethod",
-        "Sample",
-    ),
-    "xtool.contracts.registry": (
-        "API_VERSION",
-        "registry",
-    ),
-    "xtool.contracts.specs": (
-        "Architecture",
-        "CommandSpec",
-        "DatasetSpec",
-        "EncoderSpec",
-        "FeatureExtractorSpec",
-        "SaliencyMethodSpec",
-    ),
-    "xtool.engine.encoders": (
-        "DEFAULT_ENCODER",
-        "load_encoder",
-    ),
-    "xtool.engine.features": (
-        "AUTO",
-        "build_extractor",
-    ),
-    "xtool.engine.masking": (
-        "MaskedEmbeddings",
-        "embed_masked",
-    ),
-    "xtool.engine.methods": (
-        "MethodRequest",
-        "config_class",
-        "parse_methods",
-    ),
-    "xtool.engine.prompts": ("DEFAULT_TEMPLATES",),
-    "xtool.engine.sharing": (
-        "CountedEncoder",
-        "shared",
-        "tower_pass",
-    ),
-    "xtool.errors": (
-        "DataError",
-        "SetupError",
-        "UsageError",
-        "XtoolError",
-    ),
-    "xtool.explainer": ("Explainer",),
-    "xtool.explanation": ("DEFAULT_THRESHOLD", "Explanation"),
-    "xtool.image.files": ("open_image",),
-    "xtool.image.geometry": (
-        "FITS",
-        "Fit",
-    ),
-    "xtool.metrics.boxes": (
-        "BoxSweep",
-        "box_sweep",
-        "largest",
-    ),
-    "xtool.metrics.iou": ("box_iou",),
-    "xtool.runs.comparison": (
-        "OnProgress",
-        "compare",
-    ),
-    "xtool.runs.run": (
-        "Run",
-        "open_runs",
-    ),
+    "xtool.cli.completion": "complete_datasets complete_encoders complete_methods",
+    "xtool.cli.options": "dataset_options encoder_options methods_option parse_shard",
+    "xtool.cli.progress": "progress_bar",
+    "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MethodConfig",
+    "xtool.contracts.hookspecs": "hookimpl",
+    "xtool.contracts.protocols": "Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
+    "Saliency SaliencyMethod Sample",
+    "xtool.contracts.registry": "API_VERSION registry",
+    "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",
+    "xtool.datasets.opening": "open_dataset",
+    "xtool.engine.cost": "Estimate seconds_per_pass",
+    "xtool.engine.encoders": "load_encoder",
+    "xtool.engine.features": "AUTO build_extractor",
+    "xtool.engine.masking": "MaskedEmbeddings embed_masked",
+    "xtool.engine.methods": "MethodRequest config_class parse_methods",
+    "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
+    "xtool.engine.sharing": "CountedEncoder shared tower_pass",
+    "xtool.errors": "DataError SetupError UsageError XtoolError",
+    "xtool.explainer": "Explainer",
+    "xtool.explanation": "DEFAULT_THRESHOLD Explanation",
+    "xtool.image.files": "open_image",
+    "xtool.image.geometry": "FITS Fit",
+    "xtool.metrics.boxes": "BoxSweep box_sweep largest",
+    "xtool.metrics.iou": "box_iou",
+    "xtool.runs.comparison": "OnProgress compare",
+    "xtool.runs.run": "Run open_runs",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

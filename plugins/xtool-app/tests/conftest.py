@@ -1,4 +1,4 @@
-"""What the tests of the page share: the planted encoder in place of the bundled one, and a fresh workshop."""
+"""What the tests of the page share: the planted encoder in place of the bundled one, and fresh models."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from PIL import Image
 from xtool.engine.methods import parse_methods
 from xtool.testing.planted import planted_image
 from xtool_app import settings
+from xtool_app.models import Models, models
 from xtool_app.pictures import Picture, open_upload
-from xtool_app.search import Order, Search
+from xtool_app.search import Query, Search
 from xtool_app.wording import questions
-from xtool_app.workshop import Workshop, workshop
 
 PLANTED_PLUGIN = Path(__file__).parents[3] / "tests" / "planted_plugin"
 RED, GREEN = (0, 0, 24, 24), (40, 40, 64, 64)
 
 
 @pytest.fixture
-def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Models]:
     """The planted plugin beside VL-Score, and nothing else."""
     from xtool.contracts.registry import registry
 
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
     monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,cam,tiny,timm")
     registry.cache_clear()
-    workshop.cache_clear()
+    models.cache_clear()
     settings.configure(settings.Settings(encoder="planted-cnn"))
     # Measured on a busy machine, even the planted encoder may be slow enough to be asked about.
-    monkeypatch.setattr("xtool_app.workshop.seconds_per_pass", lambda encoder: 0.001)
-    yield workshop()
+    monkeypatch.setattr("xtool_app.models.seconds_per_pass", lambda encoder: 0.001)
+    yield models()
     settings.configure(settings.Settings())
     registry.cache_clear()
-    workshop.cache_clear()
+    models.cache_clear()
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def picture() -> Picture:
 
 
 @pytest.fixture
-def order(planted: Workshop, picture: Picture) -> Callable[..., Order]:
-    def make(typed: str = "red\nblue", methods: str = "colourcam") -> Order:
-        return Order(
+def query(planted: Models, picture: Picture) -> Callable[..., Query]:
+    def make(typed: str = "red\nblue", methods: str = "colourcam") -> Query:
+        return Query(
             picture=picture,
             questions=questions(typed),
             encoder="planted-cnn",
@@ -59,11 +59,11 @@ def order(planted: Workshop, picture: Picture) -> Callable[..., Order]:
 
 
 @pytest.fixture
-def search(planted: Workshop, order: Callable[..., Order]) -> Callable[..., Search]:
+def search(planted: Models, query: Callable[..., Query]) -> Callable[..., Search]:
     """Runs a search to its end."""
 
     def run(typed: str = "red\nblue", methods: str = "colourcam") -> Search:
-        done = Search(order(typed, methods), planted).start()
+        done = Search(query(typed, methods), planted).start()
         done.wait(60)
         assert not done.active, done.state
         return done

@@ -37,7 +37,7 @@ FLAGS = [
 ]
 ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "build" / "screenshots"
-PATIENCE = 120_000
+TIMEOUT = 120_000
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 GREEN = (40, 40, 64, 64)
 
@@ -95,7 +95,7 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         context = browser.new_context(viewport=viewport, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
         page.get_by_role("button", name="Find it!").wait_for()

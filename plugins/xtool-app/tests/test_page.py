@@ -13,7 +13,7 @@ from PIL import Image
 
 import xtool_app
 from xtool.testing.planted import planted_image
-from xtool_app.workshop import Workshop
+from xtool_app.models import Models
 
 pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # Streamlit's own are not ou
 
 
 @pytest.fixture
-def page(planted: Workshop) -> Any:
+def page(planted: Models) -> Any:
     """The page as it opens: there are no bundled scenes here, so it asks for a picture."""
     return run(testing.AppTest.from_file(str(PAGE), default_timeout=60))
 
@@ -92,7 +92,7 @@ def test_upload_ask_and_find(page: Any, upload: Callable[..., None]) -> None:
 
 
 def test_the_threshold_moves_boxes_and_runs_no_model(
-    page: Any, upload: Callable[..., None], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+    page: Any, upload: Callable[..., None], planted: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(patches(), "patches.png")
     page.text_area[0].set_value("red")
@@ -123,7 +123,7 @@ def test_options_of_the_form_reach_the_method(page: Any, upload: Callable[..., N
     run(page)
     next(box for box in page.checkbox if box.label == "softmax").set_value(False)
     click(page, "Find it!")
-    (request,) = page.session_state["answer"].order.methods
+    (request,) = page.session_state["answer"].query.methods
     assert request.label == "vlscore:preset=seed:softmax=False"
 
 
@@ -133,11 +133,11 @@ def test_a_second_text_is_answered_at_once(page: Any, upload: Callable[..., None
     click(page, "Find it!")
     page.text_area[0].set_value("green")
     click(page, "Find it!")
-    assert "no new glance" in said(page)
+    assert "no new forward pass" in said(page)
 
 
 def test_a_slow_search_is_asked_about_and_can_be_cancelled(
-    page: Any, upload: Callable[..., None], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+    page: Any, upload: Callable[..., None], planted: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planted, "seconds_per_pass", lambda encoder: 60.0)
     upload(patches(), "patches.png")
@@ -171,7 +171,7 @@ def test_no_text_and_no_method_are_told_in_words(page: Any, upload: Callable[...
 
 
 def test_a_failing_search_is_told_in_words(
-    page: Any, upload: Callable[..., None], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+    page: Any, upload: Callable[..., None], planted: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret")

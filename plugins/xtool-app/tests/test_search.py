@@ -15,8 +15,8 @@ from xtool.engine.cost import count_passes
 from xtool_app.agreement import agreement
 from xtool_app.drawing import Look, difference, overlay, sheet
 from xtool_app.export import as_document, file_stem, json_bytes, png_bytes
-from xtool_app.search import UNEXPECTED, Order, Search
-from xtool_app.workshop import Shelf, Workshop, offered_encoders
+from xtool_app.models import Models, RecentlyUsed, offered_encoders
+from xtool_app.search import UNEXPECTED, Query, Search
 
 pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
 
@@ -51,10 +51,10 @@ def test_a_second_text_is_answered_from_what_was_kept(search: Run) -> None:
 
 
 def test_a_slow_choice_is_asked_about_once(
-    order: Callable[..., Order], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+    query: Callable[..., Query], planted: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planted, "seconds_per_pass", lambda encoder: 60.0)
-    slow = Search(order("red", "vlscore"), planted).start()
+    slow = Search(query("red", "vlscore"), planted).start()
     wait_for(lambda: slow.state == "asking")
     assert slow.estimate is not None
     assert slow.estimate.seconds == 60.0 * slow.estimate.passes
@@ -62,16 +62,16 @@ def test_a_slow_choice_is_asked_about_once(
     slow.agree()
     slow.wait(30)
     assert slow.state == "done"
-    again = Search(order("green", "vlscore"), planted).start()
+    again = Search(query("green", "vlscore"), planted).start()
     again.wait(30)
     assert again.state == "done", "its work is kept, so nobody is asked"
 
 
 def test_a_slow_choice_can_be_declined(
-    order: Callable[..., Order], planted: Workshop, monkeypatch: pytest.MonkeyPatch
+    query: Callable[..., Query], planted: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planted, "seconds_per_pass", lambda encoder: 60.0)
-    slow = Search(order("red", "vlscore"), planted).start()
+    slow = Search(query("red", "vlscore"), planted).start()
     wait_for(lambda: slow.state == "asking")
     slow.stop()
     slow.wait(30)
@@ -79,7 +79,7 @@ def test_a_slow_choice_can_be_declined(
 
 
 def test_a_search_stops_between_two_passes_and_the_next_one_works(
-    order: Callable[..., Order], planted: Workshop, search: Run, monkeypatch: pytest.MonkeyPatch
+    query: Callable[..., Query], planted: Models, search: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached, go_on = threading.Event(), threading.Event()
     real = Search._passed
@@ -90,7 +90,7 @@ def test_a_search_stops_between_two_passes_and_the_next_one_works(
         real(self, images)
 
     monkeypatch.setattr(Search, "_passed", held)
-    running = Search(order("red", "vlscore"), planted).start()
+    running = Search(query("red", "vlscore"), planted).start()
     assert reached.wait(30)
     running.stop()
     go_on.set()
@@ -107,7 +107,7 @@ def test_an_error_for_people_is_passed_on(search: Run) -> None:
 
 
 def test_an_unexpected_error_is_logged_and_not_shown(
-    search: Run, planted: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    search: Run, planted: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret of the server")
@@ -134,13 +134,13 @@ def test_the_quicker_of_two_measurements_is_the_speed() -> None:
 
 
 def test_the_shelf_keeps_what_was_used_last() -> None:
-    shelf: Shelf[str] = Shelf(2)
+    shelf: RecentlyUsed[str] = RecentlyUsed(2)
     for key in ("a", "b", "a", "c"):
-        shelf.take(key, key.upper)
-    assert [shelf.peek(key) for key in "abc"] == ["A", None, "C"]
+        shelf.get_or_make(key, key.upper)
+    assert [shelf.get(key) for key in "abc"] == ["A", None, "C"]
 
 
-def test_the_encoder_of_the_command_line_comes_first(planted: Workshop) -> None:
+def test_the_encoder_of_the_command_line_comes_first(planted: Models) -> None:
     assert offered_encoders()[0] == "planted-cnn"
 
 
@@ -185,8 +185,8 @@ def test_boxes_in_downloads_are_in_full_size_pixels(search: Run) -> None:
     answer = search("red").answer
     assert answer is not None
     small = as_document(answer, 0.5)["explanations"][0]["texts"][0]["boxes"]
-    larger = replace(answer.order.picture, full_size=(128, 192))
-    full = as_document(replace(answer, order=replace(answer.order, picture=larger)), 0.5)
+    larger = replace(answer.query.picture, full_size=(128, 192))
+    full = as_document(replace(answer, query=replace(answer.query, picture=larger)), 0.5)
     assert small
     assert full["explanations"][0]["texts"][0]["boxes"] == [
         [2 * x0, 3 * y0, 2 * x1, 3 * y1] for x0, y0, x1, y1 in small

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import xtool.testing
 from xtool_vlscore.reproduce.plan import TABLES, plan
 from xtool_vlscore.reproduce.published import published_table
 
@@ -118,3 +119,6 @@ def test_an_unknown_table_is_told(xtool: Any) -> None:
     done = xtool("reproduce", "table3")
     assert done.returncode == 2
     assert "table1" in done.stderr
+
+
+test_conforms = xtool.testing.conformance("reproduce")

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xtool.cli.options import encoder_options, method_options, parse_settings, parse_shard
+from xtool.cli.completion import complete_encoders
+from xtool.cli.options import (
+    dataset_options,
+    encoder_options,
+    method_options,
+    methods_option,
+    parse_settings,
+    parse_shard,
+)
 from xtool.cli.progress import progress_bar
 from xtool.metrics.metric import OPTIONAL_METRICS
 
@@ -20,19 +28,13 @@ if TYPE_CHECKING:
 GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
 
-BUNDLED = (
-    "Using the bundled model tiny-rn on the first {} bundled scenes, offline; --dataset scenes takes all of them.\n"
-    "For CLIP on ImageNet: xtool compare --encoder RN50 --pretrained openai --dataset imagenet --data-dir PATH"
-)
+UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --dataset choose others."
 
 
 @click.command("compare")
-@click.option(
-    "--methods", multiple=True, metavar="NAME[:OPTION=VALUE…],…", help="Methods to compare; `xtool methods` lists them."
-)
+@methods_option
 @encoder_options
-@click.option("--dataset", metavar="NAME[:SPLIT]", help="`xtool datasets` lists them.  [default: the bundled scenes]")
-@click.option("--data-dir", type=click.Path(), help="Where the data set lies.")
+@dataset_options
 @click.option(
     "--protocol",
     type=click.Choice(["vlscore", "maxboxacc", "maxboxaccv2", "cam2016"]),
@@ -49,14 +51,19 @@ BUNDLED = (
     help="Prompt with {label}, or ensemble for the 80 of CLIP; repeatable.",
 )
 @method_options
-@click.option("--classifier", metavar="ENCODER", help="Another encoder that names the class for Top-1 and Top-5.")
+@click.option(
+    "--classifier",
+    metavar="ENCODER",
+    shell_complete=complete_encoders,
+    help="Another encoder that names the class for Top-1 and Top-5.",
+)
 @click.option("--classifier-pretrained", default="auto", metavar="TAG|FILE|none", help="Weights of the classifier.")
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     type=click.Choice(OPTIONAL_METRICS),
-    help="Measure this besides; repeatable.",
+    help="Additional metric; repeatable.",
 )
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
 @click.option(
@@ -67,11 +74,13 @@ BUNDLED = (
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="What an image that cannot be used does.",
+    help="What to do with an unreadable image.",
 )
-@click.option("--out", type=click.Path(file_okay=False), help="The run's directory.  [default: a new one under runs/]")
+@click.option(
+    "-o", "--out", type=click.Path(file_okay=False), help="The run's directory.  [default: a new one under runs/]"
+)
 @click.option("--profile", is_flag=True, help="Print where the wall time went, on standard error.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def compare_command(
     *,
@@ -98,26 +107,25 @@ def compare_command(
     """
     from rich.console import Console
 
-    from xtool.datasets.opening import DEFAULT_DATASET
-    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.contracts.registry import registry
+    from xtool.engine.encoders import load_encoder
     from xtool.errors import UsageError
     from xtool.runs import comparison
 
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to go on with")
+    loaded = load_encoder(encoder, **loading)
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
-        click.echo(BUNDLED.format(limit), err=True)
-
-    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
+        click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
         click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
     with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:
         try:
             run = comparison.compare(
-                dataset or DEFAULT_DATASET,
-                methods=methods or comparison.DEFAULT_METHODS,
+                dataset,
+                methods=methods,
                 encoder=loaded,
                 settings=parse_settings(settings),
                 classifier=load_encoder(classifier, **naming) if classifier else None,

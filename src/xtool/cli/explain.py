@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xtool.cli.options import encoder_options, method_options, parse_settings
+from xtool.cli.options import encoder_options, method_options, methods_option, parse_settings
 
 if TYPE_CHECKING:
     from xtool.engine.methods import MethodRequest
@@ -30,7 +30,7 @@ MEASURED_FROM = 64
     metavar="TEXT",
     help='Prompt with {label} for texts that are no sentences; "{label}" alone reads them as they are; repeatable.',
 )
-@click.option("--method", "--methods", "methods", multiple=True, metavar="NAME[:OPTION=VALUE…]", help="Repeatable.")
+@methods_option
 @encoder_options
 @method_options
 @click.option(
@@ -65,14 +65,14 @@ def explain_command(
 ) -> None:
     """Show where a model sees each text in IMAGE: heat map, boxes, and whether it is there at all.
 
-    A bare name such as "dog" is put into a prompt, "an image of a dog."; a sentence is read as it is. Without IMAGE, a
-    bundled scene is explained.
+    A bare name such as "dog" is put into a prompt, "an image of a dog."; a sentence is read as it is. Without IMAGE,
+    the first sample of the default data set is explained.
 
     \b
     xtool explain photo.jpg --text dog --text cat -o out.png
     """
     # Everything that can be wrong with the arguments is said before a model loads.
-    from xtool.engine.methods import parse_methods
+    from xtool.engine.methods import parse_methods, suggested_methods
     from xtool.engine.prompts import resolve_templates
     from xtool.errors import UsageError
     from xtool.explainer import Explainer, read_texts
@@ -84,21 +84,21 @@ def explain_command(
     if out is not None:
         check_target(out, FILE_ENDINGS)
     check_colour_map(colour_map)
-    requests = parse_methods(methods or ("vlscore",), parse_settings(settings))
+    requests = parse_methods(methods or suggested_methods()[:1], parse_settings(settings))
     picture: Any = None
     if image is not None:
         if not texts:
             raise UsageError("say what to look for with --text, for example --text dog")
         picture = to_image(image)
     else:
-        picture, own = _bundled_scene()
+        picture, own = _first_sample()
         texts = texts or own
     filled = resolve_templates(templates)
     read_texts(texts, filled)
 
-    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.encoders import load_encoder
 
-    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
+    loaded = load_encoder(encoder, **loading)
     explainer = Explainer(picture, loaded, fit=fit)
     from xtool.cli.progress import pass_bar
 
@@ -138,10 +138,11 @@ def _announced(explainer: Explainer, requests: Sequence[MethodRequest], texts: i
     return passes
 
 
-def _bundled_scene() -> tuple[Any, tuple[str, ...]]:
-    """The first bundled scene, and the names of something in it and something that is not."""
-    from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
+def _first_sample() -> tuple[Any, tuple[str, ...]]:
+    """The first sample of the default data set, and the names of something in it and something that is not."""
+    from xtool.datasets.opening import open_dataset
 
-    sample = open_dataset(DEFAULT_DATASET)[0]
-    click.echo(f"No image given: explaining the bundled scene {sample.id}.", err=True)
+    dataset = open_dataset()
+    sample = dataset[0]
+    click.echo(f"No image given: explaining {sample.id} of {dataset.name}.", err=True)
     return sample.open(), tuple(name for name in (sample.label, sample.distractor, sample.absent) if name)

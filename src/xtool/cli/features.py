@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xtool.cli.options import encoder_options
+from xtool.cli.options import encoder_options, fit_option
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,10 +27,7 @@ SHOWN = 16
 @click.option(
     "--maps", "number", type=click.IntRange(1), default=SHOWN, show_default=True, help="How many maps at most."
 )
-@click.option(
-    "--fit", type=click.Choice(["squash", "crop", "pad"]), default="squash", show_default=True,
-    help="How an image fills the model's input.",
-)  # fmt: skip
+@fit_option
 @click.option(
     "--colour-map", default="viridis", show_default=True, metavar="NAME", help="Any colour map of matplotlib."
 )
@@ -53,7 +50,8 @@ def features_command(
 ) -> None:
     """Show the feature maps of IMAGE: attention heads, tokens, queries, keys, values, or their principal components.
 
-    Without --pca, the maps that vary most over the image are shown. Without IMAGE, a bundled scene.
+    Without --pca, the maps that vary most over the image are shown. Without IMAGE, the first sample of the default
+    data set.
 
     \b
     xtool features --list
@@ -73,11 +71,11 @@ def features_command(
         from xtool.contracts.registry import registry
 
         registry().feature_extractors.find(features)
-    whole = _bundled_scene() if image is None else _open(image)
+    whole = _first_sample() if image is None else _open(image)
 
-    from xtool.engine.encoders import DEFAULT_ENCODER, load_encoder
+    from xtool.engine.encoders import load_encoder
 
-    loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
+    loaded = load_encoder(encoder, **loading)
     grid, facts = _read(whole, loaded, features=features, layer=layer, pca=pca, number=number, fit=fit)
     if out is not None:
         from xtool.paint.feature_grid import feature_grid_figure
@@ -148,9 +146,10 @@ def _open(path: str) -> Image.Image:
     return to_image(path)
 
 
-def _bundled_scene() -> Image.Image:
-    from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
+def _first_sample() -> Image.Image:
+    from xtool.datasets.opening import open_dataset
 
-    sample = open_dataset(DEFAULT_DATASET)[0]
-    click.echo(f"No image given: showing the bundled scene {sample.id}.", err=True)
+    dataset = open_dataset()
+    sample = dataset[0]
+    click.echo(f"No image given: showing {sample.id} of {dataset.name}.", err=True)
     return sample.open()

@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from xtool.cli.completion import complete_datasets, complete_encoders, complete_methods
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 LOADING = ("pretrained", "seed", "device", "dtype", "compile", "cache_dir")
@@ -33,7 +35,7 @@ def encoder_options(command: F) -> F:
             "--dtype",
             type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
             default="auto",
-            help="What passes without gradients compute in: the thousands of masked images.",
+            help="Precision of forward passes without gradients: the thousands of masked images.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
         click.option("--seed", type=int, default=0, show_default=True, help="Seed of random weights."),
@@ -43,11 +45,53 @@ def encoder_options(command: F) -> F:
             metavar="TAG|FILE|none",
             help="Weights: a tag, a checkpoint file, or none for random weights; by default the encoder's own.",
         ),
-        click.option("--encoder", metavar="NAME", help="`xtool encoders` lists them.  [default: the bundled tiny-rn]"),
+        click.option(
+            "--encoder",
+            metavar="NAME",
+            shell_complete=complete_encoders,
+            help="`xtool encoders` lists them and says which is the default.",
+        ),
     )
     for option in options:
         gathered = option(gathered)
     return cast("F", gathered)
+
+
+def methods_option(command: F) -> F:
+    """Which methods: given to ``command`` as ``methods``."""
+    return click.option(
+        "--methods",
+        "--method",
+        "methods",
+        multiple=True,
+        metavar="NAME[:OPTION=VALUE…],…",
+        shell_complete=complete_methods,
+        help="Separated by commas, or repeated; `xtool methods` lists them and says which are taken by default.",
+    )(command)
+
+
+def dataset_options(command: F) -> F:
+    """Which data set, and where it lies: given to ``command`` as ``dataset`` and ``data_dir``."""
+    for option in (
+        click.option("--data-dir", type=click.Path(), help="Where the data set lies."),
+        click.option(
+            "--dataset", metavar="NAME[:SPLIT]", shell_complete=complete_datasets,
+            help="`xtool datasets` lists them and says which is the default.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def fit_option(command: F) -> F:
+    """How the image fills the input: given to ``command`` as ``fit``."""
+    return click.option(
+        "--fit",
+        type=click.Choice(["squash", "crop", "pad"]),
+        default="squash",
+        show_default=True,
+        help="How an image fills the model's input.",
+    )(command)
 
 
 def method_options(command: F) -> F:
@@ -68,13 +112,7 @@ def method_options(command: F) -> F:
             metavar="METHOD.OPTION=VALUE",
             help="Option for every row of a method; repeatable.",
         ),
-        click.option(
-            "--fit",
-            type=click.Choice(["squash", "crop", "pad"]),
-            default="squash",
-            show_default=True,
-            help="How an image fills the model's input.",
-        ),
+        fit_option,
     ):
         command = option(command)
     return command

@@ -23,6 +23,7 @@ KIND_OF_SPEC = {
     "EncoderSpec": "encoder",
     "FeatureExtractorSpec": "features",
     "DatasetSpec": "dataset",
+    "CommandSpec": "command",
 }
 
 

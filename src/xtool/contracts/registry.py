@@ -11,6 +11,7 @@ import difflib
 import importlib
 import importlib.metadata
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,8 +24,15 @@ from xtool.contracts import hookspecs
 from xtool.contracts.specs import CommandSpec, DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, Spec
 from xtool.errors import SetupError, UsageError
 
-API_VERSION = 1
-"""Major version of the hooks, specs and protocols; a plugin may state the one it was written for as ``XTOOL_API``."""
+API_VERSION = 2
+"""Major version of what plugins are written against; a plugin may state the one it was written for as ``XTOOL_API``."""
+
+CHANGES = {
+    2: "names are imported from xtool.plugin, what encoders load with from xtool.loading",
+}
+"""What authors must change for each API version, in words; docs/plugins/stable.md has the details."""
+
+DISTRIBUTION = "xtool-saliency"
 
 ENTRY_POINT_GROUP = "xtool"
 DISABLE_VARIABLE = "XTOOL_DISABLE_PLUGINS"
@@ -67,9 +75,11 @@ class Provided(Generic[S]):
 class Catalogue(Generic[S]):
     """Everything of one kind, by name."""
 
-    def __init__(self, kind: str, command: str, provided: Iterable[Provided[S]]) -> None:
+    def __init__(self, kind: str, command: str, provided: Iterable[Provided[S]], extra: str = "") -> None:
         self.kind = kind
         self.command = command
+        self.extra = extra
+        """The extra of xtool's own distribution that brings more of the kind; for commands, each its own."""
         self._by_name: dict[str, list[Provided[S]]] = {}
         for item in provided:
             self._by_name.setdefault(item.spec.name, []).append(item)
@@ -95,7 +105,28 @@ class Catalogue(Generic[S]):
             raise UsageError(f"{self.kind} {name!r} is provided by several plugins; say {rivals}")
         near = difflib.get_close_matches(name, [*self._by_name, *(item.qualified_name for item in self)], n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(f"unknown {self.kind} {name!r}; {hint}`xtool {self.command}` lists all")
+        raise UsageError(
+            f"unknown {self.kind} {name!r}; {hint}`xtool {self.command}` lists all{_missing(self.extra or name)}"
+        )
+
+    def name_of(self, item: Provided[S]) -> str:
+        """The shortest name that finds the item: its own, or with its owner where others have the same."""
+        return item.qualified_name if len(self._by_name[item.spec.name]) > 1 else item.spec.name
+
+    def suggested(self) -> list[Provided[S]]:
+        """What is taken when the user names none, the highest rank first."""
+        ranked = [item for item in self if getattr(item.spec, "suggested", 0) > 0]
+        return sorted(ranked, key=lambda item: -item.spec.suggested)  # type: ignore[union-attr]
+
+    def default(self) -> Provided[S]:
+        """The first of :meth:`suggested`. Raises :class:`UsageError` where nothing installed suggests itself."""
+        ranked = self.suggested()
+        if not ranked:
+            raise UsageError(
+                f"no {self.kind} is named, and none that is installed is a default; `xtool {self.command}` lists all"
+                f"{_missing(self.extra)}"
+            )
+        return ranked[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +166,8 @@ def disabled_names(value: str) -> frozenset[str]:
 
 def discover(disabled: frozenset[str] = frozenset()) -> Registry:
     """Load every installed plugin, each on its own."""
-    core_version = importlib.metadata.version("xtool-saliency")
-    plugins = [_load(BUILT_IN, "xtool-saliency", core_version, "xtool.builtin", disabled)]
+    core_version = importlib.metadata.version(DISTRIBUTION)
+    plugins = [_load(BUILT_IN, DISTRIBUTION, core_version, "xtool.builtin", disabled)]
     for entry_point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
         distribution = entry_point.dist
         plugins.append(
@@ -150,10 +181,10 @@ def discover(disabled: frozenset[str] = frozenset()) -> Registry:
         )
     return Registry(
         plugins,
-        Catalogue("encoder", "encoders", _provided(plugins, EncoderSpec)),
-        Catalogue("feature extractor", "features --list", _provided(plugins, FeatureExtractorSpec)),
-        Catalogue("method", "methods", _provided(plugins, SaliencyMethodSpec)),
-        Catalogue("data set", "datasets", _provided(plugins, DatasetSpec)),
+        Catalogue("encoder", "encoders", _provided(plugins, EncoderSpec), extra="encoders"),
+        Catalogue("feature extractor", "features --list", _provided(plugins, FeatureExtractorSpec), "encoders"),
+        Catalogue("method", "methods", _provided(plugins, SaliencyMethodSpec), extra="methods"),
+        Catalogue("data set", "datasets", _provided(plugins, DatasetSpec), extra="datasets"),
         Catalogue("command", "--help", _provided(plugins, CommandSpec)),
     )
 
@@ -179,13 +210,12 @@ def _load(name: str, distribution: str, version: str, module_name: str, disabled
         Exception,
         SystemExit,
     ) as error:  # whatever a stranger's module does at import must not take the program down
-        return replace(plugin, status="error", error=f"cannot be imported: {_told(error)}")
+        return replace(plugin, status="error", error=f"cannot be imported: {_told(error)}{_moved(error)}")
     api = getattr(module, "XTOOL_API", API_VERSION)
     plugin.api = api
     plugin.expected_failures = getattr(module, "XTOOL_EXPECTED_FAILURES", {})
     if api != API_VERSION:
-        told = f"written for API {api}, this xtool has API {API_VERSION}; install a matching version of {distribution}"
-        return replace(plugin, status="incompatible", error=told)
+        return replace(plugin, status="incompatible", error=_other_api(api, distribution))
     try:
         hooks = _hooks_of(name, module)
     except pluggy.PluginValidationError as error:
@@ -229,6 +259,41 @@ def _provided(plugins: list[Plugin], kind: type[S]) -> Iterator[Provided[S]]:
         for spec in plugin.specs:
             if isinstance(spec, kind):
                 yield Provided(plugin.name, spec)
+
+
+def _other_api(api: Any, distribution: str) -> str:
+    newer = isinstance(api, int) and api > API_VERSION
+    way_out = f"pip install --upgrade {DISTRIBUTION}" if newer else f"install a version of {distribution} for it"
+    told = f"written for API {api}, this xtool has API {API_VERSION}; {way_out}"
+    changes = [f"in API {version}, {words}" for version, words in CHANGES.items() if not newer and version > (api or 0)]
+    return "; ".join([told, *changes])
+
+
+def _moved(error: BaseException) -> str:
+    """A hint for a plugin of an older API that does not say so: it imports what is not there any more."""
+    missing = (error.name or "") if isinstance(error, ImportError) else ""
+    return f"; {CHANGES[2]} since API 2" if missing.partition(".")[0] == "xtool" else ""
+
+
+def _missing(extra: str) -> str:
+    """Which distributions of an extra are not installed, and how to get them; empty where there is nothing to get."""
+    wanted = []
+    for requirement in importlib.metadata.requires(DISTRIBUTION) or ():
+        name = re.match(r"[\w.-]+", requirement)
+        if name and re.search(rf"""extra == ['"]{re.escape(extra)}['"]""", requirement) and not _installed(name[0]):
+            wanted.append(name[0])
+    if not wanted:
+        return ""
+    verb = "is" if len(wanted) == 1 else "are"
+    return f'; {", ".join(wanted)} {verb} not installed here: pip install "{DISTRIBUTION}[{extra}]"'
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _told(error: BaseException) -> str:

@@ -29,6 +29,17 @@ class EncoderSpec:
     paper: str = ""
     default_pretrained: str | None = None
     """The weights tag used when the user names none; ``None`` where a tag must be given."""
+    family: str = ""
+    """What ``xtool encoders`` lists it under, with its likes; its own name where empty."""
+    knows: str = ""
+    """What it was trained on, in a word or two: ``"photographs"``, ``"pictograms"``."""
+    parameters: int | None = None
+    """How many weights it has, both towers together."""
+    on_disk: str = ""
+    """Import string of a function that is called with the name and returns whether the default weights are on this
+    machine; empty where that cannot be told. It is called for listings, so it is quick and asks no network."""
+    suggested: int = 0
+    """Rank among what is taken when the user names none: the highest. 0 is never taken unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +75,9 @@ class SaliencyMethodSpec:
     architectures: tuple[Architecture, ...] = ALL_ARCHITECTURES
     forwards: str = "1"
     """Images through the encoder for one image, in words: ``"1"``, ``"2 + C"`` with C the number of feature maps."""
+    suggested: int = 0
+    """Rank among what is taken when the user names none: the highest for one image, all in descending order for a
+    comparison. 0 is never taken unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +95,8 @@ class DatasetSpec:
     """The first is the default."""
     needs_data_dir: bool = True
     paper: str = ""
+    suggested: int = 0
+    """Rank among what is taken when the user names none: the highest. 0 is never taken unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

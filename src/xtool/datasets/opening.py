@@ -11,19 +11,18 @@ from xtool.errors import UsageError
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset
 
-__all__ = ["DEFAULT_DATASET", "open_dataset"]
-
-DEFAULT_DATASET = "scenes"
+__all__ = ["open_dataset"]
 
 
-def open_dataset(name: str = DEFAULT_DATASET, data_dir: str | Path | None = None) -> Dataset:
-    """Open a data set by ``name`` or ``name:split``.
+def open_dataset(name: str | None = None, data_dir: str | Path | None = None) -> Dataset:
+    """Open a data set by ``name`` or ``name:split``; by default the one that an installed plugin suggests.
 
     Raises:
         UsageError: unknown name or split, or no ``data_dir`` where the data set needs one.
         DataError: the data are not there or not in the expected layout.
     """
     datasets = registry().datasets
+    name = datasets.default().qualified_name if name is None else name
     known = {item.spec.name for item in datasets} | {item.owner for item in datasets}
     bare, _, last = name.rpartition(":")
     # What follows the colon is a split, unless it is the data set in plugin:name.

@@ -11,11 +11,9 @@ if TYPE_CHECKING:
     from xtool.contracts.config import Dtype
     from xtool.contracts.protocols import Encoder
 
-DEFAULT_ENCODER = "tiny-rn"
-
 
 def load_encoder(
-    name: str = DEFAULT_ENCODER,
+    name: str | None = None,
     *,
     pretrained: str | None = "auto",
     seed: int = 0,
@@ -27,7 +25,7 @@ def load_encoder(
     """Load an image–text model.
 
     Args:
-        name: a name that ``xtool encoders`` lists, for example ``"RN50"``.
+        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests.
         pretrained: a weights tag, a checkpoint file, ``None`` for random weights, or ``"auto"`` for the model's
             default weights where it has some.
         seed: seed of random weights.
@@ -42,11 +40,12 @@ def load_encoder(
     """
     from xtool.contracts.config import EncoderOptions
 
-    spec = registry().encoders.find(name).spec
+    encoders = registry().encoders
+    spec = (encoders.default() if name is None else encoders.find(name)).spec
     if pretrained == "auto":
         if spec.default_pretrained is None:
             raise UsageError(
-                f"encoder {name} has no default weights; give --pretrained with a tag, a checkpoint file, "
+                f"encoder {spec.name} has no default weights; give --pretrained with a tag, a checkpoint file, "
                 "or none for random weights"
             )
         pretrained = spec.default_pretrained

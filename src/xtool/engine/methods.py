@@ -66,6 +66,16 @@ def parse_methods(texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]
     return [_request(item, settings.get(item.name, {})) for item in parsed]
 
 
+def suggested_methods() -> list[str]:
+    """What is compared when the user names nothing, the first of which explains a single image.
+
+    Raises :class:`UsageError` where no installed plugin suggests a method.
+    """
+    catalogue = registry().saliency_methods
+    catalogue.default()
+    return [catalogue.name_of(item) for item in catalogue.suggested()]
+
+
 def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
     """Build the method for an encoder. Raises :class:`UsageError` where the two do not fit."""
     spec = request.provided.spec

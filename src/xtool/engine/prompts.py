@@ -158,6 +158,6 @@ def _ensemble() -> list[str]:
         from open_clip import OPENAI_IMAGENET_TEMPLATES
     except ImportError as error:
         raise SetupError(
-            f"the template {ENSEMBLE!r} takes the 80 templates of CLIP from open_clip: pip install xtool-clip"
+            f"the template {ENSEMBLE!r} takes the 80 templates of CLIP from open_clip: pip install open_clip_torch"
         ) from error
     return [template("{label}") for template in OPENAI_IMAGENET_TEMPLATES]

@@ -3,21 +3,43 @@
 - :func:`resolve_device`, :func:`resolve_dtype`: from the words of the user to a device that is there
 - :func:`seeded`: random weights that depend on a seed alone and disturb nothing
 - :func:`local_checkpoint`: whether ``--pretrained`` names a file
-- :func:`fetch`: a file of the Hugging Face hub: from the cache, else the network, else the reason within seconds
+- :func:`cached`, :func:`fetch`: a file of the Hugging Face hub, from the cache, else the network, else the reason
+  within seconds
 - :func:`read_checkpoint`, :func:`checkpoint_keys`: safetensors or torch, without running code that is in the file
 - :func:`sha256`: what results call the weights
 
 Whatever goes wrong is a :class:`xtool.errors.SetupError` or :class:`xtool.errors.UsageError` whose message says what
-to do. Covered by :data:`xtool.plugin.API_VERSION`.
+to do. Names are imported when they are first used, so that :func:`cached` needs no torch. Covered by
+:data:`xtool.plugin.API_VERSION`.
 """
 
-from xtool.loading.checkpoints import checkpoint_keys, local_checkpoint, read_checkpoint, sha256
-from xtool.loading.devices import resolve_device, resolve_dtype
-from xtool.loading.hub import DownloadError, fetch
-from xtool.loading.seeding import seeded
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xtool.loading.checkpoints import checkpoint_keys, local_checkpoint, read_checkpoint, sha256
+    from xtool.loading.devices import resolve_device, resolve_dtype
+    from xtool.loading.hub import DownloadError, cached, fetch
+    from xtool.loading.seeding import seeded
+
+_HOME = {
+    "DownloadError": "hub",
+    "cached": "hub",
+    "checkpoint_keys": "checkpoints",
+    "fetch": "hub",
+    "local_checkpoint": "checkpoints",
+    "read_checkpoint": "checkpoints",
+    "resolve_device": "devices",
+    "resolve_dtype": "devices",
+    "seeded": "seeding",
+    "sha256": "checkpoints",
+}
 
 __all__ = [
     "DownloadError",
+    "cached",
     "checkpoint_keys",
     "fetch",
     "local_checkpoint",
@@ -27,3 +49,9 @@ __all__ = [
     "seeded",
     "sha256",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -15,6 +15,16 @@ class DownloadError(SetupError):
     """A file is neither in the cache nor to be had from the network; the message says why."""
 
 
+def cached(repository: str, filenames: Sequence[str], cache_dir: str | None = None) -> Path | None:
+    """The first of ``filenames`` that the cache holds, or ``None``. Asks no network, and imports no torch."""
+    hub = _client()
+    for filename in filenames:
+        found = hub.try_to_load_from_cache(repository, filename, cache_dir=cache_dir)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
 def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = None) -> Path:
     """The first of ``filenames`` that ``repository`` has, downloaded unless it is cached.
 
@@ -31,10 +41,8 @@ def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = Non
         DownloadError: offline, unreachable, broken off, no access, or no such file.
     """
     hub = _client()
-    for filename in filenames:
-        cached = hub.try_to_load_from_cache(repository, filename, cache_dir=cache_dir)
-        if isinstance(cached, str):
-            return Path(cached)
+    if found := cached(repository, filenames, cache_dir):
+        return found
     where = cache_dir or hub.constants.HF_HUB_CACHE
     if hub.is_offline_mode():
         raise DownloadError(f"{repository} is not in the cache {where}, and HF_HUB_OFFLINE forbids to download it")

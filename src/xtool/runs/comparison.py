@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.datasets.opening import DEFAULT_DATASET, open_dataset
+from xtool.datasets.opening import open_dataset
 from xtool.engine.encoders import load_encoder
-from xtool.engine.methods import MethodRequest, build_method, parse_methods
+from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
 from xtool.engine.profiling import RECORDS, part
 from xtool.engine.prompts import resolve_templates
 from xtool.errors import DataError, RunError, UsageError
@@ -27,7 +27,6 @@ from xtool.runs.run import Run
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder
 
-DEFAULT_METHODS = ("vlscore", "gradcam", "center")
 OnProgress = Callable[["Progress"], None]
 
 
@@ -41,9 +40,9 @@ class Progress:
 
 
 def compare(
-    dataset: str | Dataset = DEFAULT_DATASET,
+    dataset: str | Dataset | None = None,
     *,
-    methods: Sequence[str] = DEFAULT_METHODS,
+    methods: Sequence[str] = (),
     encoder: str | Encoder | None = None,
     data_dir: str | Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -63,9 +62,9 @@ def compare(
     """Compare methods on a data set and return the run.
 
     Args:
-        dataset: a name, ``name:split``, or an opened data set.
-        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``.
-        encoder: a loaded encoder, a name, or ``None`` for the bundled model.
+        dataset: a name, ``name:split``, or an opened data set; by default the one that a plugin suggests.
+        methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``; by default all that plugins suggest.
+        encoder: a loaded encoder or a name; by default the one that a plugin suggests.
         data_dir: where the data set lies, for those that need it.
         settings: options by method name, for every row of that method.
         protocol: ``vlscore``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
@@ -86,9 +85,9 @@ def compare(
         DataError: an unusable sample under ``on_error="stop"``; everything before it is written.
         RunError: the directory holds another run.
     """
-    opened = open_dataset(dataset, data_dir) if isinstance(dataset, str) else dataset
+    opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
     loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
-    requests = parse_methods(methods, settings)
+    requests = parse_methods(methods or suggested_methods(), settings)
     evaluation = Evaluation(
         dataset=opened,
         encoder=loaded,
@@ -205,4 +204,4 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-__all__ = ["DEFAULT_METHODS", "Progress", "compare"]
+__all__ = ["Progress", "compare"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "judge", "plan", "verdicts"]
 
-KINDS = ("method", "encoder", "features", "dataset")
+KINDS = ("method", "encoder", "features", "dataset", "command")
 
 
 def verdicts(
@@ -56,6 +56,10 @@ def plan(
         from xtool.testing.checks.dataset import plan_dataset
 
         return plan_dataset(name, Path(data_dir) if data_dir is not None else None)
+    if kind == "command":
+        from xtool.testing.checks.command import plan_command
+
+        return plan_command(name)
     raise UsageError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
 
 
@@ -110,6 +114,7 @@ def _kind_of(name: str) -> str:
         found.encoders,
         found.feature_extractors,
         found.datasets,
+        found.commands,
     )
     names = {name, name.split(":")[0], ":".join(name.split(":")[:2])}
     owned = [

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from xtool.plugin import SaliencyMethodSpec, hookimpl
 
-XTOOL_API = 1
+XTOOL_API = 2
 
 
 @hookimpl

@@ -7,7 +7,7 @@ What the app knows and does lives in modules that never import Streamlit, in thi
 - ``wording``: what people type, and what is told to them
 - ``forms``: a method's options as form fields
 - ``cost``: how long a search will take
-- ``workshop``: loaded models, and the work kept for each picture
+- ``models``: loaded models, and the work kept for each picture
 - ``search``: one search in a thread of its own, with progress, a question before slow work, and a stop
 - ``drawing``, ``agreement``, ``export``: the answer as pictures, numbers and files
 

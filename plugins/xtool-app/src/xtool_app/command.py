@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from xtool.plugin import encoder_options
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -12,30 +15,25 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 @click.command("app")
 @click.option("--host", default="localhost", show_default=True, help="Address to listen on; 0.0.0.0 lets others in.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port to listen on.")
-@click.option("--encoder", metavar="NAME", help="Encoder that the app starts with.  [default: the bundled tiny-rn]")
-@click.option(
-    "--pretrained", default="auto", metavar="TAG|FILE|none", help="Weights of that encoder; by default its own."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--cache-dir", type=click.Path(file_okay=False), help="Folder for downloaded weights.")
-def app_command(
-    *, host: str, port: int, encoder: str | None, pretrained: str, device: str, cache_dir: str | None
-) -> None:
+@encoder_options
+def app_command(*, host: str, port: int, encoder: str | None, loading: dict[str, Any]) -> None:
     """Start the web app: upload a picture, say what to look for, see where a model finds it.
 
     It answers on this computer only, unless --host says otherwise. It keeps uploads in memory, writes nothing
     to disk and sends no usage statistics.
     """
-    from xtool.plugin import DEFAULT_ENCODER, registry
+    from xtool.plugin import registry
 
-    registry().encoders.find(encoder or DEFAULT_ENCODER)  # a misspelt name is told here, not in the browser
+    encoders = registry().encoders
+    if encoder is not None:
+        encoders.find(encoder)  # a misspelt name is told here, not in the browser
+    else:
+        encoders.default()  # and so is a missing plugin
     if host not in LOCAL:
         click.echo(f"Listening on {host}: whoever reaches this address can use the app.", err=True)
     from xtool_app import settings
 
-    settings.configure(
-        settings.Settings(encoder=encoder or DEFAULT_ENCODER, pretrained=pretrained, device=device, cache_dir=cache_dir)
-    )
+    settings.configure(settings.Settings(encoder=encoder, loading=loading))
     from streamlit.web import cli
 
     cli.main(server_arguments(host, port), prog_name="xtool app", standalone_mode=False)

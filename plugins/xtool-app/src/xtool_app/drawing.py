@@ -10,12 +10,12 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from xtool.explanation import DEFAULT_THRESHOLD, Explanation
 from xtool.paint.figure import maps_figure
 from xtool.paint.heat import COLOUR_MAPS, OPACITY
 from xtool.paint.heat import resized as resized_to
 from xtool.paint.panel import overlay as painted
 from xtool.paint.save import figure_png
+from xtool.plugin import DEFAULT_THRESHOLD, Explanation
 
 __all__ = ["COLOUR_MAPS", "Look", "difference", "overlay", "resized", "sheet"]
 

@@ -16,7 +16,7 @@ __all__ = ["as_document", "file_stem", "json_bytes", "png_bytes"]
 
 def png_bytes(answer: Answer, look: Look) -> bytes:
     """Every text and method on one sheet, as the page shows them."""
-    return sheet(answer.explanations, [question.text for question in answer.order.questions], look)
+    return sheet(answer.explanations, [question.text for question in answer.query.questions], look)
 
 
 def json_bytes(answer: Answer, threshold: float) -> bytes:
@@ -29,24 +29,24 @@ def as_document(answer: Answer, threshold: float) -> dict[str, Any]:
 
     Boxes are half-open (x0, y0, x1, y1) in pixels of the upright picture at its full size.
     """
-    order = answer.order
+    query = answer.query
     return {
-        "picture": order.picture.name,
-        "size": list(order.picture.full_size),
-        "encoder": order.encoder,
+        "picture": query.picture.name,
+        "size": list(query.picture.full_size),
+        "encoder": query.encoder,
         "weights": answer.weights,
-        "fit": order.fit,
+        "fit": query.fit,
         "threshold": threshold,
         "explanations": [
-            {**_full_size(explanation.as_json(threshold), order.picture.scale), "options": request.describe()}
-            for explanation, request in zip(answer.explanations, order.methods, strict=True)
+            {**_full_size(explanation.as_json(threshold), query.picture.scale), "options": request.describe()}
+            for explanation, request in zip(answer.explanations, query.methods, strict=True)
         ],
     }
 
 
 def file_stem(answer: Answer) -> str:
     """A file name that says what was looked for, of letters that every system takes."""
-    words = "-".join(question.text for question in answer.order.questions)
+    words = "-".join(question.text for question in answer.query.questions)
     return "xtool-" + (re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-").lower()[:40].strip("-") or "answer")
 
 

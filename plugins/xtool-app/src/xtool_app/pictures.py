@@ -76,7 +76,7 @@ def open_upload(content: bytes, name: str) -> Picture:
 def examples() -> Sequence[Example]:
     """The bundled scenes on offer; none where the plugin that brings them is not installed."""
     try:
-        scenes = open_dataset("scenes")
+        scenes = open_dataset()
     except XtoolError:
         return ()
     offered = []
@@ -90,8 +90,9 @@ def examples() -> Sequence[Example]:
 
 def open_example(index: int) -> Picture:
     """A bundled scene as a picture."""
-    sample = open_dataset("scenes")[index]
-    return _picture(sample.open(), f"scene {index + 1}", f"scenes/{sample.id}")
+    dataset = open_dataset()
+    sample = dataset[index]
+    return _picture(sample.open(), f"scene {index + 1}", f"{dataset.name}/{sample.id}")
 
 
 def _picture(image: Image.Image, name: str, digest: str) -> Picture:

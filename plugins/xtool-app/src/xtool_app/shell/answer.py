@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from xtool.explanation import Explanation
 from xtool.paint.verdicts import Verdict
+from xtool.plugin import Explanation
 from xtool_app.agreement import agreement
 from xtool_app.drawing import COLOUR_MAPS, Look, difference, overlay, resized
 from xtool_app.export import file_stem, json_bytes, png_bytes
@@ -33,8 +33,8 @@ def show_answer(picture: Picture | None) -> None:
     if search is None or not show_end(search):
         return
     st.divider()
-    if picture is None or picture.digest != search.answer.order.picture.digest:
-        name = plain(search.answer.order.picture.name)
+    if picture is None or picture.digest != search.answer.query.picture.digest:
+        name = plain(search.answer.query.picture.name)
         st.caption(f"This is the answer for {name}; press “Find it!” for the new picture.")
     st.fragment(_answer)(search.answer)
 
@@ -42,7 +42,7 @@ def show_answer(picture: Picture | None) -> None:
 def _answer(answer: Answer) -> None:
     """A fragment: moving the threshold or the colours runs only this, and no model."""
     with guarded():
-        names = titles(answer.order.questions)
+        names = titles(answer.query.questions)
         st.subheader("What the model sees")
         _summary(answer, names)
         look = _choose_look()
@@ -58,7 +58,7 @@ def _answer(answer: Answer) -> None:
 
 
 def _summary(answer: Answer, names: list[str]) -> None:
-    """The presence verdicts of every method at one glance."""
+    """The presence verdicts of every method in one line."""
     for explanation in answer.explanations:
         if explanation.present is not None:
             told = [
@@ -95,8 +95,8 @@ def _text(answer: Answer, row: int, look: Look) -> None:
         if alone:
             with columns[1]:
                 st.markdown("**The picture alone**")
-                st.image(resized(answer.order.picture.image), width="stretch")
-                st.caption(f"Asked: “{plain(answer.order.questions[row].prompt)}”")
+                st.image(resized(answer.query.picture.image), width="stretch")
+                st.caption(f"Asked: “{plain(answer.query.questions[row].prompt)}”")
 
 
 def _panel(explanation: Explanation, row: int, look: Look) -> None:
@@ -116,7 +116,7 @@ def _compare(answer: Answer, names: list[str], look: Look) -> None:
     def name_of(index: int) -> str:
         return answer.explanations[index].method
 
-    row = pick_text.selectbox("Text", rows, format_func=lambda i: answer.order.questions[i].text, key="compared text")
+    row = pick_text.selectbox("Text", rows, format_func=lambda i: answer.query.questions[i].text, key="compared text")
     first = answer.explanations[pick_first.selectbox("One method", methods, format_func=name_of, key="first")]
     second = answer.explanations[pick_second.selectbox("Another", methods, index=1, format_func=name_of, key="second")]
     left, right, between = st.columns(3, gap="medium")
@@ -146,8 +146,8 @@ def _compare(answer: Answer, names: list[str], look: Look) -> None:
 
 def _footer(answer: Answer, look: Look) -> None:
     if not answer.trained:
-        st.warning(f"{plain(answer.order.encoder)} has random weights: its maps show nothing that it has learnt.")
-    cost = f"{answer.passes:,} glances at the picture" if answer.passes else "no new glance at the picture"
+        st.warning(f"{plain(answer.query.encoder)} has random weights: its maps show nothing that it has learnt.")
+    cost = f"{answer.passes:,} forward passes" if answer.passes else "no new forward pass"
     png, document, told = st.columns([2, 2, 5], gap="small", vertical_alignment="center")
     stem = file_stem(answer)
     png.download_button(
@@ -158,4 +158,4 @@ def _footer(answer: Answer, look: Look) -> None:
         "Boxes (JSON)", lambda: json_bytes(answer, look.threshold), f"{stem}.json", "application/json",
         icon=":material/data_object:", width="stretch", key="json", on_click="ignore",
     )  # fmt: skip
-    told.caption(f"{plain(answer.order.encoder)} ({plain(answer.weights)}): {cost}, {duration(answer.seconds)}.")
+    told.caption(f"{plain(answer.query.encoder)} ({plain(answer.weights)}): {cost}, {duration(answer.seconds)}.")

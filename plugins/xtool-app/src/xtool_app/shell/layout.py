@@ -6,14 +6,14 @@ import streamlit as st
 
 from xtool.plugin import FITS
 from xtool_app.drawing import resized
+from xtool_app.models import models, offered_encoders
 from xtool_app.pictures import MAX_MEGABYTES, Picture, examples, open_example, open_upload
-from xtool_app.search import Order, Search
+from xtool_app.search import Query, Search
 from xtool_app.shell.answer import show_answer
 from xtool_app.shell.guard import guarded
 from xtool_app.shell.options import choose_methods
 from xtool_app.shell.running import show_search
 from xtool_app.wording import plain, questions
-from xtool_app.workshop import offered_encoders, workshop
 
 STYLE = """
 <style>
@@ -54,12 +54,12 @@ def _show() -> None:
             help="A name, or a whole caption. Also try something that is not in the picture.",
         )
         st.subheader("3 · How")
-        order = _choose_how(picture, typed)
+        query = _choose_how(picture, typed)
         clicked = st.button("Find it!", type="primary", icon=":material/search:", width="stretch", disabled=_busy())
     if clicked:
         st.session_state.pop("answer", None)
-        if order is not None:
-            st.session_state["search"] = Search(order, workshop()).start()
+        if query is not None:
+            st.session_state["search"] = Search(query, models()).start()
             st.rerun()
     show_search()
     show_answer(picture)
@@ -102,13 +102,13 @@ def _choose_picture() -> tuple[Picture | None, str, str]:
     return None, "", "upload"
 
 
-def _choose_how(picture: Picture | None, typed: str) -> Order | None:
-    """The order, or ``None`` after having said what is missing."""
+def _choose_how(picture: Picture | None, typed: str) -> Query | None:
+    """The query, or ``None`` after having said what is missing."""
     encoder = st.selectbox(
         "Model",
         offered_encoders(),
         key="encoder",
-        help="tiny-rn and tiny-vit come with xtool and know pictograms; the others are downloaded when first used.",
+        help="`xtool encoders` says what each knows, and which need a download when first used.",
     )
     methods = choose_methods(encoder)
     with st.expander("More: prompts and cropping"):
@@ -134,7 +134,7 @@ def _choose_how(picture: Picture | None, typed: str) -> Order | None:
         asked = questions(typed, as_typed=as_typed)
         if any(question.text != question.prompt for question in asked):
             st.caption("Asked as: " + " · ".join(f"“{plain(question.prompt)}”" for question in asked))
-        return Order(picture=picture, questions=asked, encoder=encoder, methods=methods, fit=fit)
+        return Query(picture=picture, questions=asked, encoder=encoder, methods=methods, fit=fit)
     return None
 
 

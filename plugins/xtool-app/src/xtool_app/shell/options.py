@@ -8,21 +8,20 @@ import streamlit as st
 
 from xtool.plugin import MethodRequest, config_class, registry
 from xtool_app.forms import FormField, build_request, fields_of, presets_of, usable_methods
+from xtool_app.models import models
 from xtool_app.shell.guard import guarded
-from xtool_app.workshop import workshop
-
-FIRST = "vlscore"
 
 
 def choose_methods(encoder: str) -> tuple[MethodRequest, ...] | None:
     """The methods with their options; ``None`` after having said what is missing."""
-    info = workshop().info(encoder)
+    info = models().info(encoder)
     summaries = usable_methods(info.architecture if info else None)
     names = list(summaries)
+    suggested = [item.spec.name for item in registry().saliency_methods.suggested() if item.spec.name in names]
     chosen = st.multiselect(
         "Methods",
         names,
-        default=[FIRST] if FIRST in names else names[:1],
+        default=(suggested or names)[:1],
         key="methods",
         help="Each finds its own way to say where the model looks; choose several to compare them.",
     )
@@ -42,7 +41,7 @@ def _request(method: str, encoder: str, summary: str) -> MethodRequest:
     preset = None
     if presets := presets_of(method):
         preset = st.selectbox("Preset", [None, *presets], format_func=lambda p: p or "none", key=f"{method} preset")
-    info = workshop().info(encoder)
+    info = models().info(encoder)
     fields = fields_of(
         config_class(provided.spec), preset, architecture=info.architecture if info else None, encoder=info
     )

@@ -42,8 +42,8 @@ def _progress(search: Search) -> str:
     if search.state == "waiting":
         return "Waiting: another search is under way"
     if search.state == "loading" or search.estimate is None:
-        return f"Getting {plain(search.order.encoder)} ready and measuring it"
-    told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} glances at the picture"
+        return f"Getting {plain(search.query.encoder)} ready and measuring it"
+    told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} forward passes"
     left = search.estimate.seconds * (1 - search.progress)
     return f"{told}, {duration(left)} left" if left >= 2 else told
 
@@ -53,8 +53,8 @@ def _ask(search: Search) -> None:
     assert estimate is not None
     st.warning(
         f"**This will take about {duration(estimate.seconds)}** on this computer's processor: "
-        f"{estimate.passes:,} glances at the picture. Fewer maps are quicker: set `pca` or `top_k` in the options of "
-        "the method, or try gradcam, which needs a single glance. Once done, further texts on this picture are quick.",
+        f"{estimate.passes:,} forward passes. Fewer maps are quicker: set `pca` or `top_k` in the options of "
+        "the method, or try gradcam, which needs a single one. Once done, further texts on this picture are quick.",
         icon=":material/hourglass_top:",
     )
     run, cancel, _ = st.columns([2, 2, 5])
@@ -64,7 +64,7 @@ def _ask(search: Search) -> None:
 
 def _give_up(search: Search) -> None:
     search.stop()
-    # The thread ends after the glance under way; the visitor need not wait for that.
+    # The thread ends after the pass under way; the visitor need not wait for that.
     st.session_state.pop("search", None)
     st.session_state["stopped"] = True
 

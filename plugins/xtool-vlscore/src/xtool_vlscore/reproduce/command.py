@@ -8,36 +8,48 @@ from typing import Any
 
 import click
 
-from xtool.plugin import encoder_options, parse_shard, progress_bar
+from xtool.plugin import (
+    complete_encoders,
+    complete_methods,
+    dataset_options,
+    encoder_options,
+    parse_shard,
+    progress_bar,
+)
 
 
 @click.command("reproduce")
 @click.argument("table", type=click.Choice(["table1", "table2"]))
-@click.option("--data-dir", type=click.Path(), help="Where ImageNet lies.")
-@click.option(
-    "--dataset", default="imagenet", show_default=True, metavar="NAME[:SPLIT]", help="Another data set, to try."
-)
+@dataset_options
 @encoder_options
-@click.option("--classifier", metavar="ENCODER", help="What names the class, in place of the table's own choice.")
-@click.option("--method", metavar="NAME[:OPTION=VALUE…]", help="Another method.  [default: vlscore:preset=seed]")
+@click.option(
+    "--classifier",
+    metavar="ENCODER",
+    shell_complete=complete_encoders,
+    help="What names the class, in place of the table's own choice.",
+)
+@click.option(
+    "--methods", "--method", "method", metavar="NAME[:OPTION=VALUE…]", shell_complete=complete_methods,
+    help="Another method, one.  [default: vlscore:preset=seed]",
+)  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N images only.")
 @click.option(
     "--shard", default="1/1", metavar="I/N", callback=parse_shard, help="Every N-th image, starting with the I-th."
 )
 @click.option(
     "--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
-    help="What an image that cannot be used does.",
+    help="What to do with an unreadable image.",
 )  # fmt: skip
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path),
-    help="Where the runs are kept, and gone on with.  [default: runs/reproduce-TABLE]",
+    "-o", "--out", type=click.Path(file_okay=False, path_type=Path),
+    help="Where the runs are kept and resumed.  [default: runs/reproduce-TABLE]",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def reproduce_command(
     *,
     table: str,
     data_dir: str | None,
-    dataset: str,
+    dataset: str | None,
     encoder: str | None,
     classifier: str | None,
     method: str | None,
@@ -50,19 +62,21 @@ def reproduce_command(
 ) -> None:
     """Measure TABLE of the VL-Score article again, and print it next to what was published.
 
+    On ImageNet, or on another --dataset to try the command.
+
     The same command goes on where it was interrupted; shards with the same --out are merged.
 
     \b
     xtool reproduce table2 --data-dir ILSVRC --limit 1000
     xtool reproduce table1 --encoder tiny-rn --dataset scenes --limit 20
     """
-    from xtool_vlscore.reproduce.measure import measure, open_table_data
+    from xtool_vlscore.reproduce.measure import IMAGENET, measure, open_table_data
     from xtool_vlscore.reproduce.plan import plan
     from xtool_vlscore.reproduce.published import published_table
     from xtool_vlscore.reproduce.result import caveats, result_as_json, result_rows, result_table
 
     experiments = plan(table, encoder=encoder, classifier=classifier, method=method)
-    opened = open_table_data(dataset, data_dir)
+    opened = open_table_data(dataset or IMAGENET, data_dir)
     folder = out if out is not None else Path("runs") / f"reproduce-{table}"
     measured = []
     for experiment in experiments:

@@ -9,16 +9,11 @@ from functools import cache
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from xtool.contracts.protocols import Encoder, EncoderInfo
-from xtool.contracts.registry import registry
-from xtool.engine.cost import seconds_per_pass
-from xtool.engine.encoders import load_encoder
-from xtool.explainer import Explainer
-from xtool.image.geometry import Fit
+from xtool.plugin import Encoder, EncoderInfo, Explainer, Fit, load_encoder, registry, seconds_per_pass
 from xtool_app import settings
 from xtool_app.pictures import Picture
 
-__all__ = ["Workshop", "offered_encoders", "workshop"]
+__all__ = ["Models", "models", "offered_encoders"]
 
 T = TypeVar("T")
 
@@ -26,19 +21,19 @@ ENCODERS_KEPT = 2
 PICTURES_KEPT = 6
 
 
-class Shelf(Generic[T]):
-    """The few things used last."""
+class RecentlyUsed(Generic[T]):
+    """A cache of the few things used last."""
 
     def __init__(self, room: int) -> None:
         self._room = room
         self._things: OrderedDict[Hashable, T] = OrderedDict()
 
-    def peek(self, key: Hashable) -> T | None:
-        """What lies there, without making it."""
+    def get(self, key: Hashable) -> T | None:
+        """The thing of that key, or ``None``."""
         return self._things.get(key)
 
-    def take(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What lies there, made now if there is nothing; the one not used for longest goes."""
+    def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The thing of that key, made now if there is none; the one not used for longest goes."""
         thing = self._things.get(key)
         if thing is None:
             thing = self._things[key] = make()
@@ -48,31 +43,31 @@ class Shelf(Generic[T]):
         return thing
 
 
-class Workshop:
-    """Everything slow that a search needs. Hold :attr:`lock` while using it.
+class Models:
+    """Loaded encoders, and explainers with their kept work: everything slow that a search needs.
+
+    Hold :attr:`lock` while using it.
 
     One search at a time: methods hook into the model's layers, and two searches at once would read each other's.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._encoders: Shelf[Encoder] = Shelf(ENCODERS_KEPT)
-        self._explainers: Shelf[Explainer] = Shelf(PICTURES_KEPT)
+        self._encoders: RecentlyUsed[Encoder] = RecentlyUsed(ENCODERS_KEPT)
+        self._explainers: RecentlyUsed[Explainer] = RecentlyUsed(PICTURES_KEPT)
         self._answered: WeakKeyDictionary[Explainer, set[Hashable]] = WeakKeyDictionary()
         self._speeds: dict[str, float] = {}
 
     def encoder(self, name: str) -> Encoder:
         """The encoder with its default weights, or those named when the server was started."""
-        told = settings.current()
-        pretrained = told.pretrained if name == told.encoder else "auto"
-        return self._encoders.take(
-            name,
-            lambda: load_encoder(name, pretrained=pretrained, device=told.device, cache_dir=told.cache_dir),
-        )
+        loading = dict(settings.current().loading)
+        if name != settings.first_encoder():
+            loading["pretrained"] = "auto"
+        return self._encoders.get_or_make(name, lambda: load_encoder(name, **loading))
 
     def info(self, name: str) -> EncoderInfo | None:
         """What is known of an encoder, if it has been loaded."""
-        loaded = self._encoders.peek(name)
+        loaded = self._encoders.get(name)
         return None if loaded is None else loaded.info
 
     def explainer(self, picture: Picture, encoder: str, fit: Fit) -> Explainer:
@@ -80,7 +75,7 @@ class Workshop:
         loaded = self.encoder(encoder)
         # The encoder itself is in the key: one that was dropped and loaded anew shares nothing with its forerunner.
         key = (picture.digest, id(loaded), fit)
-        return self._explainers.take(key, lambda: Explainer(picture.image, loaded, fit=fit))
+        return self._explainers.get_or_make(key, lambda: Explainer(picture.image, loaded, fit=fit))
 
     def answered(self, explainer: Explainer) -> set[Hashable]:
         """What has been asked of this explainer before; whoever finishes a search adds to it."""
@@ -94,14 +89,14 @@ class Workshop:
 
 
 @cache
-def workshop() -> Workshop:
-    """The workshop of this server."""
-    return Workshop()
+def models() -> Models:
+    """Those of this server."""
+    return Models()
 
 
 def offered_encoders() -> list[str]:
     """Encoders with weights of their own, the one that the page starts with first."""
-    start = settings.current().encoder
+    start = settings.first_encoder()
     catalogue = registry().encoders
     rivals = catalogue.conflicts()
     names = [
