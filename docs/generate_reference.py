@@ -235,7 +235,7 @@ def python_page() -> str:
             lines += ["```python", _signature(node), "```", ""]
         lines += [prose(ast.get_docstring(node) or ""), ""]
         if isinstance(node, ast.ClassDef):
-            lines += [*_members(node), ""]
+            lines += [*_members(node, tree), ""]
     return "\n".join(lines)
 
 
@@ -338,9 +338,9 @@ def _is_nothing(default: Any) -> bool:
 
 
 def _definition(tree: ast.Module, name: str) -> ast.FunctionDef | ast.ClassDef:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
-            return node
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name]
+    if found:
+        return found[-1]  # the ones before it are overloads
     raise SystemExit(f"{name} is not defined where it is said to be")
 
 
@@ -375,9 +375,12 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     return f"{argument.arg}{annotated}{value}"
 
 
-def _members(node: ast.ClassDef) -> list[str]:
+def _members(node: ast.ClassDef, tree: ast.Module) -> list[str]:
+    """Fields and public methods of a class, with those of its bases in the same module."""
     lines = []
-    for item in node.body:
+    bases = {ast.unparse(base) for base in node.bases}
+    inherited = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name in bases]
+    for item in [*node.body, *(item for base in inherited for item in base.body)]:
         if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
             is_property = any(isinstance(d, ast.Name) and d.id == "property" for d in item.decorator_list)
             told = (ast.get_docstring(item) or "").split("\n\n")[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.shell_completion import ShellComplete
 from PIL import Image
@@ -186,6 +187,7 @@ def test_a_toml_file_gives_defaults_and_the_command_line_wins(xtool: Any, tmp_pa
             "nowhere",
         ),
         (("explain", "x.png", "--encoder", "planted-cnn"), 2, "--text"),
+        (("explain", "https://example.org/x.png", "--text", "red", "--method", "colourcam"), 2, "is a URL"),
         (("methods", "colorcam"), 2, "did you mean colourcam"),
     ],
 )
@@ -218,6 +220,61 @@ def test_explain_says_where_and_whether(xtool: Any, tmp_path: Path) -> None:
     assert abs(y1 - 48) <= 8
     with Image.open(tmp_path / "out.png") as figure:
         assert figure.width > 300
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "code", "told"),
+    [
+        ("explain", ("-o", "out.txt"), 2, "must end in one of"),
+        ("explain", ("-o", "red.png/out.png"), 1, "is not a folder"),
+        ("explain", ("--colour-map", "turb"), 2, "did you mean turbo"),
+        ("explain", ("--method", "colorcam"), 2, "did you mean colourcam"),
+        ("explain", ("--set", "colourcam.powr=2"), 2, "did you mean power"),
+        ("explain", ("--template", "no label"), 2, "{label}"),
+        ("explain", ("--text", " "), 2, "at least one text"),
+        ("features", ("-o", "out.npy"), 2, "must end in one of"),
+        ("features", ("--colour-map", "viridi"), 2, "did you mean viridis"),
+        ("features", ("--features", "plantd"), 2, "did you mean planted"),
+    ],
+)
+def test_arguments_are_checked_before_a_model_loads(
+    xtool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, arguments: tuple[str, ...], code: int,
+    told: str,
+) -> None:  # fmt: skip
+    loads: list[str] = []
+    monkeypatch.setattr("xtool.engine.encoders.load_encoder", lambda name, **options: loads.append(name))
+    Image.new("RGB", (64, 64)).save(tmp_path / "red.png")
+    own = {"explain": ("--text", "red", "--method", "colourcam"), "features": ()}[command]
+    done = xtool(command, "red.png", *own, *arguments)
+    assert (done.returncode, loads) == (code, []), done.stderr
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_explain_reads_a_name_as_a_prompt_and_writes_maps(xtool: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), (230, 20, 20)).save(tmp_path / "red.png")
+    words = ("explain", "red.png", "--text", "red", "--encoder", "planted-cnn", "--method", "colourcam")
+    done = xtool(*words, "-o", "maps.npy", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["file"] == "maps.npy"
+    assert told["explanations"][0]["texts"][0]["prompts"] == ["an image of a red."]
+    assert np.load(tmp_path / "maps.npy").shape == (1, 1, 48, 64)
+    shown = xtool(*words)
+    assert "read as: an image of a red." in shown.stdout
+    assert "read as" not in xtool(*words, "--template", "{label}").stdout
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(0.001, False), (2.0, True)])
+def test_slow_work_is_announced_and_never_asked_about(
+    xtool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, warned: bool
+) -> None:
+    Image.new("RGB", (64, 48), (230, 20, 20)).save(tmp_path / "red.png")
+    monkeypatch.setattr("xtool.explainer.Explainer.expected_passes", lambda self, methods, texts: 90)
+    monkeypatch.setattr("xtool.engine.cost.seconds_per_pass", lambda encoder: seconds)
+    done = xtool("explain", "red.png", "--text", "red", "--encoder", "planted-cnn", "--method", "colourcam")
+    assert done.returncode == 0, done.stderr
+    assert ("up to 90 passes through planted-cnn, about 3 minutes" in done.stderr) is warned
 
 
 def test_random_weights_are_said_to_be_random(xtool: Any) -> None:

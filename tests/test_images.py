@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from xtool.errors import DataError
-from xtool.image.files import Frame, open_frame, open_image
+from xtool.errors import DataError, UsageError
+from xtool.image.files import Frame, open_frame, open_image, to_image
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 
@@ -137,6 +138,94 @@ def test_huge_pictures_are_refused_by_their_header():
 
 def test_file_objects_are_read():
     assert open_image(BytesIO(encoded(red_corner()))).size == (40, 20)
+
+
+AWKWARD = {
+    "grey": lambda: Image.new("L", (3, 2), 77),
+    "half transparent": lambda: Image.new("RGBA", (3, 2), (0, 0, 0, 51)),
+    "16 bits": lambda: Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16)),
+    "black and white": lambda: Image.new("1", (3, 2), 1),
+    "palette": lambda: Image.new("RGB", (3, 2), (9, 200, 30)).convert("P"),
+}
+
+
+@pytest.mark.parametrize("kind", AWKWARD)
+def test_a_picture_in_memory_is_treated_as_its_file_is(kind):
+    image = AWKWARD[kind]()
+    shown = to_image(image)
+    assert shown.mode == "RGB"
+    assert shown.tobytes() == open_image(encoded(image)).tobytes()
+
+
+def test_a_picture_of_floats_is_treated_as_its_file_is():
+    image = Image.fromarray(np.array([[0, 0.2, 1]], np.float32))
+    assert [to_image(image).getpixel((x, 0))[0] for x in range(3)] == [0, 51, 255]
+    assert to_image(image).tobytes() == open_image(encoded(image, "TIFF")).tobytes()
+    with pytest.raises(DataError, match="no known scale"):
+        to_image(Image.fromarray(np.array([[0, 7.0]], np.float32)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_in_memory_is_turned_upright_and_left_as_it_was(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(red_corner(), exif=exif)
+    with Image.open(BytesIO(data)) as image:
+        before = image.tobytes()
+        assert to_image(image).tobytes() == open_image(data).tobytes()
+        assert image.tobytes() == before
+
+
+def test_a_broken_file_opened_by_pillow_is_told_by_name(tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    path = tmp_path / "half.jpg"
+    path.write_bytes(encoded(noise, "JPEG")[:1500])
+    with Image.open(path) as image, pytest.raises(DataError, match=r"half\.jpg: cannot be decoded"):
+        to_image(image)
+
+
+def test_arrays_of_every_kind_give_the_same_colours():
+    colours = np.array([[[0, 51, 255], [255, 0, 102]]] * 5, np.uint8)
+    ways = [
+        colours, colours / 255, (colours / 255).astype(np.float32), colours.astype(np.uint16) * 257,
+        torch.tensor(colours), torch.tensor(colours).permute(2, 0, 1), torch.tensor(colours / 255).half(),
+    ]  # fmt: skip
+    for way in ways:
+        assert [to_image(way).getpixel((x, 0)) for x in range(2)] == [(0, 51, 255), (255, 0, 102)]
+    assert to_image(np.array([[0, 51]], np.uint8)).getpixel((1, 0)) == (51, 51, 51)
+    assert to_image(torch.zeros(1, 5, 7)).size == (7, 5)
+    # Black at a fifth of full opacity, on white.
+    assert to_image(np.array([[[0, 0, 0, 0.2]]])).getpixel((0, 0)) == (204, 204, 204)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (np.zeros((2, 8, 8, 3)), "several images; give a list"),
+        (torch.zeros(1, 3, 8, 8), "several images; give a list"),
+        (np.zeros((3, 8, 8)), r"shape \(3, 8, 8\) is no image"),
+        (np.zeros((0, 8)), "no image"),
+        (np.zeros(8), "no image"),
+        (np.zeros((8, 8), np.int64), "int64 has no known scale"),
+        (np.full((8, 8), 1.5), "between 0 and 1"),
+        (np.full((8, 8), -0.5), "normalised pixels"),
+        (np.full((8, 8), np.nan), "between 0 and 1"),
+        (torch.zeros(3, 8, 3), r"\[C, H, W\] or \[H, W, C\]"),
+        (torch.zeros(5, 8, 9), r"\[C, H, W\] or \[H, W, C\]"),
+        ("http://example.org/a.jpg", "is a URL"),
+        ("data:image/png;base64,AAAA", "is a URL"),
+        (None, "NoneType; give the path of a file"),
+        (3, "int; give the path of a file"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_words(source, told):
+    with pytest.raises(UsageError, match=told):
+        to_image(source)
+
+
+def test_a_drive_letter_is_no_url():
+    with pytest.raises(DataError, match="no such file"):
+        to_image("C:/nothing/here.png")
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no real photographs in ../shared/data")

@@ -7,7 +7,7 @@ import builtins
 import pytest
 import torch
 
-from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_labels, fill, resolve_templates
+from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_labels, fill, prompts_for, resolve_templates
 from xtool.errors import SetupError, UsageError
 
 
@@ -87,3 +87,50 @@ def test_the_ensemble_without_open_clip_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(SetupError, match="pip install xtool-clip"):
         resolve_templates(["ensemble"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("raccoon", "an image of a raccoon."),
+        ("a raccoon", "an image of a raccoon."),
+        ("  red   car ", "an image of a red car."),
+        ("owl", "an image of an owl."),
+        ("an owl", "an image of an owl."),
+        ("unicorn", "an image of a unicorn."),
+        ("uninvited guest", "an image of an uninvited guest."),
+        ("hourglass", "an image of an hourglass."),
+        ("one-eyed cat", "an image of a one-eyed cat."),
+        ("two foxes", "an image of two foxes."),
+        ("foxes", "an image of foxes."),
+        ("dogs on a beach", "an image of dogs on a beach."),
+        ("dog with bones", "an image of a dog with bones."),
+        ("bus", "an image of a bus."),
+        ("people", "an image of people."),
+        ("the dog on the left", "an image of the dog on the left."),
+        ("jalapeño", "an image of a jalapeño."),
+    ],
+)
+def test_a_bare_name_goes_into_the_template_with_the_right_article(typed: str, read: str) -> None:
+    assert prompts_for(typed) == (read,)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["an image of a dog.", "a dog.", "Is it a dog?", "a blurry photo of a dog", "picture of a cat", "there is a dog",
+     "it's a dog", "猫", "собака"],
+)  # fmt: skip
+def test_what_reads_like_a_sentence_or_in_other_letters_is_read_as_it_is(typed: str) -> None:
+    assert prompts_for(typed) == (typed,)
+
+
+def test_without_templates_every_text_is_read_as_it_is() -> None:
+    assert prompts_for("owl", None) == ("owl",)
+    assert prompts_for("owl", ("{label}",)) == ("owl",)
+
+
+def test_a_name_goes_into_every_template_once() -> None:
+    templates = ("a photo of a {label}.", "art of the {label}.", "a photo of an {label}.")
+    assert prompts_for("owl", templates) == ("a photo of an owl.", "art of the owl.")
+    with pytest.raises(UsageError, match=r"\{label\}"):
+        prompts_for("owl", ("a photo",))

@@ -81,19 +81,15 @@ def explain_command(
     from xtool.paint.heat import check_colour_map
     from xtool.paint.save import check_target
 
+    if image is not None and not texts:
+        raise UsageError("say what to look for with --text, for example --text dog")
     if out is not None:
         check_target(out, FILE_ENDINGS)
     check_colour_map(colour_map)
     requests = parse_methods(methods or suggested_methods()[:1], parse_settings(settings))
-    picture: Any = None
-    if image is not None:
-        if not texts:
-            raise UsageError("say what to look for with --text, for example --text dog")
-        picture = to_image(image)
-    else:
-        picture, own = _first_sample()
-        texts = texts or own
     filled = resolve_templates(templates)
+    picture, own = _first_sample() if image is None else (to_image(image), ())
+    texts = texts or own
     read_texts(texts, filled)
 
     from xtool.engine.encoders import load_encoder

@@ -41,7 +41,7 @@ BATCH = 256
 _SENTENCE = re.compile(
     r"""
       .*[.!?]$                                                    # it ends like one
-    | (an?|the|this|that)\s(\w+\s){0,2}                           # or speaks of a picture: "a blurry photo of …"
+    | (\w+\s){0,3}                                               # or speaks of a picture: "a blurry photo of …"
       (image|photo|photograph|picture|drawing|painting|sketch|rendering|view|close-up|depiction)\s(of|showing)\s
     | (this|that|there|here|it|these|those)(\s(is|are|was|were)|'s)\s   # or starts like one
     """,
@@ -56,6 +56,10 @@ _AN = re.compile(
     r"(?!uni(?!n)|eu|ewe|us[eu]|ufo|ute|ukulele|one\b)[aeiou]|hour|honest|honou?r|heir|x-?ray", re.IGNORECASE
 )
 """Names that take "an": by their first sound, not their first letter."""
+_PLURAL = re.compile(
+    r"\w+(?<!s)(?<!u)(?<!i)s|people|(wo|fire|police)?men|children|mice|geese|teeth|feet", re.IGNORECASE
+)
+_AFTER_NOUN = re.compile(r"\s(on|in|at|of|with|under|over|by|near|behind|from|and|or|that|who)\s", re.IGNORECASE)
 _SLOT = re.compile(r"\b(an?)\s\{label\}", re.IGNORECASE)
 
 
@@ -63,8 +67,8 @@ def prompts_for(text: str, templates: Sequence[str] | None = DEFAULT_TEMPLATES) 
     """What a model reads for a text that a person typed: the one rule of ``explain``, Python and the web app.
 
     Models learnt from captions, so a bare name goes into each template, with its article put right: ``"raccoon"`` and
-    ``"a raccoon"`` give ``"an image of a raccoon."``, ``"owl"`` gives ``"an image of an owl."``, ``"two foxes"`` gives
-    ``"an image of two foxes."``. A text is read as it is where it ends like a sentence (full stop, ``!``, ``?``),
+    ``"a raccoon"`` give ``"an image of a raccoon."``, ``"owl"`` gives ``"an image of an owl."``, ``"foxes"``
+    ``"an image of foxes."``. A text is read as it is where it ends like a sentence (full stop, ``!``, ``?``),
     speaks of a picture (``"a photo of …"``), starts like a sentence (``"there is …"``) or is not in Latin letters.
 
     Args:
@@ -142,7 +146,8 @@ def _put(template: str, name: str) -> str:
     """``name`` in the place of the label; its own determiner, or the right article, replaces the template's."""
     if not _SLOT.search(template):
         return template.replace("{label}", name)
-    if _DETERMINER.match(name):
+    noun = _AFTER_NOUN.split(name, maxsplit=1)[0].split()[-1]
+    if _DETERMINER.match(name) or _PLURAL.fullmatch(noun):
         return _SLOT.sub(lambda _: name, template)
     return _SLOT.sub(lambda _: f"{'an' if _AN.match(name) else 'a'} {name}", template)
 
