@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xtool.engine.encoders import load_encoder
+from xtool.engine.encoders import counted, exclusive, given_encoder
 from xtool.engine.methods import MethodRequest, build_method, parse_methods
-from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
+from xtool.engine.work import Kept, Work, account
 from xtool.errors import UsageError
 from xtool.image.files import open_image
 from xtool.image.geometry import Fit
@@ -123,8 +123,7 @@ def explain_all(
     """
     whole = open_image(image) if isinstance(image, str | Path) else image
     requests = parse_methods(methods, settings)
-    loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
-    return Explainer(whole, loaded, fit=fit).explain(texts, requests)
+    return Explainer(whole, given_encoder(encoder), fit=fit).explain(texts, requests)
 
 
 class Explainer:
@@ -136,10 +135,10 @@ class Explainer:
 
     def __init__(self, image: Image.Image, encoder: Encoder, *, fit: Fit = "squash") -> None:
         self.image = image.convert("RGB")
-        self.encoder = encoder
+        self.encoder = counted(encoder)
         self._fitted = fit_image(self.image, encoder.info, fit)
         self.pixels = to_pixels(self._fitted, encoder)
-        self._ledger = Ledger()
+        self._kept = Kept()
 
     def explain(
         self,
@@ -163,26 +162,22 @@ class Explainer:
             raise UsageError("give at least one text to look for, and none that is empty")
         built = [build_method(request, self.encoder.info) for request in methods]
         embedded = self.encoder.encode_text(wanted)
-        with self.kept_work(on_pass), torch.no_grad():
+        with self.kept_work(on_pass) as work, torch.no_grad():
             return [
-                self._explanation(request.label, method, wanted, embedded)
+                self._explanation(request.label, method, wanted, embedded, work)
                 for request, method in zip(methods, built, strict=True)
             ]
 
-    @contextmanager
-    def kept_work(self, on_pass: Callable[[int], None] | None = None) -> Iterator[None]:
+    def kept_work(self, on_pass: Callable[[int], None] | None = None) -> AbstractContextManager[Work]:
         """Inside, shared work about this image is taken from what is kept, and added to it."""
-        self._ledger.on_pass = on_pass
-        try:
-            with image_ledger(self._ledger):
-                yield
-        finally:
-            self._ledger.on_pass = None
+        return account(self._kept, on_pass=on_pass)
 
-    def _explanation(self, label: str, method: SaliencyMethod, texts: tuple[str, ...], embedded: Tensor) -> Explanation:
-        ledger = self._ledger
-        forwards, charged, start = ledger.forwards, ledger.charged_seconds, time.perf_counter()
-        saliency = method.explain(CountedEncoder(self.encoder), self.pixels, embedded)
+    def _explanation(
+        self, label: str, method: SaliencyMethod, texts: tuple[str, ...], embedded: Tensor, work: Work
+    ) -> Explanation:
+        with exclusive(self.encoder):
+            forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
+            saliency = method.explain(self.encoder, self.pixels, embedded)
         maps = _at_image_resolution(saliency, self._fitted.geometry)
         return Explanation(
             image=self.image,
@@ -192,8 +187,8 @@ class Explainer:
             maps=maps,
             present=saliency.present[0].cpu().numpy(),
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
-            seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
-            forwards=ledger.forwards - forwards,
+            seconds=time.perf_counter() - start + work.charged_seconds - charged,
+            forwards=work.forwards - forwards,
         )
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         FeatureExtractorSpec,
         SaliencyMethodSpec,
     )
-    from xtool.engine.masking import MaskedEmbeddings, embed_masked
-    from xtool.engine.sharing import shared, tower_pass
+    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps
+    from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.metrics.boxes import BoxSweep, box_sweep, largest
     from xtool.metrics.iou import box_iou
@@ -68,6 +68,7 @@ __all__ = [
     "embed_masked",
     "hookimpl",
     "largest",
+    "live_maps",
     "shared",
     "tower_pass",
 ]
@@ -93,8 +94,8 @@ _HOMES = {
         "FeatureExtractorSpec",
         "SaliencyMethodSpec",
     ),
-    "xtool.engine.masking": ("MaskedEmbeddings", "embed_masked"),
-    "xtool.engine.sharing": ("shared", "tower_pass"),
+    "xtool.engine.masking": ("MaskedEmbeddings", "embed_masked", "live_maps"),
+    "xtool.engine.work": ("shared", "tower_pass"),
     "xtool.errors": ("DataError", "SetupError", "UsageError", "XtoolError"),
     "xtool.metrics.boxes": ("BoxSweep", "box_sweep", "largest"),
     "xtool.metrics.iou": ("box_iou",),

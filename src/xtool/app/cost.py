@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from xtool.contracts.config import FeatureConfig
 from xtool.engine.features import build_extractor
 from xtool.engine.methods import MethodRequest
-from xtool.engine.sharing import CountedEncoder
 from xtool.errors import XtoolError
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def _channels(explainer: Explainer, request: MethodRequest) -> int:
         try:
             extractor = build_extractor(features, layer, pca, info, clusters=clusters)
             with explainer.kept_work(), torch.no_grad():
-                return int(extractor.extract(CountedEncoder(explainer.encoder), explainer.pixels).maps.shape[1])
+                return int(extractor.extract(explainer.encoder, explainer.pixels).maps.shape[1])
         except XtoolError:
             continue  # the method itself says it better, or reads layers in its own way
     return 1

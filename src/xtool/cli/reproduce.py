@@ -20,7 +20,7 @@ from xtool.cli.progress import progress_bar
 )
 @encoder_options
 @click.option("--classifier", metavar="ENCODER", help="What names the class, in place of the table's own choice.")
-@click.option("--method", metavar="NAME[:OPTION=VALUE…]", help="Another method.  [default: vlscore:preset=seed]")
+@click.option("--method", metavar="NAME[:OPTION=VALUE…]", help="Another method.  [default: vlscore:preset=paper]")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N images only.")
 @click.option(
     "--shard", default="1/1", metavar="I/N", callback=parse_shard, help="Every N-th image, starting with the I-th."

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.engine.encoders import load_encoder
+from xtool.engine.encoders import counted, given_encoder
 from xtool.errors import DataError, RunError, UsageError
 from xtool.runs.evaluate import Evaluation, evaluate
 from xtool.image.geometry import Fit
@@ -18,7 +18,7 @@ from xtool.engine.methods import MethodRequest, build_method, parse_methods
 from xtool.metrics.protocols import get_protocol
 from xtool.optional_metrics import check_metrics
 from xtool.contracts.registry import registry, resolve
-from xtool.engine.profiling import RECORDS, part
+from xtool.engine.work import RECORDS, part
 from xtool.engine.prompts import resolve_templates
 from xtool.runs.records import SCHEMA_VERSION, RunDirectory
 from xtool.runs.run import Run
@@ -112,7 +112,7 @@ def compare(
         RunError: the directory holds another run.
     """
     opened = open_dataset(dataset, data_dir) if isinstance(dataset, str) else dataset
-    loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
+    loaded = given_encoder(encoder)
     requests = parse_methods(methods, settings)
     evaluation = Evaluation(
         dataset=opened,
@@ -121,7 +121,7 @@ def compare(
         protocol=get_protocol(protocol),
         templates=resolve_templates(templates),
         fit=fit,
-        classifier=classifier,
+        classifier=None if classifier is None else counted(classifier),
         metrics=check_metrics(metrics),
     )
     indices = _chosen(len(opened), limit, shard)

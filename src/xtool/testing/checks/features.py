@@ -10,7 +10,7 @@ from torch import Tensor
 from xtool.contracts.protocols import Encoder, FeatureExtractor, FeatureMaps
 from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import FeatureExtractorSpec
-from xtool.engine.sharing import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.errors import XtoolError
 from xtool.testing.checks.method_evidence import PLACES, ROOM
 from xtool.testing.checks.method_hygiene import OpaqueEncoder
@@ -35,7 +35,7 @@ class FeaturesSubject:
 
     def extract(self, encoder: Encoder, pixels: Tensor, layer: str | None = None) -> FeatureMaps:
         with torch.no_grad():
-            return self.build(layer).extract(CountedEncoder(encoder), pixels)
+            return self.build(layer).extract(counted(encoder), pixels)
 
 
 def plan_features(name: str) -> list[Case]:
@@ -183,6 +183,6 @@ def _changed(subject: FeaturesSubject) -> list[str]:
     given = pixels.clone()
     before = Snapshot(encoder.visual)
     kept = subject.build()
-    kept.extract(CountedEncoder(encoder), pixels)
+    kept.extract(counted(encoder), pixels)
     changed = before.differences(Snapshot(encoder.visual))
     return changed if torch.equal(pixels, given) else [*changed, "the pixels it was given"]

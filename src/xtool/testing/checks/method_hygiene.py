@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
-from xtool.engine.sharing import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.errors import XtoolError
 from xtool.testing.checks.method_subject import MethodSubject, usual, wrong_shape
 from xtool.testing.planted import text_embedding
@@ -102,7 +102,7 @@ def _changed(subject: MethodSubject) -> list[str]:
     with torch.no_grad():
         before = Snapshot(encoder.visual)
         kept = subject.build(encoder)  # alive until the snapshot: who hooks must unhook before the object dies
-        kept.explain(CountedEncoder(encoder), pixels, text)
+        kept.explain(counted(encoder), pixels, text)
         changed = before.differences(Snapshot(encoder.visual))
     if not torch.equal(pixels, images) or not torch.equal(text, embeddings):
         changed.append("the pixels or the text embeddings it was given")

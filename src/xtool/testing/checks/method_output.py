@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from xtool.contracts.protocols import Saliency
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.encoders import counted
+from xtool.engine.work import Kept, account
 from xtool.testing.checks.method_subject import MethodSubject, random_state, sound, steady, usual, wrong_shape
 from xtool.testing.compare_maps import TOLERANCE, differ, same
 from xtool.testing.verdict import require
@@ -43,7 +44,7 @@ def texts_equal_singles(subject: MethodSubject) -> None:
     """A text gets the same map and verdict alone and beside others, also after another text on the same image."""
     encoder, pixels, text = usual(subject)
     together = steady(subject, encoder, pixels, text)
-    with image_ledger():  # as the core runs it: work may be shared between calls on the very same pixels
+    with account(Kept()):  # as the core runs it: work may be shared between calls on the very same pixels
         for index in range(len(text)):
             alone = sound(subject, encoder, pixels, text[index : index + 1])
             moved = not same(alone.maps[:, 0], together.maps[:, index])
@@ -71,7 +72,7 @@ def works_in_inference_mode(subject: MethodSubject) -> None:
     encoder, pixels, text = usual(subject)
     expected = steady(subject, encoder, pixels, text)
     with torch.inference_mode():
-        found = subject.build(encoder).explain(CountedEncoder(encoder), pixels.clone(), text.clone())
+        found = subject.build(encoder).explain(counted(encoder), pixels.clone(), text.clone())
     require(same(found.maps, expected.maps), "the map is another one under inference mode")
 
 

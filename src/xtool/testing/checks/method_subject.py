@@ -16,9 +16,9 @@ from xtool.contracts.config import FeatureConfig, MethodConfig
 from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
 from xtool.contracts.registry import resolve
 from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.encoders import counted
 from xtool.engine.features import SharedExtractor, build_extractor
 from xtool.engine.methods import MethodRequest
-from xtool.engine.sharing import CountedEncoder
 from xtool.testing.compare_maps import same
 from xtool.testing.verdict import NotApplicable
 from xtool.testing.worlds import World, texts, two_scenes
@@ -54,7 +54,7 @@ class MethodSubject:
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor, **options: Any) -> Saliency:
         """Build the method and call it as the core does: without gradients, on an encoder that is counted."""
         with torch.no_grad():
-            return self.build(encoder, **options).explain(CountedEncoder(encoder), pixels, text)
+            return self.build(encoder, **options).explain(counted(encoder), pixels, text)
 
 
 def usual(subject: MethodSubject) -> tuple[Encoder, Tensor, Tensor]:
