@@ -114,7 +114,7 @@ def explanation_table(explanations: Sequence[Explanation], threshold: float) -> 
 
 
 def _verdict(explanation: Explanation, i: int) -> Text:
-    if explanation.scores is None:
+    if explanation.present is None:
         return Text("cannot tell", style="dim")
     return Text("present", style="green") if explanation.present[i] else Text("absent", style="red")
 

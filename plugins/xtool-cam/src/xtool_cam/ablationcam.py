@@ -44,7 +44,7 @@ class AblationCAM:
             ]
         )
         maps = torch.einsum("btc,bchw->bthw", drops, activations).relu()
-        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=maps.device))
+        return Saliency(maps, present=None)
 
     def _drops(
         self, encoder: Encoder, image: Tensor, text: Tensor, layer: Layer, activations: Tensor, whole: Tensor

@@ -30,4 +30,4 @@ class ScoreCAM:
         gains = gains.masked_fill(~masked.alive[:, None], -torch.inf)
         weights = (gains / self.config.temperature).softmax(dim=2).nan_to_num(0.0)  # 0/0 where every map is dead
         maps = torch.einsum("btc,bchw->bthw", weights, features.float()).relu()
-        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=maps.device))
+        return Saliency(maps, present=None)
