@@ -6,8 +6,10 @@ import numpy as np
 import torch
 
 from xtool.contracts.protocols import Encoder, FeatureMaps
-from xtool.engine.features import SharedExtractor, principal_components
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.encoders import CountedEncoder
+from xtool.engine.features import SharedExtractor
+from xtool.engine.reduce import principal_components
+from xtool.engine.work import Kept, account
 from xtool.testing.planted import PlantedCNN, PlantedFeatures
 
 
@@ -40,12 +42,12 @@ def test_one_pass_serves_two_methods_and_is_counted_for_each() -> None:
     extractor = SharedExtractor(PlantedFeatures(), ("planted", "auto"))
     reduced = SharedExtractor(PlantedFeatures(), ("planted", "auto"), pca=2)
     encoder, pixels = PlantedCNN(), torch.rand(1, 3, 64, 64)
-    with image_ledger() as ledger, torch.no_grad():
+    with account(Kept()) as work, torch.no_grad():
         first = extractor.extract(encoder, pixels)
         second = extractor.extract(encoder, pixels)
         assert first is second
         assert reduced.extract(encoder, pixels).maps.shape[1] == 2
-    assert ledger.forwards == 3
+    assert work.forwards == 3
 
 
 def test_an_extractor_that_embeds_the_image_itself_counts_once() -> None:
@@ -54,6 +56,6 @@ def test_an_extractor_that_embeds_the_image_itself_counts_once() -> None:
             encoder.encode_image(pixels)
             return super().extract(encoder, pixels)
 
-    with image_ledger() as ledger, torch.no_grad():
+    with account(Kept()) as work, torch.no_grad():
         SharedExtractor(Embeds(), ("embeds", "auto")).extract(CountedEncoder(PlantedCNN()), torch.rand(2, 3, 64, 64))
-    assert ledger.forwards == 2
+    assert work.forwards == 2

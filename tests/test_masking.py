@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from xtool.engine.encoders import CountedEncoder
 from xtool.engine.masking import embed_masked, scaled_masks
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.work import Kept, account
 from xtool.errors import UsageError
 from xtool.testing.planted import PlantedCNN
 
@@ -77,9 +78,9 @@ def test_constant_maps_cost_nothing_and_give_exactly_the_base(encoder: PlantedCN
     maps = random_maps()
     maps[0, 2] = 0.0
     maps[1, 4] = 3.5
-    with image_ledger() as ledger:
+    with account(Kept()) as work:
         result = embed_masked(CountedEncoder(encoder), picture(), maps)
-    assert ledger.forwards == 2 + 2 * 7 - 2
+    assert work.forwards == 2 + 2 * 7 - 2
     assert result.alive.sum() == 12
     assert torch.equal(result.embeddings[0, 2], result.base[0])
     assert torch.equal(result.embeddings[1, 4], result.base[1])
@@ -145,17 +146,17 @@ def test_masks_are_embedded_once_for_two_methods_and_charged_to_both(encoder: Pl
             return super().encode_image(pixels)
 
     spy = Spy(encoder)
-    with image_ledger() as ledger:
+    with account(Kept()) as work:
         first = embed_masked(spy, pixels, maps)
-        alone = ledger.forwards
+        alone = work.forwards
         second = embed_masked(spy, pixels, maps)
     assert calls == 8
-    assert (alone, ledger.forwards) == (8, 16)
-    assert ledger.charged_seconds > 0
+    assert (alone, work.forwards) == (8, 16)
+    assert work.charged_seconds > 0
     assert first is second
 
 
-def test_nothing_is_shared_outside_a_ledger(encoder: PlantedCNN) -> None:
+def test_nothing_is_shared_outside_an_account(encoder: PlantedCNN) -> None:
     pixels, maps = picture(1), random_maps(1)
     assert embed_masked(encoder, pixels, maps) is not embed_masked(encoder, pixels, maps)
 
@@ -164,9 +165,9 @@ def test_multiples_of_a_map_are_one_mask_and_cost_one_pass(encoder: PlantedCNN) 
     maps = 100 * random_maps(2, 4)
     maps[0, 3] = 4 * maps[0, 1]
     maps[1, 3] = maps[0, 1]  # the same map of another image is another mask
-    with image_ledger() as ledger:
+    with account(Kept()) as work:
         result = embed_masked(CountedEncoder(encoder), picture(), maps)
-    assert ledger.forwards == 2 + 7
+    assert work.forwards == 2 + 7
     assert torch.equal(result.embeddings[0, 3], result.embeddings[0, 1])
     alone = embed_masked(encoder, picture()[:1], maps[:1, 3:])
     assert torch.allclose(result.embeddings[0, 3], alone.embeddings[0, 0], atol=1e-5)

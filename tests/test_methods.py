@@ -29,8 +29,8 @@ def test_settings_hold_for_every_row_and_a_rows_own_option_wins() -> None:
 
 
 def test_options_beside_a_preset_win_over_it() -> None:
-    (request,) = parse_methods(["vlscore:preset=seed:temperature=0.3"])
-    assert (request.preset, request.config.model_dump()["temperature"]) == ("seed", 0.3)
+    (request,) = parse_methods(["vlscore:preset=paper:temperature=0.3"])
+    assert (request.preset, request.config.model_dump()["temperature"]) == ("paper", 0.3)
 
 
 def test_the_owner_may_be_named() -> None:
@@ -46,7 +46,7 @@ def test_the_owner_may_be_named() -> None:
         ("vlscore:topk=3", "did you mean top_k"),
         ("vlscore:top_k=many", "valid integer"),
         ("vlscore:top_k=0", "greater than or equal to 1"),
-        ("vlscore:preset=sed", "no preset 'sed'; it has: .*seed"),
+        ("vlscore:preset=sed", "no preset 'sed'; it has: .*paper"),
         ("vlscore:a=1:b", "cannot be read"),
         ("vlscore,vlscore", "given twice"),
         (" , ", "no method given"),
@@ -61,3 +61,10 @@ def test_what_makes_no_sense_is_told(text: str, told: str) -> None:
 def test_settings_for_a_method_that_does_not_run_are_refused() -> None:
     with pytest.raises(UsageError, match="gradcam"):
         parse_methods(["vlscore"], {"gradcam": {"layer": "layer3"}})
+
+
+def test_the_former_name_of_a_preset_still_works_and_warns() -> None:
+    with pytest.warns(FutureWarning, match="vlscore:preset=seed is now called preset=paper"):
+        (former,) = parse_methods(["vlscore:preset=seed"])
+    (present,) = parse_methods(["vlscore:preset=paper"])
+    assert (former.config, former.preset) == (present.config, "paper")

@@ -84,14 +84,14 @@ def broken_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("name", "caught"), [*METHODS.items(), *FEATURES.items(), *ENCODERS.items(), *DATASETS.items()]
 )
 def test_each_broken_promise_is_caught_by_its_check_and_no_other(name: str, caught: set[str]) -> None:
-    bad = {verdict.case.id: verdict.told for verdict in verdicts(name) if verdict.bad}
+    bad = {verdict.case.id: verdict.found for verdict in verdicts(name) if verdict.bad}
     assert {case_id.split("-")[0] for case_id in bad} == caught, bad
 
 
 def test_a_failure_says_what_was_promised_and_what_was_found() -> None:
     (bad, *_) = (verdict for verdict in verdicts("transposed") if verdict.bad)
     assert "orientation, token order and crop are right" in bad.case.explains
-    assert "the only red is at (x, y) = (16, 16)" in bad.told
+    assert "the only red is at (x, y) = (16, 16)" in bad.found
 
 
 def test_an_expected_failure_is_no_failure_and_an_unexpected_pass_is_one() -> None:
@@ -121,7 +121,7 @@ def test_checking_disturbs_no_random_numbers() -> None:
 
 def test_without_open_clip_the_checks_on_a_vit_are_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "open_clip.transformer", None)
-    skipped = {verdict.told for verdict in verdicts("sound") if verdict.case.world == "vit"}
+    skipped = {verdict.found for verdict in verdicts("sound") if verdict.case.setup == "vit"}
     assert skipped == {"PlantedViT is built from open_clip: pip install open_clip_torch"}
 
 

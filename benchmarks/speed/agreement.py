@@ -23,7 +23,7 @@ from benchmarks.speed.plan import Dtype, Plan
 from benchmarks.speed.tables import Table, count
 from xtool.contracts.protocols import Encoder
 from xtool.engine.masking import embed_masked
-from xtool.engine.sharing import image_ledger
+from xtool.engine.work import Kept, account
 from xtool.image.pixels import to_pixels
 from xtool.metrics.boxes import box_sweep, largest
 from xtool.metrics.image_map import ImageMap
@@ -82,7 +82,7 @@ def _explained(encoder: Encoder, scenes: int, maps: int) -> tuple[dict[str, list
         fitted = models.scene(index, encoder.info)
         pixels = to_pixels(fitted, encoder)
         text = encoder.encode_text([f"an image of a {models.scenes()[index].label}."])
-        with image_ledger(), torch.no_grad():
+        with account(Kept()), torch.no_grad():
             for name, method in methods.items():
                 low = method.explain(encoder, pixels, text).maps[0, 0].float().cpu().numpy()
                 heats[name].append(ImageMap(low, fitted.geometry).full)

@@ -21,9 +21,10 @@ from benchmarks.speed.tables import Table, count, say
 from benchmarks.speed.timing import once, seconds
 from xtool.contracts.protocols import Encoder
 from xtool.contracts.registry import registry
+from xtool.engine.encoders import CountedEncoder
 from xtool.engine.masking import CHUNK
 from xtool.engine.methods import parse_methods
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.work import Kept, account
 from xtool.errors import UsageError
 
 ENCODERS = {"tiny-rn": 10**6, "RN50": 256, "RN50x4": 64, "ViT-B-16": 64}
@@ -102,9 +103,9 @@ def measure(cell: Cell) -> Measured | str:
 
     def explain() -> None:
         nonlocal forwards
-        with image_ledger() as ledger, torch.no_grad():
+        with account(Kept()) as work, torch.no_grad():
             method.explain(CountedEncoder(encoder), pixels, text)
-        forwards = ledger.forwards
+        forwards = work.forwards
 
     def timed() -> None:
         nonlocal first

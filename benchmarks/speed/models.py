@@ -16,7 +16,7 @@ from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureExtractor, Fe
 from xtool.contracts.registry import registry, resolve
 from xtool.engine.encoders import load_encoder
 from xtool.engine.methods import build_method, parse_methods
-from xtool.engine.sharing import shared
+from xtool.engine.work import shared
 from xtool.image.files import open_image
 from xtool.image.pixels import FittedImage, fit_image, to_pixels
 

@@ -3,7 +3,7 @@
 Random weights; everybody scores the same feature maps of the last layer, in batches of 32 where a tool has a choice;
 Grad-CAM always takes all of them.
 Before anything is timed the float32 results are **checked to agree** on a few maps, and once more on the timed ones:
-xtool's `scorecam` with pytorch-grad-cam's, `gradcam` with both libraries', `vlscore:preset=seed` with the plain loop.
+xtool's `scorecam` with pytorch-grad-cam's, `gradcam` with both libraries', `vlscore:preset=paper` with the plain loop.
 torchcam's Score-CAM makes its masks in another way (scaled before they are upsampled, between cell centres), which the
 option-free `scorecam` does not copy; xtool's engine given such masks is checked to agree with it. *Agreement* is the
 correlation with the first line of the group. *Faster* is the seconds of a peer divided by those of the line.
@@ -94,7 +94,7 @@ def groups(plan: Plan, question: Question, device: str) -> list[tuple[str, Check
     loop = Line(tool="plain loop", explain=rivals.plain_loop(question), is_peer=True)
     return [
         ("Score-CAM", _correlate, [*score, *own(f"scorecam:temperature={1 / LOGIT_SCALE}", library)]),
-        ("VL-Score, `preset=seed`", _compare, [loop, *own("vlscore:preset=seed", "plain loop")]),
+        ("VL-Score, `preset=paper`", _compare, [loop, *own("vlscore:preset=paper", "plain loop")]),
         ("Grad-CAM", _correlate, [*gradient, own("gradcam", library)[0]]),
     ]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from xtool.engine.cost import passes_of
-from xtool.engine.encoders import load_encoder
+from xtool.engine.encoders import counted, exclusive, given_encoder
 from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
 from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates
-from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
+from xtool.engine.work import Kept, Work, account
 from xtool.errors import UsageError
 from xtool.explanation import Explanation, Explanations
 from xtool.image.files import ImageSource, to_image
@@ -96,7 +96,7 @@ def explain(
     if isinstance(methods, str) and len(requests) > 1:
         raise UsageError(f"{methods!r} names several methods; give them as a list")
     read_texts(texts, templates)
-    loaded = load_encoder(encoder) if isinstance(encoder, str) else encoder or load_encoder()
+    loaded = given_encoder(encoder)
     answers = [Explainer(each, loaded, fit=fit).explain(texts, requests, templates=templates) for each in pictures]
     if isinstance(methods, str):
         firsts = [answer[0] for answer in answers]
@@ -113,10 +113,10 @@ class Explainer:
 
     def __init__(self, image: ImageSource, encoder: Encoder, *, fit: Fit = "squash") -> None:
         self.image = to_image(image)
-        self.encoder = encoder
+        self.encoder = counted(encoder)
         self._fitted = fit_image(self.image, encoder.info, fit)
         self.pixels = to_pixels(self._fitted, encoder)
-        self._ledger = Ledger()
+        self._kept = Kept()
 
     def explain(
         self,
@@ -140,9 +140,9 @@ class Explainer:
         wanted, prompts = read_texts(texts, templates)
         built = [build_method(request, self.encoder.info) for request in methods]
         embedded = embed_prompts(self.encoder, prompts)
-        with self._kept_work(on_pass), torch.no_grad():
+        with self._kept_work(on_pass) as work, torch.no_grad():
             return Explanations(
-                self._explanation(request.label, method, wanted, prompts, embedded)
+                self._explanation(request.label, method, wanted, prompts, embedded, work)
                 for request, method in zip(methods, built, strict=True)
             )
 
@@ -151,15 +151,9 @@ class Explainer:
         with self._kept_work():
             return sum(passes_of(request, self.encoder, self.pixels, texts) for request in methods)
 
-    @contextmanager
-    def _kept_work(self, on_pass: Callable[[int], None] | None = None) -> Iterator[None]:
+    def _kept_work(self, on_pass: Callable[[int], None] | None = None) -> AbstractContextManager[Work]:
         """Inside, shared work about this image is taken from what is kept, and added to it."""
-        self._ledger.on_pass = on_pass
-        try:
-            with image_ledger(self._ledger):
-                yield
-        finally:
-            self._ledger.on_pass = None
+        return account(self._kept, on_pass=on_pass)
 
     def _explanation(
         self,
@@ -168,10 +162,11 @@ class Explainer:
         texts: tuple[str, ...],
         prompts: tuple[tuple[str, ...], ...],
         embedded: Tensor,
+        work: Work,
     ) -> Explanation:
-        ledger = self._ledger
-        forwards, charged, start = ledger.forwards, ledger.charged_seconds, time.perf_counter()
-        saliency = method.explain(CountedEncoder(self.encoder), self.pixels, embedded)
+        with exclusive(self.encoder):
+            forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
+            saliency = method.explain(self.encoder, self.pixels, embedded)
         return Explanation(
             image=self.image,
             texts=texts,
@@ -181,8 +176,8 @@ class Explainer:
             maps=_at_image_resolution(saliency, self._fitted.geometry),
             present=None if saliency.present is None else saliency.present[0].cpu().numpy(),
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
-            seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
-            forwards=ledger.forwards - forwards,
+            seconds=time.perf_counter() - start + work.charged_seconds - charged,
+            forwards=work.forwards - forwards,
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtool.engine.masking import Base, embed_masked
-from xtool.engine.sharing import image_ledger
+from xtool.engine.work import account
 from xtool.errors import UsageError
 from xtool.metrics.causal import Mode, area, curve
 from xtool.metrics.image_map import ImageMap
@@ -74,7 +74,7 @@ def _causal_area(mode: Mode, base: Base, image_map: ImageMap, encoder: Encoder, 
 
     def score(keep: NDArray[np.bool_]) -> NDArray[Any]:
         masks = torch.from_numpy(keep).to(pixels.device).float()[None]
-        with image_ledger():  # one of its own, so that these masks are not kept for other methods
+        with account():  # one that keeps nothing: no other method has these masks
             embedded = embed_masked(encoder, pixels, masks, base=base, scale=False).embeddings[0]
         cosines: NDArray[Any] = (embedded @ text[0].float()).cpu().numpy()
         return cosines

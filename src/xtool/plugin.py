@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     )
     from xtool.datasets.opening import open_dataset
     from xtool.engine.cost import Estimate, seconds_per_pass
-    from xtool.engine.encoders import load_encoder
+    from xtool.engine.encoders import CountedEncoder, load_encoder
     from xtool.engine.features import AUTO, build_extractor
-    from xtool.engine.masking import MaskedEmbeddings, embed_masked
+    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
-    from xtool.engine.sharing import CountedEncoder, shared, tower_pass
+    from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.explainer import Explainer
     from xtool.explanation import DEFAULT_THRESHOLD, Explanation
@@ -106,6 +106,7 @@ __all__ = [
     "encoder_options",
     "hookimpl",
     "largest",
+    "live_maps",
     "load_encoder",
     "methods_option",
     "open_dataset",
@@ -133,12 +134,12 @@ _HOMES = {
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",
     "xtool.datasets.opening": "open_dataset",
     "xtool.engine.cost": "Estimate seconds_per_pass",
-    "xtool.engine.encoders": "load_encoder",
+    "xtool.engine.encoders": "CountedEncoder load_encoder",
     "xtool.engine.features": "AUTO build_extractor",
-    "xtool.engine.masking": "MaskedEmbeddings embed_masked",
+    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
-    "xtool.engine.sharing": "CountedEncoder shared tower_pass",
+    "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",
     "xtool.explainer": "Explainer",
     "xtool.explanation": "DEFAULT_THRESHOLD Explanation",

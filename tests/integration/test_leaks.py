@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import xtool
+from xtool.engine.encoders import CountedEncoder
 from xtool.engine.methods import build_method, parse_methods
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.work import Kept, account
 
 for plugin in ("xtool_tiny", "xtool_cam", "xtool_vlscore"):
     pytest.importorskip(plugin, reason=f"needs the plugin {plugin.replace('_', '-')}")
@@ -45,7 +46,7 @@ def test_two_hundred_images_leave_nothing_behind(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     for i in range(200):
         pixels = torch.randn(1, 3, *encoder.info.input_size, generator=generator)
-        with image_ledger(), torch.no_grad():
+        with account(Kept()), torch.no_grad():
             for method in methods:
                 method.explain(CountedEncoder(encoder), pixels, text)
         if i == 50:  # caches are warm by now

@@ -1,4 +1,4 @@
-"""``vlscore:preset=seed`` on the true architectures against a slow reference written from the seed's definition."""
+"""``vlscore:preset=paper`` on the true architectures against a slow reference written from the seed's definition."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 import xtool
 from xtool.contracts.protocols import FeatureMaps
+from xtool.engine.encoders import CountedEncoder
 from xtool.engine.masking import embed_masked, scaled_masks
 from xtool.engine.methods import parse_methods
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.work import Kept, account
 
 pytest.importorskip("xtool_clip", reason="needs the plugin xtool-clip")
 vlscore = pytest.importorskip("xtool_vlscore.method", reason="needs the plugin xtool-vlscore")
@@ -92,7 +93,7 @@ def test_masks_scores_and_map_equal_the_reference(
 
     encoder, x = encoders[name], picture()
     extractor = Some(build_extractor(features, "auto", None, encoder.info), list(channels))
-    (request,) = parse_methods(["vlscore:preset=seed"])
+    (request,) = parse_methods(["vlscore:preset=paper"])
     text = encoder.encode_text(TEXTS)
     with torch.no_grad():
         maps = extractor.extract(encoder, x).maps
@@ -119,12 +120,12 @@ def test_eight_texts_cost_the_forwards_of_one_on_a_true_vit(encoders: dict[str, 
     method = vlscore.VLScore(request.config, build_extractor("attention", "auto", None, encoder.info))
     texts = [f"an image of a {name}." for name in ("dog", "cat", "car", "tree", "cup", "boat", "bird", "shoe")]
     forwards = []
-    with image_ledger() as ledger, torch.no_grad():
+    with account(Kept()) as work, torch.no_grad():
         together = method.explain(CountedEncoder(encoder), x, encoder.encode_text(texts))
-        forwards.append(ledger.forwards)
+        forwards.append(work.forwards)
     for t in (0, 7):
-        with image_ledger() as ledger, torch.no_grad():
+        with account(Kept()) as work, torch.no_grad():
             alone = method.explain(CountedEncoder(encoder), x, encoder.encode_text([texts[t]]))
-            forwards.append(ledger.forwards)
+            forwards.append(work.forwards)
         assert torch.allclose(alone.maps[0, 0], together.maps[0, t], atol=1e-6)
     assert forwards == [14, 14, 14]  # the features, the base, twelve heads

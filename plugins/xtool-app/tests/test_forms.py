@@ -58,10 +58,10 @@ def test_layers_are_offered_by_name_once_the_encoder_is_loaded(planted: Any) -> 
 def test_a_filled_form_asks_for_what_was_changed(planted: object) -> None:
     from xtool_vlscore.config import VLScoreConfig
 
-    fields = fields_of(VLScoreConfig, "seed")
+    fields = fields_of(VLScoreConfig, "paper")
     values = {field.name: field.default for field in fields} | {"top_k": 8, "softmax": False}
-    request = build_request("vlscore", fields, values, "seed")
-    assert request.label == "vlscore:preset=seed:softmax=False:top_k=8"
+    request = build_request("vlscore", fields, values, "paper")
+    assert request.label == "vlscore:preset=paper:softmax=False:top_k=8"
     assert (request.config.top_k, request.config.softmax, request.config.temperature) == (8, False, 1.0)  # type: ignore[attr-defined]
     assert build_request("vlscore", fields_of(VLScoreConfig), {}).label == "vlscore"
 
@@ -74,7 +74,7 @@ def test_a_value_that_the_method_refuses_is_told_by_name(planted: object) -> Non
 
 
 def test_presets_and_methods_come_from_the_registry(planted: object) -> None:
-    assert set(presets_of("vlscore")) == {"seed", "fast"}
+    assert set(presets_of("vlscore")) == {"paper", "fast"}
     assert set(usable_methods("cnn")) >= {"vlscore", "colourcam", "everywhere"}
 
 

@@ -119,12 +119,12 @@ def test_methods_are_compared(page: Any, upload: Callable[..., None]) -> None:
 def test_options_of_the_form_reach_the_method(page: Any, upload: Callable[..., None]) -> None:
     upload(patches(), "patches.png")
     page.text_area[0].set_value("red")
-    next(box for box in page.selectbox if box.label == "Preset").set_value("seed")
+    next(box for box in page.selectbox if box.label == "Preset").set_value("paper")
     run(page)
     next(box for box in page.checkbox if box.label == "softmax").set_value(False)
     click(page, "Find it!")
     (request,) = page.session_state["answer"].query.methods
-    assert request.label == "vlscore:preset=seed:softmax=False"
+    assert request.label == "vlscore:preset=paper:softmax=False"
 
 
 def test_a_second_text_is_answered_at_once(page: Any, upload: Callable[..., None]) -> None:

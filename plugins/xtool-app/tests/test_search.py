@@ -23,7 +23,7 @@ pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, whi
 Run = Callable[..., Search]
 
 # Where the picture shows them (see conftest).
-SEED = "vlscore:preset=seed"  # the article's settings, which will not change
+SEED = "vlscore:preset=paper"  # the article's settings, which will not change
 RED, GREEN = (0, 0, 24, 24), (40, 40, 64, 64)
 
 

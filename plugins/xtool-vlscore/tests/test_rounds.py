@@ -11,7 +11,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.encoders import CountedEncoder
+from xtool.engine.work import Kept, account
 from xtool.plugin import EncoderInfo, FeatureMaps, Saliency
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.method import VLScore
@@ -79,9 +80,9 @@ def texts(count: int) -> Tensor:
 
 def explain(pixels: Tensor, text: Tensor, **options: Any) -> tuple[Saliency, int]:
     """The answer and the passes; the extractor's own pass is not among them."""
-    with image_ledger() as ledger, torch.no_grad():
+    with account(Kept()) as work, torch.no_grad():
         method = VLScore(VLScoreConfig(**options), Cells())
-        return method.explain(CountedEncoder(RandomEncoder()), pixels, text), ledger.forwards
+        return method.explain(CountedEncoder(RandomEncoder()), pixels, text), work.forwards
 
 
 def box(heat: Tensor) -> tuple[int, int, int, int] | None:

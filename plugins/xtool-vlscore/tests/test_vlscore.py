@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.engine.encoders import CountedEncoder
 from xtool.engine.methods import parse_methods
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.work import Kept, account
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.plugin import FeatureMaps, UsageError
 from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
@@ -62,13 +63,13 @@ def test_eight_texts_equal_eight_calls_for_the_forwards_of_one() -> None:
     encoder, method = PlantedCNN(), VLScore(VLScoreConfig(), PlantedFeatures())
     pixels = pixels_of(encoder)
     forwards = []
-    with image_ledger() as ledger:
+    with account(Kept()) as work:
         together = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text(texts))
-        forwards.append(ledger.forwards)
+        forwards.append(work.forwards)
     for i, text in enumerate(texts):
-        with image_ledger() as ledger:
+        with account(Kept()) as work:
             alone = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text([text]))
-            forwards.append(ledger.forwards)
+            forwards.append(work.forwards)
         assert torch.allclose(alone.maps[0, 0], together.maps[0, i], atol=1e-6)
         assert alone.present[0, 0] == together.present[0, i]
     assert set(forwards) == {forwards[0]}
@@ -84,7 +85,8 @@ def reference(options: VLScoreConfig, encoder: PlantedCNN, pixels: Tensor, text:
         full = F.interpolate(low[None, None], size, mode="bilinear", align_corners=options.align_corners)[0, 0]
         mask = (full - full.min()) / (full.max() - full.min() + 1e-7)
         scores.append(float(encoder.encode_image(mask * pixels)[0] @ text))
-    kept = [i for i, score in enumerate(scores) if score > base or not options.cap]
+    live = [i for i, low in enumerate(maps) if float(low.max()) > float(low.min())]
+    kept = [i for i in live if scores[i] > base or not options.cap]
     shifted = {i: scores[i] - base if options.shift else scores[i] for i in kept}
     if options.softmax:
         total = sum(math.exp(value / options.temperature) for value in shifted.values())
@@ -137,9 +139,9 @@ def test_top_k_scores_only_the_most_important_map(importance: str) -> None:
     evidence = gradient * maps if importance == "contribution" else gradient
     best = int(evidence.sum(dim=(2, 3))[0].argmax())
     config = VLScoreConfig.model_validate({"top_k": 1, "contrast": False, "importance": importance})
-    with image_ledger() as ledger:
+    with account(Kept()) as work:
         found = VLScore(config, PlantedFeatures()).explain(CountedEncoder(encoder), pixels, vector)
-    assert ledger.forwards == 2  # the base and one mask; a bare extractor is not counted
+    assert work.forwards == 2  # the base and one mask; a bare extractor is not counted
     assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
 
 
@@ -185,8 +187,8 @@ def test_a_batch_of_two_equals_two_batches_of_one() -> None:
         assert torch.allclose(both.maps[i], method.explain(encoder, pixels, text).maps[0], atol=1e-6)
 
 
-def test_the_seed_preset_is_the_published_code() -> None:
-    (request,) = parse_methods(["vlscore:preset=seed"])
+def test_the_preset_paper_is_the_published_code() -> None:
+    (request,) = parse_methods(["vlscore:preset=paper"])
     config = request.config
     assert isinstance(config, VLScoreConfig)
     assert (config.cap, config.shift, config.softmax, config.temperature) == (True, True, True, 1.0)

@@ -23,7 +23,7 @@ from xtool.metrics.metric import OPTIONAL_METRICS
 if TYPE_CHECKING:
     import torch
 
-    from xtool.engine.profiling import Profile
+    from xtool.engine.work import Work
 
 GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
@@ -149,12 +149,12 @@ def compare_command(
     click.echo(f"run: {run.path}", err=True)
 
 
-def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Profile | None]:
+def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Work | None]:
     """Time the run's parts if asked to: a GPU is waited for at each, which costs a little."""
     if not profile:
         return nullcontext()
     from torch.cuda import synchronize
 
-    from xtool.engine.profiling import profiled
+    from xtool.engine.work import account
 
-    return profiled(synchronize) if device.type == "cuda" else profiled()
+    return account(settle=synchronize if device.type == "cuda" else None)

@@ -84,10 +84,10 @@ def _print_json(broken: Sequence[Plugin], checked: Sequence[Checked]) -> None:
             "kind": item.kind,
             "name": item.name,
             "check": item.verdict.case.check,
-            "encoder": item.verdict.case.world or None,
+            "encoder": item.verdict.case.setup or None,
             "status": item.verdict.status,
             "promised": item.verdict.case.explains,
-            "found": item.verdict.told or None,
+            "found": item.verdict.found or None,
         }
         for item in checked
     ]
@@ -115,8 +115,8 @@ def _print_table(broken: Sequence[Plugin], checked: Sequence[Checked]) -> None:
         if item.verdict.bad:
             case = item.verdict.case
             console.print(Text.assemble((f"{item.verdict.status}: ", "red"), (f"{item.name} {case.id}", "bold")))
-            console.print(Text(f"  promised: {case.explains}\n  found:    {item.verdict.told}"))
-    skipped = dict.fromkeys((i.verdict.told, i.plugin) for i in checked if i.verdict.status == "skipped")
+            console.print(Text(f"  promised: {case.explains}\n  found:    {item.verdict.found}"))
+    skipped = dict.fromkeys((i.verdict.found, i.plugin) for i in checked if i.verdict.status == "skipped")
     for told, plugin in skipped:
         console.print(Text(f"skipped in {plugin}: {told}", style="dim"))
     for owner in broken:

@@ -17,6 +17,8 @@ class MethodConfig(BaseModel):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     """Named sets of options, chosen by ``method:preset=name``; options given beside a preset win over it."""
+    deprecated_presets: ClassVar[dict[str, str]] = {}
+    """Former names of presets, each with the present one; they still work, and warn."""
 
 
 class FeatureConfig(MethodConfig):

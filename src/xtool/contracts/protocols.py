@@ -9,8 +9,8 @@ h×w the size of a feature map.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from xtool.contracts.specs import Architecture
@@ -108,9 +108,9 @@ class EncoderInfo:
     weights_sha256: str | None = None
     logit_scale: float = 100.0
     """Factor on cosine similarities in the model's own softmax over texts."""
-    presence_threshold: float | None = None
-    """Cosine between a text and the best masked part of an image above which the text is present, calibrated on data
-    that no result is reported on; ``None`` where nobody calibrated it."""
+    calibrations: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    """Numbers that a method needs to know of this encoder, by the method's name: ``{"vlscore": {"present_above":
+    0.31}}``. Only that method reads them. Calibrate on data that no result is reported on."""
     trained: bool = True
     """``False`` for random weights, which results must say in words."""
 

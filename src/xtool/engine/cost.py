@@ -13,7 +13,6 @@ import torch
 from xtool.contracts.config import FeatureConfig
 from xtool.engine.features import build_extractor
 from xtool.engine.methods import MethodRequest
-from xtool.engine.sharing import CountedEncoder
 from xtool.errors import XtoolError
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _channels(request: MethodRequest, encoder: Encoder, pixels: Tensor) -> int:
         try:
             extractor = build_extractor(features, layer, pca, info, clusters=clusters)
             with torch.no_grad():
-                return int(extractor.extract(CountedEncoder(encoder), pixels).maps.shape[1])
+                return int(extractor.extract(encoder, pixels).maps.shape[1])
         except XtoolError:
             continue  # the method itself says it better, or reads layers in its own way
     return 1

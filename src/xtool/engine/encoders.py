@@ -1,15 +1,23 @@
-"""Encoders by name."""
+"""Encoders by name, with what the core adds to each: its passes are counted, and made by one thread at a time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
+from xtool.engine.work import tower_pass
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
     from xtool.contracts.config import Dtype
-    from xtool.contracts.protocols import Encoder
+    from xtool.contracts.protocols import Encoder, EncoderInfo
 
 
 def load_encoder(
@@ -21,7 +29,7 @@ def load_encoder(
     dtype: Dtype = "auto",
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
-) -> Encoder:
+) -> CountedEncoder:
     """Load an image–text model.
 
     Args:
@@ -54,5 +62,68 @@ def load_encoder(
     options = EncoderOptions(
         pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
     )
-    encoder: Encoder = resolve(spec.factory)(spec.name, options)
-    return encoder
+    return counted(resolve(spec.factory)(spec.name, options))
+
+
+class CountedEncoder:
+    """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._encoder.info
+
+    @property
+    def visual(self) -> nn.Module:
+        return self._encoder.visual
+
+    @property
+    def device(self) -> torch.device:
+        return self._encoder.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._encoder.dtype
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        with exclusive(self), tower_pass(len(pixels)):
+            return self._encoder.encode_image(pixels)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        return self._encoder.encode_text(texts)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copying and unpickling ask for these before there is an encoder to ask
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._encoder, name)
+
+
+def given_encoder(given: Encoder | str | None) -> CountedEncoder:
+    """The encoder that a caller means: a loaded one, a name, or ``None`` for the one that a plugin suggests."""
+    if given is None or isinstance(given, str):
+        return load_encoder(given)
+    return counted(given)
+
+
+def counted(encoder: Encoder) -> CountedEncoder:
+    """The encoder with its passes counted; one that :func:`load_encoder` returned is so already."""
+    return encoder if isinstance(encoder, CountedEncoder) else CountedEncoder(encoder)
+
+
+@contextmanager
+def exclusive(encoder: Encoder) -> Iterator[None]:
+    """Inside the block this thread alone runs the encoder's image tower.
+
+    Extractors and methods hook the tower's modules, and a hook sees the passes of every thread.
+    """
+    with _locks_lock:
+        lock = _locks.setdefault(encoder.visual, RLock())
+    with lock:
+        yield
+
+
+# By tower, not by wrapper: two wrappers of one encoder must wait for each other.
+_locks: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+_locks_lock = Lock()

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from xtool.contracts.protocols import FeatureMaps
 from xtool.contracts.registry import registry, resolve
-from xtool.engine.clustering import cluster_sums
-from xtool.engine.sharing import shared, tower_pass
+from xtool.engine.encoders import exclusive
+from xtool.engine.reduce import cluster_sums, principal_components
+from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class SharedExtractor:
         return shared(("reduced", self._pca, self._clusters), (whole,), lambda: self._reduced(whole))
 
     def _extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
-        with tower_pass(len(pixels)):
+        with exclusive(encoder), tower_pass(len(pixels)):
             return self._extractor.extract(encoder, pixels)
 
     def _reduced(self, features: FeatureMaps) -> FeatureMaps:
@@ -81,21 +82,3 @@ class SharedExtractor:
         if self._clusters is not None:
             return FeatureMaps(cluster_sums(features.maps, self._clusters), features.embedding)
         return features
-
-
-def principal_components(maps: Tensor, components: int) -> Tensor:
-    """Project maps [B, C, h, w] of each image onto their own first principal components: [B, k, h, w].
-
-    Positions are the observations and channels the variables. The sign of a component, which PCA leaves open, is set
-    so that its largest loading is positive; k is at most ``min(C, h·w)``.
-    """
-    batch, channels, height, width = maps.shape
-    k = min(components, channels, height * width)
-    x = maps.float().flatten(2).transpose(1, 2)  # [B, h·w, C]
-    x = x - x.mean(dim=1, keepdim=True)
-    _, _, v = torch.linalg.svd(x, full_matrices=False)
-    v = v[:, :k]  # [B, k, C]
-    largest = v.gather(2, v.abs().argmax(dim=2, keepdim=True))
-    v = v * torch.where(largest < 0, -1.0, 1.0)
-    components_of: Tensor = (x @ v.transpose(1, 2)).transpose(1, 2)
-    return components_of.reshape(batch, k, height, width)

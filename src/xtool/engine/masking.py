@@ -14,19 +14,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.sharing import shared
+from xtool.engine.work import shared
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder
 
-__all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "scaled_masks"]
+__all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "live_maps", "scaled_masks"]
 
 Base = Literal["zero", "mean", "blur"]
 
-EPS = 1e-7  # the seed's; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
+EPS = 1e-7  # the VL-Score article's code; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
 SAME = 5
 """Digits in which two scaled maps must agree to be taken for one mask: far less than a pixel's 256 levels."""
+ROUNDING = 1e-6
+"""Cosine that two passes over one image in batches of different sizes may differ by; less is no gain at all."""
 CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
@@ -39,7 +41,19 @@ class MaskedEmbeddings:
     base: Tensor
     """[B, D] float32, unit norm: the image with everything masked away."""
     alive: Tensor
-    """[B, C] bool: ``False`` for a constant map, whose mask is all zero and whose embedding is exactly the base."""
+    """[B, C] bool: ``False`` for a map that is constant, or was not wanted; its embedding is exactly the base."""
+
+    def scores(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines of unit texts [T, D] with the base images, [B, T], and what each mask adds to them, [B, T, C].
+
+        The cosine under a mask is their sum. A mask that is not ``alive``, or whose image embeds as the base does up
+        to rounding, adds exactly zero, so that ``gains > 0`` never hangs on the order of a sum; and each text is
+        scored by itself, so that its scores do not depend on the texts beside it.
+        """
+        texts = text.detach().float().unbind(0)
+        added = self.embeddings - self.base[:, None]
+        gains = torch.stack([added @ one for one in texts], dim=1)
+        return torch.stack([self.base @ one for one in texts], dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
 
 
 def embed_masked(
@@ -51,6 +65,7 @@ def embed_masked(
     align_corners: bool = True,
     scale: bool = True,
     batch: int | None = None,
+    wanted: Tensor | None = None,
     known_base: Tensor | None = None,
 ) -> MaskedEmbeddings:
     """Embed ``mask · image + (1 − mask) · base`` for every mask.
@@ -61,9 +76,10 @@ def embed_masked(
         maps: [B, C, h, w] low-resolution maps, upsampled bilinearly to H×W. Maps of size H×W are taken as they are.
         base: what a masked-out pixel becomes: ``zero`` in normalised space (the training data's mean colour),
             ``mean`` (this image's mean colour) or ``blur`` (this image, strongly blurred).
-        align_corners: of the upsampling; the seed and pytorch-grad-cam use ``True``.
+        align_corners: of the upsampling; VL-Score's code and pytorch-grad-cam use ``True``.
         scale: min–max scale each upsampled map to [0, 1]; without it the maps must lie in [0, 1] already.
         batch: masked images per forward pass; by default chosen for the device. Halved when memory runs out.
+        wanted: [B, C] bool, the maps to embed under; no pass is spent on the others.
         known_base: [B, D] base embeddings of the same pixels from an earlier call, which saves their pass.
     """
     if maps.ndim != 4 or pixels.ndim != 4 or len(maps) != len(pixels):
@@ -72,9 +88,17 @@ def embed_masked(
         raise UsageError(f"batch must be at least 1, not {batch}")
     return shared(
         ("masked", base, align_corners, scale),
-        (encoder.visual, pixels, maps, known_base),
-        lambda: _embed_masked(encoder, pixels, maps, base, align_corners, scale, batch, known_base),
+        (encoder.visual, pixels, maps, wanted, known_base),
+        lambda: _embed_masked(encoder, pixels, maps, base, align_corners, scale, batch, wanted, known_base),
     )
+
+
+def live_maps(maps: Tensor) -> Tensor:
+    """[B, C] bool: which of the maps [B, C, h, w] say anything. A constant map is dead: it tells no place from another.
+
+    Dead maps are no masks: they beat no base, have no weight and take no seat among the most important ones.
+    """
+    return maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))
 
 
 def base_image(pixels: Tensor, base: Base) -> Tensor:
@@ -111,6 +135,7 @@ def _embed_masked(
     align_corners: bool,
     scale: bool,
     batch: int | None,
+    wanted: Tensor | None,
     known_base: Tensor | None,
 ) -> MaskedEmbeddings:
     images, channels = maps.shape[:2]
@@ -119,12 +144,11 @@ def _embed_masked(
         if not torch.isfinite(maps).all():
             raise UsageError("feature maps hold NaN or infinite values; try --dtype float32")
         background = base_image(pixels, base)
-        constant = maps.amax(dim=(2, 3)) == maps.amin(dim=(2, 3))
-        alive = ~constant if scale else torch.ones_like(constant)
+        live = live_maps(maps) if scale else torch.ones(images, channels, dtype=torch.bool, device=maps.device)
+        alive = live if wanted is None else live & wanted
         base_embedding = encoder.encode_image(background).float() if known_base is None else known_base
         chunk = batch or CHUNK.get(pixels.device.type, 32)
-        which = alive.nonzero()  # [alive masks, 2]: image and channel
-        which, same_as = _distinct(maps, which) if scale else (which, None)
+        which, same_as = _distinct(maps, live, alive) if scale else (alive.nonzero(), None)
         found = base_embedding.new_empty(len(which), base_embedding.shape[1])
         done = 0
         while done < len(which):
@@ -147,17 +171,21 @@ def _embed_masked(
     return MaskedEmbeddings(embeddings.clone(), base_embedding.clone(), alive.clone())
 
 
-def _distinct(maps: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows (image, channel) of ``which`` [N, 2] whose masks differ, and for each row of N its place among them.
+def _distinct(maps: Tensor, live: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (image, channel) of the ``wanted`` [B, C] maps whose masks differ, and each wanted map's place among them.
 
     Maps that are multiples of each other give the same mask; trained networks have many with a single active cell.
+    The first ``live`` map stands for all that are like it, whether it is wanted or not: what a map is embedded as must
+    not depend on what else is wanted.
     """
-    low = maps[which[:, 0], which[:, 1]].unsqueeze(1)
+    which = live.nonzero()
+    low = maps[live].unsqueeze(1)
     scaled = scaled_masks(low, (low.shape[-2], low.shape[-1])).flatten(1).round(decimals=SAME)
-    distinct, place = torch.unique(torch.cat([which[:, :1], scaled], dim=1), dim=0, return_inverse=True)
+    distinct, group = torch.unique(torch.cat([which[:, :1], scaled], dim=1), dim=0, return_inverse=True)
     rows = torch.arange(len(which), device=which.device)
-    first = rows.new_full((len(distinct),), len(which)).scatter_reduce_(0, place, rows, "amin")
-    return which[first], place
+    first = rows.new_full((len(distinct),), len(which)).scatter_reduce_(0, group, rows, "amin")
+    groups, place = torch.unique(group[wanted[live]], return_inverse=True)
+    return which[first[groups]], place
 
 
 def _masked(

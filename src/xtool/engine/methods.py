@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,10 @@ def _request(item: _Parsed, settings: Mapping[str, Any]) -> MethodRequest:
     given = {**settings, **item.options}
     preset = given.pop("preset", None)
     options: dict[str, Any] = {}
+    if preset in config.deprecated_presets:
+        now = config.deprecated_presets[preset]
+        warnings.warn(f"{item.name}:preset={preset} is now called preset={now}", FutureWarning, stacklevel=2)
+        preset = now
     if preset is not None:
         if preset not in config.presets:
             known = ", ".join(config.presets) or "none"

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xtool.engine.profiling import TEXTS, part
+from xtool.engine.work import TEXTS, part
 from xtool.errors import SetupError, UsageError
 
 if TYPE_CHECKING:

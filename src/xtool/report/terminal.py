@@ -11,7 +11,7 @@ from rich.text import Text
 from xtool.report.columns import COLUMNS, Column, best_of, count, is_best, seconds
 
 if TYPE_CHECKING:
-    from xtool.engine.profiling import Profile
+    from xtool.engine.work import Work
     from xtool.explanation import Explanation
     from xtool.runs.run import Run
     from xtool.runs.summary import Row
@@ -80,7 +80,7 @@ def _caption(runs: Sequence[Run]) -> str:
     return "\n".join(notes)
 
 
-def profile_table(profile: Profile) -> Table:
+def profile_table(profile: Work) -> Table:
     """Where the wall time of a run went."""
     from rich import box
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtool.datasets.opening import open_dataset
-from xtool.engine.encoders import load_encoder
+from xtool.engine.encoders import counted, given_encoder
 from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
-from xtool.engine.profiling import RECORDS, part
 from xtool.engine.prompts import resolve_templates
+from xtool.engine.work import RECORDS, part
 from xtool.errors import DataError, RunError, UsageError
 from xtool.image.geometry import Fit
 from xtool.metrics.protocols import get_protocol
@@ -86,7 +86,7 @@ def compare(
         RunError: the directory holds another run.
     """
     opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
-    loaded = load_encoder() if encoder is None else load_encoder(encoder) if isinstance(encoder, str) else encoder
+    loaded = given_encoder(encoder)
     requests = parse_methods(methods or suggested_methods(), settings)
     evaluation = Evaluation(
         dataset=opened,
@@ -95,7 +95,7 @@ def compare(
         protocol=get_protocol(protocol),
         templates=resolve_templates(templates),
         fit=fit,
-        classifier=classifier,
+        classifier=None if classifier is None else counted(classifier),
         metrics=check_metrics(metrics),
     )
     indices = _chosen(len(opened), limit, shard)

@@ -1,7 +1,7 @@
 """The shared evaluator: one image after the other, every method on the very same pixels and texts.
 
 All methods meet the same preprocessing, geometry, sweep of thresholds and protocol. Each is timed on the target text
-alone, with shared work charged to everyone who needed it (:mod:`xtool.engine.sharing`).
+alone, with shared work charged to everyone who needed it (:mod:`xtool.engine.work`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtool.engine.profiling import BOXES, IMAGES, METHODS, part
+from xtool.engine.encoders import exclusive
 from xtool.engine.prompts import embed_labels
-from xtool.engine.sharing import CountedEncoder, Ledger, image_ledger
+from xtool.engine.work import BOXES, IMAGES, METHODS, TOWER, Kept, Work, account, part
 from xtool.errors import DataError
 from xtool.image.geometry import Fit
 from xtool.image.pixels import FittedImage, fit_image, to_pixels
@@ -108,16 +108,16 @@ def explain_sample(
     evaluation: Evaluation, labels: Sequence[str], sample: Sample, fitted: FittedImage, texts: TextBank
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Explain one sample with each method, and measure the maps."""
-    encoder = CountedEncoder(evaluation.encoder)
+    encoder = evaluation.encoder
     pixels = to_pixels(fitted, encoder)
     target = texts[sample.synonyms][None]
     others = {kind: name for kind, name in (("absent", sample.absent), ("distractor", sample.distractor)) if name}
     other_texts = torch.stack([texts.by_name(name) for name in others.values()]) if others else None
-    with image_ledger() as ledger, torch.no_grad():
+    with account(Kept()) as work, torch.no_grad():
         for label in labels:
             method = evaluation.methods[label]
-            with part(METHODS):
-                saliency, cost = _timed(method, encoder, pixels, target, ledger)
+            with part(METHODS), exclusive(encoder):
+                saliency, cost = _timed(method, encoder, pixels, target, work)
                 swapped = None if other_texts is None else method.explain(encoder, pixels, other_texts)
             with part(BOXES):
                 image_map = ImageMap(saliency.maps[0, 0].float().cpu().numpy(), fitted.geometry)
@@ -131,7 +131,7 @@ class ClassRanker:
 
     def __init__(self, evaluation: Evaluation, texts: TextBank) -> None:
         self._fit = evaluation.fit
-        self._encoder = CountedEncoder(evaluation.classifier or evaluation.encoder)
+        self._encoder = evaluation.classifier or evaluation.encoder
         own = evaluation.classifier is None
         bank = texts if own else TextBank(self._encoder, evaluation.templates, evaluation.dataset.classes)
         distinct, self._row_of_class = distinct_classes(evaluation.dataset.classes)
@@ -186,19 +186,19 @@ def _prepared(
 
 
 def _timed(
-    method: SaliencyMethod, encoder: CountedEncoder, pixels: Tensor, text: Tensor, ledger: Ledger
+    method: SaliencyMethod, encoder: Encoder, pixels: Tensor, text: Tensor, work: Work
 ) -> tuple[Saliency, dict[str, Any]]:
-    forwards, charged, inside = ledger.forwards, ledger.charged_seconds, ledger.encoder_seconds
+    forwards, charged, inside = work.forwards, work.charged_seconds, work.seconds.get(TOWER, 0.0)
     _synchronise(pixels.device)
     start = time.perf_counter()
     saliency = method.explain(encoder, pixels, text)
     _synchronise(pixels.device)
     seconds = time.perf_counter() - start
     return saliency, {
-        "seconds": seconds + ledger.charged_seconds - charged,
-        "forwards": ledger.forwards - forwards,
+        "seconds": seconds + work.charged_seconds - charged,
+        "forwards": work.forwards - forwards,
         "seconds_here": seconds,
-        "encoder_seconds_here": ledger.encoder_seconds - inside,
+        "encoder_seconds_here": work.seconds.get(TOWER, 0.0) - inside,
     }
 
 

@@ -12,12 +12,12 @@ HOT = 0.75
 """Of a map's range; what is above counts as its peak."""
 
 
-def same(one: Tensor, other: Tensor) -> bool:
-    """Equal shapes, and values equal up to the order of sums."""
+def same(one: Tensor, other: Tensor, tolerance: float = TOLERANCE) -> bool:
+    """Equal shapes, and values equal up to ``tolerance``, a fraction of the largest value."""
     if one.shape != other.shape:
         return False
     scale = max(float(one.abs().max()), float(other.abs().max()), 1e-12) if one.numel() else 1.0
-    return bool((one.float() - other.float()).abs().max() <= TOLERANCE * scale) if one.numel() else True
+    return bool((one.float() - other.float()).abs().max() <= tolerance * scale) if one.numel() else True
 
 
 def scaled(heat: Tensor) -> Tensor:

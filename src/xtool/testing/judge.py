@@ -70,16 +70,16 @@ def judge(case: Case, expected: str | None = None) -> Verdict:
     except NotApplicable as reason:
         return Verdict(case, "skipped", str(reason))
     except CheckFailed as failure:
-        told = str(failure)
+        message = str(failure)
     except Exception as error:  # whatever a stranger's code raises is a verdict on it
-        told = f"{type(error).__name__}: {error}"
+        message = f"{type(error).__name__}: {error}"
     else:
         return (
             Verdict(case, "unexpected", f"expected to fail ({expected}), but passes")
             if expected
             else Verdict(case, "passed")
         )
-    return Verdict(case, "expected", expected) if expected else Verdict(case, "failed", told)
+    return Verdict(case, "expected", expected) if expected else Verdict(case, "failed", message)
 
 
 def expectations(name: str, given: Mapping[str, str] | None, cases: list[Case]) -> dict[str, str]:

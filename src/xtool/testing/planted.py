@@ -72,7 +72,36 @@ class PlantedTower(nn.Module):
         return embedded
 
 
-class PlantedCNN:
+class PlantedEncoder:
+    """What the planted encoders have in common: an image tower, and texts that name colours."""
+
+    _visual: nn.Module
+    _info: EncoderInfo
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    @property
+    def visual(self) -> nn.Module:
+        return self._visual
+
+    @property
+    def device(self) -> torch.device:
+        return next(self._visual.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self._visual.parameters()).dtype
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        return F.normalize(self._visual(pixels), dim=1)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        return torch.stack([text_embedding(text) for text in texts])
+
+
+class PlantedCNN(PlantedEncoder):
     """An :class:`xtool.plugin.Encoder` for 64×64 images; texts that name no colour get a vector of their own."""
 
     def __init__(self, input_size: tuple[int, int] = (64, 64), seed: int | None = None) -> None:
@@ -92,27 +121,11 @@ class PlantedCNN:
             trained=seed is None,
         )
 
-    @property
-    def info(self) -> EncoderInfo:
-        return self._info
+    _visual: PlantedTower
 
     @property
     def visual(self) -> PlantedTower:
         return self._visual
-
-    @property
-    def device(self) -> torch.device:
-        return self._visual.proj.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._visual.proj.weight.dtype
-
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        return F.normalize(self._visual(pixels), dim=1)
-
-    def encode_text(self, texts: Sequence[str]) -> Tensor:
-        return torch.stack([text_embedding(text) for text in texts])
 
 
 class PlantedFeatures:

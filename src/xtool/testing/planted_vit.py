@@ -13,7 +13,6 @@ Two large constant entries of opposite sign keep every layer norm close to the i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from torch.nn import functional as F
 
 from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
 from xtool.errors import SetupError, UsageError
-from xtool.testing.planted import CELL, COLOURS, DIMENSIONS, background_direction, colour_directions, text_embedding
+from xtool.testing.planted import CELL, COLOURS, DIMENSIONS, PlantedEncoder, background_direction, colour_directions
 
 WIDTH, HEADS, BLOCKS = 12, 3, 2
 SLOT = WIDTH // HEADS
@@ -31,7 +30,7 @@ ANCHOR = 8.0
 COLOUR, DETECTED, EVIDENCE, IS_CLASS, ANCHORS = range(3), range(3, 6), range(6, 9), 9, (10, 11)
 
 
-class PlantedViT:
+class PlantedViT(PlantedEncoder):
     """An :class:`xtool.plugin.Encoder` on an ``open_clip.transformer.VisionTransformer``.
 
     Args:
@@ -65,28 +64,6 @@ class PlantedViT:
             weights="planted" if seed is None else f"random (seed {seed})",
             trained=seed is None,
         )
-
-    @property
-    def info(self) -> EncoderInfo:
-        return self._info
-
-    @property
-    def visual(self) -> nn.Module:
-        return self._visual
-
-    @property
-    def device(self) -> torch.device:
-        return next(self._visual.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(self._visual.parameters()).dtype
-
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        return F.normalize(self._visual(pixels), dim=1)
-
-    def encode_text(self, texts: Sequence[str]) -> Tensor:
-        return torch.stack([text_embedding(text) for text in texts])
 
 
 class PlantedTokens:

@@ -46,11 +46,11 @@ def conformance(
         __tracebackhide__ = True
         verdict = judge(case, expected.get(case.id, expected.get(case.check)))
         if verdict.status == "skipped":
-            pytest.skip(verdict.told)
+            pytest.skip(verdict.found)
         if verdict.status == "expected":
-            pytest.xfail(verdict.told)
+            pytest.xfail(verdict.found)
         if verdict.bad:
-            pytest.fail(f"{name}: {case.check}\npromised: {case.explains}\nfound:    {verdict.told}", pytrace=False)
+            pytest.fail(f"{name}: {case.check}\npromised: {case.explains}\nfound:    {verdict.found}", pytrace=False)
 
     run: Any = conforms
     return run  # type: ignore[no-any-return]

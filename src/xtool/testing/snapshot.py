@@ -28,7 +28,7 @@ class Snapshot:
 
     def differences(self, later: Snapshot) -> list[str]:
         """What has changed since, in words."""
-        told = {
+        changed = {
             "hooks": self._hooks != later._hooks,
             "replaced forward methods": self._forwards != later._forwards,
             "train/eval flags": self._training != later._training,
@@ -37,7 +37,7 @@ class Snapshot:
             "the state dict": not _same(self._values, later._values),
             "torch's grad mode or default dtype": self._switches != later._switches,
         }
-        return [what for what, changed in told.items() if changed]
+        return [what for what, differs in changed.items() if differs]
 
 
 class PlantedError(Exception):

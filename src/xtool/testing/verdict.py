@@ -26,7 +26,7 @@ class Case:
 
     check: str
     """Name of the check, as ``expected_failures`` has it."""
-    world: str
+    setup: str
     """The planted encoder it runs on, ``"cnn"`` or ``"vit"``; empty where it needs none."""
     explains: str
     """What is promised, in one sentence."""
@@ -34,7 +34,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        return f"{self.check}-{self.world}" if self.world else self.check
+        return f"{self.check}-{self.setup}" if self.setup else self.check
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Verdict:
 
     case: Case
     status: Status
-    told: str = ""
+    found: str = ""
 
     @property
     def bad(self) -> bool:
         return self.status in BAD
 
 
-def require(condition: bool, told: str) -> None:
+def require(condition: bool, message: str) -> None:
     """Raise :class:`CheckFailed` unless ``condition`` holds."""
     if not condition:
-        raise CheckFailed(told)
+        raise CheckFailed(message)

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, Saliency, UsageError
+from xtool.plugin import Encoder, Saliency, UsageError, live_maps
 from xtool_cam.config import AblationCAMConfig
 from xtool_cam.hooks import hooked
 from xtool_cam.layers import Layer, find_layer
@@ -44,15 +44,15 @@ class AblationCAM:
             ]
         )
         maps = torch.einsum("btc,bchw->bthw", drops, activations).relu()
-        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=maps.device))
+        return Saliency(maps, present=None)
 
     def _drops(
         self, encoder: Encoder, image: Tensor, text: Tensor, layer: Layer, activations: Tensor, whole: Tensor
     ) -> Tensor:
         """Drops [T, C] of the scores ``whole`` [T] of one image [1, 3, H, W], one per map of ``activations``."""
         drops = torch.zeros(len(text), len(activations), device=image.device)
-        # A map that is zero everywhere adds nothing, whatever its weight; it costs no pass.
-        channels = activations.flatten(1).any(dim=1).nonzero()[:, 0]
+        # A constant map tells no place from another, whatever its weight; it costs no pass.
+        channels = live_maps(activations[None])[0].nonzero()[:, 0]
         for start in range(0, len(channels), self.config.batch):
             chunk = channels[start : start + self.config.batch]
             with hooked(layer.module, partial(self._ablated, layer, chunk)):

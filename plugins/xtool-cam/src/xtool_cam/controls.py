@@ -51,4 +51,4 @@ class RandomNoise:
 
 
 def _saliency(maps: Tensor) -> Saliency:
-    return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=maps.device))
+    return Saliency(maps, present=None)

@@ -31,4 +31,4 @@ class EigenCAM:
         upright = component.max(axis=(1, 2), keepdims=True) >= -component.min(axis=(1, 2), keepdims=True)
         component = np.where(upright, component, -component).clip(min=0)
         maps = torch.from_numpy(component).to(pixels.device)[:, None].repeat(1, len(text), 1, 1)
-        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=pixels.device))
+        return Saliency(maps, present=None)

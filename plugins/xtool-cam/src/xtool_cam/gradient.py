@@ -40,7 +40,7 @@ class _GradientMethod:
         )
         per_text = [apply_formula(self.formula, evidence.activations, gradients) for gradients in evidence.gradients]
         maps = torch.from_numpy(np.stack(per_text, axis=1)).to(pixels.device)
-        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=pixels.device))
+        return Saliency(maps, present=None)
 
 
 class GradCAM(_GradientMethod):

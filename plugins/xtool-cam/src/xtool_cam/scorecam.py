@@ -14,7 +14,8 @@ class ScoreCAM:
 
     At temperature 1 this is pytorch-grad-cam's Score-CAM: masks upsampled with ``align_corners=True``, raw scores
     without a base image, weights on the low-resolution activations. Cosines lie so close together that the weights
-    are then nearly uniform; a lower temperature lets the text decide.
+    are then nearly uniform; a lower temperature lets the text decide. Constant maps, which mask everything away, have
+    no weight; pytorch-grad-cam gives them one, which scales the map, and lifts it where they are not zero.
     """
 
     def __init__(self, config: ScoreCAMConfig, extractor: FeatureExtractor) -> None:
@@ -25,7 +26,8 @@ class ScoreCAM:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs 2 + C forward passes for any number of texts."""
         features = self.extractor.extract(encoder, pixels).maps
         masked = embed_masked(encoder, pixels, features, base="zero", align_corners=True, batch=self.config.batch)
-        scores = torch.einsum("bcd,td->btc", masked.embeddings, text.float())
-        weights = (scores / self.config.temperature).softmax(dim=2)
+        _, gains = masked.scores(text)  # a softmax does not see the base score that all maps share
+        gains = gains.masked_fill(~masked.alive[:, None], -torch.inf)
+        weights = (gains / self.config.temperature).softmax(dim=2).nan_to_num(0.0)  # 0/0 where every map is dead
         maps = torch.einsum("btc,bchw->bthw", weights, features.float()).relu()
-        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=maps.device))
+        return Saliency(maps, present=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,7 +24,7 @@ def match_scores(encoder: Encoder, pixels: Tensor, text: Tensor, score: Score) -
         UsageError: ``dot`` on an encoder whose ``visual`` does not return the embedding before it is normalised.
     """
     if score == "cosine":
-        return encoder.encode_image(pixels).float() @ text.float().T
+        return _products(encoder.encode_image(pixels).float(), text)
     outputs: list[Any] = []
     with hooked(encoder.visual, outputs.append):
         unit = encoder.encode_image(pixels).float()
@@ -33,7 +34,12 @@ def match_scores(encoder: Encoder, pixels: Tensor, text: Tensor, score: Score) -
             f"score=dot needs the image embedding before it is normalised, and {encoder.info.name}'s image tower does "
             "not return it; use score=cosine"
         )
-    return raw @ text.float().T
+    return _products(raw, text)
+
+
+def _products(embeddings: Tensor, text: Tensor) -> Tensor:
+    """[B, T], each text by itself: in one product of matrices, the last digit would depend on the texts beside it."""
+    return torch.stack([embeddings @ one for one in text.float().unbind(0)], dim=1)
 
 
 def _raw_embedding(outputs: list[Any], unit: Tensor) -> Tensor | None:

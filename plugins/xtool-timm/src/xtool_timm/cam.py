@@ -37,5 +37,4 @@ class CAM:
             self._checked.add(id(tower))
         maps = read_layer(encoder, pixels, tower.layers[-1]).maps
         heat = torch.einsum("tc,bchw->bthw", text[:, : maps.shape[1]].float(), maps)
-        present = torch.ones(heat.shape[:2], dtype=torch.bool, device=heat.device)
-        return Saliency(heat, present=present)
+        return Saliency(heat, present=None)

@@ -13,7 +13,7 @@ from xtool_tiny.models import config_path, tokenizer, weights_path
 SCENES = "scenes"
 """The tag of the bundled weights."""
 
-PRESENCE_THRESHOLDS = {"tiny-rn": 0.1915}
+CALIBRATIONS = {"tiny-rn": {"vlscore": {"present_above": 0.1915}}}
 """Cosine of the best masked image that separates true from absent texts best on the split ``scenes:val``."""
 
 
@@ -36,5 +36,5 @@ def load(name: str, options: EncoderOptions) -> ClipEncoder:
         label=SCENES if tag == SCENES else None,
     )
     if tag == SCENES:
-        encoder.info = replace(encoder.info, presence_threshold=PRESENCE_THRESHOLDS.get(name))
+        encoder.info = replace(encoder.info, calibrations=CALIBRATIONS.get(name, {}))
     return encoder

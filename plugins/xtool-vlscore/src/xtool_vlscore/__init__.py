@@ -12,7 +12,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         factory="xtool_vlscore.method:VLScore",
         config="xtool_vlscore.config:VLScoreConfig",
         summary="Feature maps as masks, weighed by how well the masked image matches the text; knows absence.",
-        paper="VL-Score (the seed article of xtool)",
+        paper="VL-Score (Gao and Wang 2022)",
         requires=frozenset({"features"}),
         forwards="2 + C",
         suggested=30,

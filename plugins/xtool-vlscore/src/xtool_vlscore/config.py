@@ -10,7 +10,7 @@ from xtool.plugin import FeatureConfig
 
 
 class VLScoreConfig(FeatureConfig):
-    """Options of VL-Score. The preset ``seed`` is the seed article's published code, exactly.
+    """Options of VL-Score. The preset ``paper`` is the article's published code, exactly.
 
     The defaults are our own: on the validation split of the bundled scenes they find more than the article's weighting
     at its best temperature (``docs/tiny-models.md`` has the figures and the command). The preset ``fast`` scores 23
@@ -18,7 +18,7 @@ class VLScoreConfig(FeatureConfig):
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "seed": {
+        "paper": {
             "cap": True,
             "shift": True,
             "softmax": True,
@@ -30,6 +30,7 @@ class VLScoreConfig(FeatureConfig):
         },
         "fast": {"top_k": 23},
     }
+    deprecated_presets: ClassVar[dict[str, str]] = {"seed": "paper"}
 
     cap: bool = Field(True, description="Keep only the maps whose masked image beats the base image.")
     shift: bool = Field(True, description="Subtract the base image's score (no effect under softmax).")

@@ -3,7 +3,7 @@
 Each feature map A_c, upsampled and scaled to [0, 1], masks the image; s_c is the cosine between the masked image and
 the text, b that of the fully masked (base) image. Maps with s_c > b are kept (*cap*), their scores become weights
 (*shift*, *softmax* with a temperature), and the saliency map is ReLU(Σ w_c A_c). Where no map beats the base, the
-text is not in the image.
+text is not in the image. A constant map is dead: it masks everything away and counts for nothing.
 
 *contrast* is our addition: with K kept maps the weights become w_c − (K − 1)/K · Σw/K and the maps A_c − mean(A_c).
 What the kept maps have in common, whatever the text, cancels out, so that boxes fit objects and not their surroundings.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, FeatureExtractor, MaskedEmbeddings, Saliency, embed_masked
+from xtool.plugin import Encoder, FeatureExtractor, MaskedEmbeddings, Saliency, embed_masked, live_maps
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.ranking import ranked_maps
 from xtool_vlscore.rounds import score_in_rounds
@@ -42,11 +42,11 @@ class VLScore:
         most = maps.shape[1] if config.top_k is None else config.top_k
         if config.stop_at is None:
             chosen = place < most
-            masked = self._masked(encoder, pixels, _only(maps, chosen.any(dim=1)))
+            masked = self._masked(encoder, pixels, maps, chosen.any(dim=1))
             return self._saliency(encoder, maps, masked, text, chosen)
 
         def embed(rows: Tensor, wanted: Tensor, base: Tensor | None) -> MaskedEmbeddings:
-            return self._masked(encoder, pixels[rows], _only(maps[rows], wanted), base)
+            return self._masked(encoder, pixels[rows], maps[rows], wanted, base)
 
         def draw(masked: MaskedEmbeddings, chosen: Tensor) -> Tensor:
             return self._saliency(encoder, maps, masked, text, chosen).maps
@@ -56,7 +56,12 @@ class VLScore:
         return self._saliency(encoder, maps, masked, text, chosen)
 
     def _masked(
-        self, encoder: Encoder, pixels: Tensor, maps: Tensor, known_base: Tensor | None = None
+        self,
+        encoder: Encoder,
+        pixels: Tensor,
+        maps: Tensor,
+        wanted: Tensor | None = None,
+        known_base: Tensor | None = None,
     ) -> MaskedEmbeddings:
         config = self.config
         return embed_masked(
@@ -66,6 +71,7 @@ class VLScore:
             base=config.base,
             align_corners=config.align_corners,
             batch=config.batch,
+            wanted=wanted,
             known_base=known_base,
         )
 
@@ -74,38 +80,36 @@ class VLScore:
     ) -> Saliency:
         """The answer from the embeddings under maps [B, C, h, w], or under those ``chosen`` [B, T, C] for each text."""
         config = self.config
-        scores = torch.einsum("bcd,td->btc", masked.embeddings, text.float())
-        base = torch.einsum("bd,td->bt", masked.base, text.float())
-        beats = scores > base[:, :, None]
-        bar = self._presence_bar(encoder, base)
-        kept = beats if config.cap else torch.ones_like(beats)
+        base, gains = masked.scores(text)
+        scored = masked.alive[:, None].expand_as(gains)
         if chosen is not None:
-            beats, kept = beats & chosen, kept & chosen
-        weights = weigh(scores, base, kept, config)
+            scored = scored & chosen
+        beats = scored & (gains > 0)
+        kept = beats if config.cap else scored
+        weights = weigh(base, gains, kept, config)
         maps = maps.float()
         if config.contrast:
             # Maps that were left unscored are average as far as anyone knows.
-            average = kept if chosen is None else kept | (~chosen & _alive(maps)[:, None])
+            average = kept if chosen is None else kept | (~chosen & live_maps(maps)[:, None])
             weights = contrasted(weights, average)
             maps = maps - maps.mean(dim=(2, 3), keepdim=True)
         saliency = torch.einsum("btc,bchw->bthw", weights, maps).relu()
-        best = (scores if chosen is None else scores.masked_fill(~chosen, -1.0)).amax(dim=2)
-        return Saliency(saliency, present=beats.any(dim=2) & (best > bar), scores=best - bar)
+        best = torch.where(scored.any(dim=2), gains.masked_fill(~scored, -torch.inf).amax(dim=2), 0.0)
+        bar = self._presence_bar(encoder)
+        scores = best if bar is None else best + base - bar
+        return Saliency(saliency, present=beats.any(dim=2) & (scores > 0), scores=scores)
 
-    def _presence_bar(self, encoder: Encoder, base: Tensor) -> Tensor | float:
-        """The cosine that the best masked image must exceed; a base score [B, T] where nothing was calibrated."""
+    def _presence_bar(self, encoder: Encoder) -> float | None:
+        """The cosine that the best masked image must exceed; ``None`` for the base image's."""
         above = self.config.present_above
         if above == "auto":
-            calibrated = encoder.info.presence_threshold
-            return base if calibrated is None else calibrated
-        return base if above == "base" else above
+            return encoder.info.calibrations.get("vlscore", {}).get("present_above")
+        return None if above == "base" else above
 
 
-def weigh(scores: Tensor, base: Tensor, kept: Tensor, config: VLScoreConfig) -> Tensor:
-    """Weights [B, T, C] from scores [B, T, C], base scores [B, T] and the kept maps [B, T, C]; zero for the rest."""
-    if config.shift:
-        scores = scores - base[:, :, None]
-    scores = scores / config.temperature
+def weigh(base: Tensor, gains: Tensor, kept: Tensor, config: VLScoreConfig) -> Tensor:
+    """Weights [B, T, C] from base scores [B, T], what maps add to them and the kept maps [B, T, C]; the rest is 0."""
+    scores = (gains if config.shift else gains + base[:, :, None]) / config.temperature
     if not config.softmax:
         return scores.masked_fill(~kept, 0.0)
     weights = scores.masked_fill(~kept, -torch.inf).softmax(dim=2)
@@ -117,13 +121,3 @@ def contrasted(weights: Tensor, average: Tensor) -> Tensor:
     count = average.sum(dim=2, keepdim=True).clamp(min=1)
     mean = weights.sum(dim=2, keepdim=True) / count
     return weights - average * mean * (count - 1) / count
-
-
-def _alive(maps: Tensor) -> Tensor:
-    """[B, C]: which maps say anything at all."""
-    return maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))
-
-
-def _only(maps: Tensor, wanted: Tensor) -> Tensor:
-    """Maps [B, C, h, w] with those that are not ``wanted`` [B, C] dead, so that no pass is spent on them."""
-    return maps * wanted[:, :, None, None]

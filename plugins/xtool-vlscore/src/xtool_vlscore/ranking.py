@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, FeatureExtractor, UsageError
+from xtool.plugin import Encoder, FeatureExtractor, UsageError, live_maps
 from xtool_vlscore.config import VLScoreConfig
 
 
@@ -13,6 +13,8 @@ def ranked_maps(
     extractor: FeatureExtractor, encoder: Encoder, pixels: Tensor, text: Tensor, config: VLScoreConfig
 ) -> tuple[Tensor, Tensor]:
     """Feature maps [B, C, h, w], and the place [B, T, C] of each in the order of importance, 0 the most important.
+
+    Dead maps come last.
 
     Raises:
         UsageError: the embedding cannot be differentiated with respect to the maps.
@@ -34,5 +36,7 @@ def ranked_maps(
                 )
             evidence = gradient * features.maps if config.importance == "contribution" else gradient
             importance.append(evidence.detach().float().mean(dim=(2, 3)))
-    order = torch.stack(importance, dim=1).argsort(dim=2, descending=True, stable=True)
-    return features.maps.detach().float(), order.argsort(dim=2)
+    maps = features.maps.detach().float()
+    ranked = torch.stack(importance, dim=1).masked_fill(~live_maps(maps)[:, None], -torch.inf)
+    order = ranked.argsort(dim=2, descending=True, stable=True)
+    return maps, order.argsort(dim=2)

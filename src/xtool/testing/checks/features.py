@@ -10,16 +10,16 @@ from torch import Tensor
 from xtool.contracts.protocols import Encoder, FeatureExtractor, FeatureMaps
 from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import FeatureExtractorSpec
-from xtool.engine.sharing import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.errors import XtoolError
 from xtool.testing.checks.method_evidence import PLACES, ROOM
 from xtool.testing.checks.method_hygiene import OpaqueEncoder
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.compare_maps import peak, same
 from xtool.testing.planted import CELL
+from xtool.testing.setups import SETUPS, Setup, scene, two_scenes
 from xtool.testing.snapshot import PlantedError, Snapshot, fault_at
 from xtool.testing.verdict import Case, CheckFailed, NotApplicable, require
-from xtool.testing.worlds import WORLDS, World, scene, two_scenes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class FeaturesSubject:
     """An extractor on one planted encoder."""
 
     spec: FeatureExtractorSpec
-    world: World
+    setup: Setup
 
     def build(self, layer: str | None = None) -> FeatureExtractor:
         extractor: FeatureExtractor = resolve(self.spec.factory)(layer)
@@ -35,7 +35,7 @@ class FeaturesSubject:
 
     def extract(self, encoder: Encoder, pixels: Tensor, layer: str | None = None) -> FeatureMaps:
         with torch.no_grad():
-            return self.build(layer).extract(CountedEncoder(encoder), pixels)
+            return self.build(layer).extract(counted(encoder), pixels)
 
 
 def plan_features(name: str) -> list[Case]:
@@ -43,31 +43,31 @@ def plan_features(name: str) -> list[Case]:
     provided = registry().feature_extractors.find(name)
     planned = spec_cases(provided.owner, provided.spec)
     for architecture in provided.spec.architectures:
-        planned += cases(CHECKS, FeaturesSubject(provided.spec, WORLDS[architecture]), architecture)
+        planned += cases(CHECKS, FeaturesSubject(provided.spec, SETUPS[architecture]), architecture)
     return planned
 
 
 def shape_and_dtype(subject: FeaturesSubject) -> None:
     """extract returns finite maps [B, C, h, w] float32 and unit embeddings [B, D] float32."""
-    encoder = subject.world.encoder()
-    told = _wrong_shape(subject.extract(encoder, two_scenes(encoder)), encoder, 2)
-    require(not told, told)
+    encoder = subject.setup.encoder()
+    problem = _wrong_shape(subject.extract(encoder, two_scenes(encoder)), encoder, 2)
+    require(not problem, problem)
 
 
 def every_layer_can_be_read(subject: FeaturesSubject) -> None:
     """Each layer that the encoder names gives maps, and the default is the same as no layer."""
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     pixels = two_scenes(encoder)
     for layer in encoder.info.layers:
-        told = _wrong_shape(subject.extract(encoder, pixels, layer), encoder, 2)
-        require(not told, f"layer {layer}: {told}")
+        problem = _wrong_shape(subject.extract(encoder, pixels, layer), encoder, 2)
+        require(not problem, f"layer {layer}: {problem}")
     default = subject.extract(encoder, pixels, encoder.info.default_layer)
     require(same(subject.extract(encoder, pixels).maps, default.maps), "layer None is not the encoder's default layer")
 
 
 def embedding_is_the_encoders(subject: FeaturesSubject) -> None:
     """The embedding is what encode_image gives for the same pixels."""
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     pixels = two_scenes(encoder)
     found = _sound(subject, encoder, pixels)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def embedding_is_the_encoders(subject: FeaturesSubject) -> None:
 
 def batch_equals_singles(subject: FeaturesSubject) -> None:
     """An image gets the same maps alone and in a batch."""
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     pixels = two_scenes(encoder)
     together = _sound(subject, encoder, pixels)
     for index in range(len(pixels)):
@@ -94,7 +94,7 @@ def leaves_the_encoder_as_it_was_after_an_exception(subject: FeaturesSubject) ->
     """The same when the encoder raises in the middle; and the exception is passed on."""
     if _changed(subject):
         raise NotApplicable("cannot be judged before leaves_the_encoder_as_it_was passes")
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     pixels = two_scenes(encoder)
     with fault_at(encoder.visual, 0) as count:
         subject.extract(encoder, pixels)
@@ -113,7 +113,7 @@ def leaves_the_encoder_as_it_was_after_an_exception(subject: FeaturesSubject) ->
 
 def refuses_in_words(subject: FeaturesSubject) -> None:
     """An unknown layer, or an encoder it cannot look into, is refused with an XtoolError that says why."""
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     opaque = OpaqueEncoder(replace(encoder.info))
     for what, asked, layer in (("an unknown layer", encoder, "no.such.layer"), ("a strange image tower", opaque, None)):
         try:
@@ -129,7 +129,7 @@ def refuses_in_words(subject: FeaturesSubject) -> None:
 
 def planted_evidence(subject: FeaturesSubject) -> None:
     """Maps change most where the image changes: orientation, token order and crop are right."""
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     empty = _sound(subject, encoder, scene(encoder, {})).maps
     for x, y in PLACES:
         found = _sound(subject, encoder, scene(encoder, {"red": (x, y, x + 2, y + 2)})).maps
@@ -178,11 +178,11 @@ def _wrong_shape(found: FeatureMaps, encoder: Encoder, images: int) -> str:
 
 
 def _changed(subject: FeaturesSubject) -> list[str]:
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     pixels = two_scenes(encoder)
     given = pixels.clone()
     before = Snapshot(encoder.visual)
     kept = subject.build()
-    kept.extract(CountedEncoder(encoder), pixels)
+    kept.extract(counted(encoder), pixels)
     changed = before.differences(Snapshot(encoder.visual))
     return changed if torch.equal(pixels, given) else [*changed, "the pixels it was given"]

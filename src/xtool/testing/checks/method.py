@@ -6,11 +6,11 @@ from xtool.engine.methods import parse_methods
 from xtool.testing.checks.method_config import CONFIG_CHECKS
 from xtool.testing.checks.method_evidence import planted_evidence
 from xtool.testing.checks.method_hygiene import HYGIENE_CHECKS
-from xtool.testing.checks.method_output import OUTPUT_CHECKS, works_in_inference_mode
+from xtool.testing.checks.method_output import DEAD_MAP_CHECKS, OUTPUT_CHECKS, works_in_inference_mode
 from xtool.testing.checks.method_subject import MethodSubject
 from xtool.testing.checks.spec import cases, spec_cases
+from xtool.testing.setups import DEAD_MAPS, SETUPS
 from xtool.testing.verdict import Case
-from xtool.testing.worlds import WORLDS
 
 
 def plan_method(name: str) -> list[Case]:
@@ -22,5 +22,7 @@ def plan_method(name: str) -> list[Case]:
     if "gradients" in spec.requires:
         checks.remove(works_in_inference_mode)
     for architecture in spec.architectures:
-        planned += cases(checks, MethodSubject(request, WORLDS[architecture]), architecture)
+        planned += cases(checks, MethodSubject(request, SETUPS[architecture]), architecture)
+    if "cnn" in spec.architectures:
+        planned += cases(DEAD_MAP_CHECKS, MethodSubject(request, DEAD_MAPS), DEAD_MAPS.name)
     return planned

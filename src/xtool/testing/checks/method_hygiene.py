@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
-from xtool.engine.sharing import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.errors import XtoolError
 from xtool.testing.checks.method_subject import MethodSubject, usual, wrong_shape
 from xtool.testing.planted import text_embedding
+from xtool.testing.setups import Setup
 from xtool.testing.snapshot import PlantedError, Snapshot, fault_at
 from xtool.testing.verdict import CheckFailed, NotApplicable, require
-from xtool.testing.worlds import World
 
 
 def leaves_the_encoder_as_it_was(subject: MethodSubject) -> None:
@@ -52,13 +52,13 @@ def refuses_in_words(subject: MethodSubject) -> None:
     """An unknown layer, or an encoder it cannot look into, is refused with an XtoolError that says why."""
     encoder, pixels, text = usual(subject)
     if "layer" in type(subject.request.config).model_fields and "features" not in subject.spec.requires:
-        told = _refusal(subject, encoder, pixels, text, layer="no.such.layer")
-        require(told is not None, "the unknown layer no.such.layer was accepted")
+        problem = _refusal(subject, encoder, pixels, text, layer="no.such.layer")
+        require(problem is not None, "the unknown layer no.such.layer was accepted")
     opaque = OpaqueEncoder(encoder.info)
-    strange = replace(subject, world=World(subject.world.name, lambda *_: opaque, OpaqueFeatures))
-    told = _refusal(strange, opaque, pixels, text)
+    strange = replace(subject, setup=Setup(subject.setup.name, lambda *_: opaque, OpaqueFeatures))
+    problem = _refusal(strange, opaque, pixels, text)
     require(
-        told is not None or "gradients" not in subject.spec.requires,
+        problem is not None or "gradients" not in subject.spec.requires,
         "the method requires gradients, and took an encoder whose embedding has none without a word",
     )
 
@@ -102,7 +102,7 @@ def _changed(subject: MethodSubject) -> list[str]:
     with torch.no_grad():
         before = Snapshot(encoder.visual)
         kept = subject.build(encoder)  # alive until the snapshot: who hooks must unhook before the object dies
-        kept.explain(CountedEncoder(encoder), pixels, text)
+        kept.explain(counted(encoder), pixels, text)
         changed = before.differences(Snapshot(encoder.visual))
     if not torch.equal(pixels, images) or not torch.equal(text, embeddings):
         changed.append("the pixels or the text embeddings it was given")

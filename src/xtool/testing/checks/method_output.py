@@ -5,18 +5,24 @@ from __future__ import annotations
 import torch
 
 from xtool.contracts.protocols import Saliency
-from xtool.engine.sharing import CountedEncoder, image_ledger
+from xtool.engine.encoders import counted
+from xtool.engine.work import Kept, account
+from xtool.errors import UsageError
+from xtool.testing.checks.method_options import option_sets
 from xtool.testing.checks.method_subject import MethodSubject, random_state, sound, steady, usual, wrong_shape
 from xtool.testing.compare_maps import TOLERANCE, differ, same
+from xtool.testing.setups import scene, texts
 from xtool.testing.verdict import require
-from xtool.testing.worlds import scene, texts
+
+TEXT_TOLERANCE = 1e-5
+"""Of the largest value. Beside other texts the same passes are made, so no more than the last digits may differ."""
 
 
 def shape_and_dtype(subject: MethodSubject) -> None:
-    """explain returns maps [B, T, h, w] float32 and present [B, T] bool, detached, on the encoder's device."""
+    """explain returns maps [B, T, h, w] float32 and present [B, T] bool or None, detached, on the encoder's device."""
     encoder, pixels, text = usual(subject)
-    told = wrong_shape(subject.explain(encoder, pixels, text), encoder, pixels, text)
-    require(not told, told)
+    problem = wrong_shape(subject.explain(encoder, pixels, text), encoder, pixels, text)
+    require(not problem, problem)
 
 
 def finite(subject: MethodSubject) -> None:
@@ -40,17 +46,23 @@ def batch_equals_singles(subject: MethodSubject) -> None:
 
 
 def texts_equal_singles(subject: MethodSubject) -> None:
-    """A text gets the same map and verdict alone and beside others, also after another text on the same image."""
-    encoder, pixels, text = usual(subject)
-    together = steady(subject, encoder, pixels, text)
-    with image_ledger():  # as the core runs it: work may be shared between calls on the very same pixels
-        for index in range(len(text)):
-            alone = sound(subject, encoder, pixels, text[index : index + 1])
-            moved = not same(alone.maps[:, 0], together.maps[:, index])
-            require(not moved, f"text {index} has another map alone than beside others")
-            require(
-                _same_verdict(alone, together, texts=index), f"text {index}: present or scores change beside others"
-            )
+    """A text gets the same map and verdict alone and beside others, whatever the options, also after another text."""
+    encoder, pixels, _ = usual(subject)
+    text = texts(encoder, ("red", "green", "zebra", "blue", "giraffe"))
+    steady(subject, encoder, pixels, text)
+    for options in option_sets(type(subject.request.config)):
+        given = f" with {options}" if options else ""
+        try:
+            together = sound(subject, encoder, pixels, text, **options)
+        except UsageError:
+            continue  # an option that does not go with this encoder
+        with account(Kept()):  # as the core runs it: work may be shared between calls on the very same pixels
+            for index in range(len(text)):
+                alone = sound(subject, encoder, pixels, text[index : index + 1], **options)
+                moved = not same(alone.maps[:, 0], together.maps[:, index], TEXT_TOLERANCE)
+                require(not moved, f"text {index} has another map alone than beside others{given}")
+                kept = _same_verdict(alone, together, texts=index)
+                require(kept, f"text {index}: present or scores change beside others{given}")
 
 
 def deterministic(subject: MethodSubject) -> None:
@@ -71,7 +83,7 @@ def works_in_inference_mode(subject: MethodSubject) -> None:
     encoder, pixels, text = usual(subject)
     expected = steady(subject, encoder, pixels, text)
     with torch.inference_mode():
-        found = subject.build(encoder).explain(CountedEncoder(encoder), pixels.clone(), text.clone())
+        found = subject.build(encoder).explain(counted(encoder), pixels.clone(), text.clone())
     require(same(found.maps, expected.maps), "the map is another one under inference mode")
 
 
@@ -90,11 +102,14 @@ def weights_change_the_map(subject: MethodSubject) -> None:
     encoder, pixels, text = usual(subject)
     planted = sound(subject, encoder, pixels, text[:2]).maps
     for seed in (1, 2, 3):
-        randomised = sound(subject, subject.world.encoder(seed), pixels, text[:2]).maps
+        randomised = sound(subject, subject.setup.encoder(seed), pixels, text[:2]).maps
         if any(differ(*pair) for pair in zip(planted.flatten(0, 1), randomised.flatten(0, 1), strict=True)):
             return
     require(False, "the maps of an encoder with random weights are those of the planted one")
 
+
+DEAD_MAP_CHECKS = (finite, batch_equals_singles, texts_equal_singles)
+"""What is checked on feature maps of which some are dead, too."""
 
 OUTPUT_CHECKS = (
     shape_and_dtype,

@@ -16,12 +16,12 @@ from xtool.contracts.config import FeatureConfig, MethodConfig
 from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
 from xtool.contracts.registry import resolve
 from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.encoders import counted
 from xtool.engine.features import SharedExtractor, build_extractor
 from xtool.engine.methods import MethodRequest
-from xtool.engine.sharing import CountedEncoder
 from xtool.testing.compare_maps import same
+from xtool.testing.setups import Setup, texts, two_scenes
 from xtool.testing.verdict import NotApplicable
-from xtool.testing.worlds import World, texts, two_scenes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class MethodSubject:
     """A method on one planted encoder."""
 
     request: MethodRequest
-    world: World
+    setup: Setup
 
     @property
     def spec(self) -> SaliencyMethodSpec:
@@ -48,24 +48,24 @@ class MethodSubject:
     def _extractor(self, config: MethodConfig, encoder: Encoder) -> Any:
         assert isinstance(config, FeatureConfig), "a method that requires features must have a FeatureConfig"
         if config.features == "auto" and config.layer == "auto":
-            return SharedExtractor(self.world.extractor(), ("planted", "auto"), config.pca, config.clusters)
+            return SharedExtractor(self.setup.extractor(), ("planted", "auto"), config.pca, config.clusters)
         return build_extractor(config.features, config.layer, config.pca, encoder.info, clusters=config.clusters)
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor, **options: Any) -> Saliency:
         """Build the method and call it as the core does: without gradients, on an encoder that is counted."""
         with torch.no_grad():
-            return self.build(encoder, **options).explain(CountedEncoder(encoder), pixels, text)
+            return self.build(encoder, **options).explain(counted(encoder), pixels, text)
 
 
 def usual(subject: MethodSubject) -> tuple[Encoder, Tensor, Tensor]:
     """A fresh encoder, two images and three texts."""
-    encoder = subject.world.encoder()
+    encoder = subject.setup.encoder()
     return encoder, two_scenes(encoder), texts(encoder)
 
 
-def sound(subject: MethodSubject, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
+def sound(subject: MethodSubject, encoder: Encoder, pixels: Tensor, text: Tensor, **options: Any) -> Saliency:
     """What the method answers. Raises :class:`NotApplicable` where its shape is wrong: a check of its own says so."""
-    saliency = subject.explain(encoder, pixels, text)
+    saliency = subject.explain(encoder, pixels, text, **options)
     if wrong_shape(saliency, encoder, pixels, text):
         raise NotApplicable("cannot be judged before shape_and_dtype passes")
     return replace(saliency, maps=saliency.maps.float().nan_to_num())

@@ -41,8 +41,8 @@ def specs_resolve(spec: Any) -> None:
 def root_imports_without_torch(owner: str) -> None:
     """Importing the plugin and collecting its specs imports neither torch nor numpy, so that listing stays fast."""
     plugin = plugin_of(owner)
-    told, heavy = _imports_of(plugin.module, tuple(plugin.hooks))
-    require(not told, f"{plugin.module} cannot be imported alone: {told}")
+    problem, heavy = _imports_of(plugin.module, tuple(plugin.hooks))
+    require(not problem, f"{plugin.module} cannot be imported alone: {problem}")
     found = f"{plugin.module} imports {', '.join(heavy)}"
     require(not heavy, f"{found}; import them where they are used, not in the root module")
 
@@ -71,9 +71,9 @@ def spec_cases(owner: str, spec: Any) -> list[Case]:
     return [*cases([specs_resolve], spec), *cases([root_imports_without_torch], owner)]
 
 
-def cases(checks: Iterable[Callable[[T], None]], subject: T, world: str = "") -> list[Case]:
+def cases(checks: Iterable[Callable[[T], None]], subject: T, setup: str = "") -> list[Case]:
     """One case for each check of one subject."""
     return [
-        Case(check.__name__, world, (check.__doc__ or "").strip().splitlines()[0], partial(check, subject))
+        Case(check.__name__, setup, (check.__doc__ or "").strip().splitlines()[0], partial(check, subject))
         for check in checks
     ]

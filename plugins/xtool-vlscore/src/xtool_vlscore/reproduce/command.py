@@ -30,7 +30,7 @@ from xtool.plugin import (
 )
 @click.option(
     "--methods", "--method", "method", metavar="NAME[:OPTION=VALUE…]", shell_complete=complete_methods,
-    help="Another method, one.  [default: vlscore:preset=seed]",
+    help="Another method, one.  [default: vlscore:preset=paper]",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N images only.")
 @click.option(

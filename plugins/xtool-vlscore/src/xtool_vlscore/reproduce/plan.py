@@ -8,7 +8,7 @@ from xtool.plugin import UsageError
 
 __all__ = ["DEFAULT_METHOD", "TABLES", "Experiment", "plan"]
 
-DEFAULT_METHOD = "vlscore:preset=seed"
+DEFAULT_METHOD = "vlscore:preset=paper"
 """The article's published code. Its prompt, "an image of a {label}." over all synonyms, is xtool's default."""
 
 

@@ -75,7 +75,9 @@ def caveats(table: PublishedTable, rows: Sequence[ResultRow], measured: Sequence
     told.extend(
         f"Measured on {name}, not on ImageNet: the published figures are shown, not comparable." for name in elsewhere
     )
-    if any(item.experiment.method != "cam" and not item.experiment.method.endswith("preset=seed") for item in measured):
+    if any(
+        item.experiment.method != "cam" and not item.experiment.method.endswith("preset=paper") for item in measured
+    ):
         told.append("Another method than the article's was asked for.")
     told.extend(_finished(run) for run in runs if _finished(run))
     images = [row.images for row in rows if row.images]
@@ -167,7 +169,7 @@ def _measured(item: Measured, threshold: float | None, known: PublishedRow | Non
         "box_iou": row.box_iou, "gt_known": row.gt_known, "top1": row.top1, "top5": row.top5, **_class_rates(run)
     }  # fmt: skip
     return ResultRow(
-        method=own.title if own.method.endswith("preset=seed") or own.method == "cam" else own.method,
+        method=own.title if own.method.endswith("preset=paper") or own.method == "cam" else own.method,
         backbone=f"{own.backbone} + {own.classifier}" if own.classifier else own.backbone,
         threshold=row.threshold,
         protocol=own.protocol,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from xtool.engine.clustering import cluster_sums
 from xtool.engine.features import SharedExtractor, build_extractor
+from xtool.engine.reduce import cluster_sums
 from xtool.errors import UsageError
 from xtool.testing.planted import PlantedCNN, PlantedFeatures
 

@@ -13,6 +13,7 @@ from xtool.contracts.specs import Architecture
 from xtool.errors import SetupError
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.testing.planted import CELL, PlantedCNN, PlantedFeatures, planted_image
+from xtool.testing.planted_dead_maps import PlantedDeadMaps
 from xtool.testing.planted_vit import PlantedTokens, PlantedViT
 from xtool.testing.verdict import NotApplicable
 
@@ -23,10 +24,10 @@ Patches = dict[str, tuple[int, int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """A planted encoder of one architecture."""
+class Setup:
+    """A planted encoder, and the feature extractor that reads it."""
 
-    name: Architecture
+    name: str
     make: Callable[..., Encoder]
     extractor: Callable[[], FeatureExtractor]
 
@@ -38,10 +39,11 @@ class World:
             raise NotApplicable(str(error)) from error
 
 
-WORLDS: dict[Architecture, World] = {
-    "cnn": World("cnn", PlantedCNN, PlantedFeatures),
-    "vit": World("vit", PlantedViT, PlantedTokens),
+SETUPS: dict[Architecture, Setup] = {
+    "cnn": Setup("cnn", PlantedCNN, PlantedFeatures),
+    "vit": Setup("vit", PlantedViT, PlantedTokens),
 }
+DEAD_MAPS = Setup("cnn-dead-maps", PlantedDeadMaps, PlantedFeatures)
 
 
 def scene(encoder: Encoder, *images: Patches) -> Tensor:

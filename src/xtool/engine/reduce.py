@@ -1,4 +1,4 @@
-"""Fewer feature maps by clustering: maps that would mask an image alike become one."""
+"""Fewer feature maps: principal components, or sums of maps that would mask an image alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-EPS = 1e-7  # of the mask engine
+from xtool.engine.masking import live_maps, scaled_masks
+
+__all__ = ["cluster_sums", "principal_components"]
+
+
+def principal_components(maps: Tensor, components: int) -> Tensor:
+    """Project maps [B, C, h, w] of each image onto their own first principal components: [B, k, h, w].
+
+    Positions are the observations and channels the variables. The sign of a component, which PCA leaves open, is set
+    so that its largest loading is positive; k is at most ``min(C, h·w)``.
+    """
+    batch, channels, height, width = maps.shape
+    k = min(components, channels, height * width)
+    x = maps.float().flatten(2).transpose(1, 2)  # [B, h·w, C]
+    x = x - x.mean(dim=1, keepdim=True)
+    _, _, v = torch.linalg.svd(x, full_matrices=False)
+    v = v[:, :k]  # [B, k, C]
+    largest = v.gather(2, v.abs().argmax(dim=2, keepdim=True))
+    v = v * torch.where(largest < 0, -1.0, 1.0)
+    components_of: Tensor = (x @ v.transpose(1, 2)).transpose(1, 2)
+    return components_of.reshape(batch, k, height, width)
 
 
 def cluster_sums(maps: Tensor, clusters: int) -> Tensor:
@@ -22,13 +42,13 @@ def cluster_sums(maps: Tensor, clusters: int) -> Tensor:
     images, channels, height, width = maps.shape
     k = min(clusters, channels)
     sums = maps.new_zeros((images, k, height, width), dtype=torch.float32)
+    live = live_maps(maps)
     for image in range(images):
-        flat = maps[image].detach().float().flatten(1)
-        low, high = flat.amin(dim=1, keepdim=True), flat.amax(dim=1, keepdim=True)
-        alive = (high > low).squeeze(1).nonzero().squeeze(1)
+        alive = live[image].nonzero().squeeze(1)
         if len(alive) == 0:
             continue
-        scaled = ((flat - low) / (high - low + EPS))[alive].double().cpu().numpy()
+        masks = scaled_masks(maps[image, alive].detach().float().unsqueeze(1), (height, width))
+        scaled = masks.flatten(1).double().cpu().numpy()
         member_of = F.one_hot(torch.from_numpy(_ward(scaled, k)), k).float().to(maps.device)
         sums[image] = torch.einsum("ck,chw->khw", member_of, maps[image, alive].float())
     return sums

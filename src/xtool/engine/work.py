@@ -1,0 +1,183 @@
+"""One account of the work: seconds by part, passes through the image tower, and what was shared.
+
+Inside ``with account() as work`` every ``with part(name)`` is timed, a part within a part for itself alone, so that the
+parts add up to the whole. What an account inside another one counts, both count.
+
+Inside ``with account(Kept()) as work`` a piece of work that two methods both need (the plain forward pass, the masked
+embeddings) is done once. The second method is still *charged* what the work cost, so that the seconds and the forwards
+in a comparison are those that each method needs on its own.
+
+An account holds in the thread that opened it. Outside an account nothing is counted, shared or kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, cast
+
+__all__ = ["Kept", "Work", "account", "part", "shared", "tower_pass"]
+
+TOWER: Final = "image tower"
+METHODS: Final = "methods, outside the tower"
+BOXES: Final = "boxes and metrics"
+RECORDS: Final = "records"
+TEXTS: Final = "texts, once each"
+IMAGES: Final = "waiting for images"
+OTHER: Final = "everything else"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    value: Any
+    seconds: float
+    forwards: int
+    keep_alive: tuple[object, ...]  # the objects whose id() is in the key must not be freed and their id reused
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Results of shared work, for as long as this object lives and for every account that is given it."""
+
+    _done: dict[Hashable, _Done] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Work:
+    """What was done inside one :func:`account`."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of each part: of work that was done here, not of work that was only charged."""
+    charged_seconds: float = 0.0
+    """Seconds of shared work that was charged but not done again."""
+    forwards: int = 0
+    """Images that went through the image tower, counting shared work for everyone who used it."""
+    _kept: Kept | None = None
+    _on_pass: Callable[[int], None] | None = None
+    _settle: Callable[[], None] | None = None
+    _parts: list[str] = field(default_factory=lambda: [OTHER])
+    _since: float = field(default_factory=lambda: time.perf_counter())
+
+    @property
+    def total(self) -> float:
+        """Seconds of all parts together."""
+        return sum(self.seconds.values())
+
+    @property
+    def outside_tower(self) -> float:
+        """Share of the time that was not spent in the image tower, in [0, 1]."""
+        return 1 - self.seconds.get(TOWER, 0.0) / self.total if self.total else 0.0
+
+    def _turn(self) -> None:
+        """Give the time since the last turn to the innermost open part."""
+        if self._settle is not None:
+            self._settle()
+        now = time.perf_counter()
+        self.seconds[self._parts[-1]] = self.seconds.get(self._parts[-1], 0.0) + now - self._since
+        self._since = now
+
+    def _add(self, inner: Work) -> None:
+        for name, spent in inner.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        self.charged_seconds += inner.charged_seconds
+        self.forwards += inner.forwards
+        self._since = inner._since
+
+
+_current: ContextVar[Work | None] = ContextVar("xtool_work", default=None)
+
+
+@contextmanager
+def account(
+    kept: Kept | None = None,
+    *,
+    on_pass: Callable[[int], None] | None = None,
+    settle: Callable[[], None] | None = None,
+) -> Iterator[Work]:
+    """Count the work of everything that runs inside, in this thread.
+
+    Args:
+        kept: where the results of shared work are looked up and kept; without it nothing inside is shared.
+        on_pass: told of each finished pass with the images in it, to show progress; what it raises stops the work. By
+            default that of the account around this one.
+        settle: waits for the device, so that its work counts where it was asked for; by default that of the account
+            around this one, or nothing, which suits a processor.
+    """
+    outer = _current.get()
+    if outer is None:
+        work = Work(_kept=kept, _on_pass=on_pass, _settle=settle)
+    else:
+        outer._turn()
+        work = Work(
+            _kept=kept,
+            _on_pass=on_pass or outer._on_pass,
+            _settle=settle or outer._settle,
+            _parts=outer._parts[-1:],
+            _since=outer._since,
+        )
+    token = _current.set(work)
+    try:
+        yield work
+    finally:
+        _current.reset(token)
+        work._turn()
+        if outer is not None:
+            outer._add(work)
+
+
+@contextmanager
+def part(name: str) -> Iterator[None]:
+    """Time the block as ``name``, without the parts inside it."""
+    work = _current.get()
+    if work is None:
+        yield
+        return
+    work._turn()
+    work._parts.append(name)
+    try:
+        yield
+    finally:
+        work._turn()
+        work._parts.pop()
+
+
+@contextmanager
+def tower_pass(images: int) -> Iterator[None]:
+    """Count ``images`` through the image tower, and the seconds of the block as time inside it.
+
+    A pass within a pass (a feature extractor that calls ``encode_image``) is the same pass and counts once.
+    """
+    work = _current.get()
+    if work is None or work._parts[-1] == TOWER:
+        yield
+        return
+    try:
+        with part(TOWER):
+            yield
+    finally:
+        work.forwards += images
+    if work._on_pass is not None:
+        work._on_pass(images)
+
+
+def shared(what: Hashable, subjects: tuple[object, ...], compute: Callable[[], T]) -> T:
+    """Return ``compute()``, or what it returned before for the same ``what`` and the very same ``subjects``."""
+    work = _current.get()
+    if work is None or work._kept is None:
+        return compute()
+    key = (what, tuple(id(subject) for subject in subjects))
+    done = work._kept._done.get(key)
+    if done is not None:
+        work.forwards += done.forwards
+        work.charged_seconds += done.seconds
+        return cast("T", done.value)
+    start, forwards, charged = time.perf_counter(), work.forwards, work.charged_seconds
+    value = compute()
+    seconds = time.perf_counter() - start + work.charged_seconds - charged
+    work._kept._done[key] = _Done(value, seconds, work.forwards - forwards, subjects)
+    return value
