@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from xtool.metrics.protocols import get_protocol
-from xtool.runs.evaluate import pack_map
+from xtool.runs.records import PackedMap
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
 
@@ -225,10 +225,13 @@ def test_counts_by_hand(xtool: Any, tmp_path: Path) -> None:
     seen = {0: [(8, 8, 24, 24), (40, 8, 56, 24), (8, 40, 24, 56)], 1: truth}
     records = tmp_path / "run" / "records.jsonl"
     lines = [json.loads(line) for line in records.read_text().splitlines()]
-    thresholds = len(get_protocol("vlscore").thresholds)
+    thresholds = len(get_protocol("anybox").thresholds)
     for record in lines:
         record.update(
-            true_boxes=truth, map=pack_map(hill(seen[record["index"]])), image_size=[64, 64], ious=[1.0] * thresholds
+            true_boxes=truth,
+            map=PackedMap.pack(hill(seen[record["index"]])).model_dump(),
+            image_size=[64, 64],
+            ious=[1.0] * thresholds,
         )
     records.write_text("".join(json.dumps(record) + "\n" for record in lines))
     done = xtool("report", "run", "--json", "--counts", "--threshold", "0.5")

@@ -43,8 +43,8 @@ class Explanation:
     encoder: str
     maps: NDArray[np.float32]
     """[T, H, W] at image resolution, each scaled to [0, 1]; all zero where the method sees nothing."""
-    present: NDArray[np.bool_]
-    """[T]: whether the method finds the text in the image at all."""
+    present: NDArray[np.bool_] | None
+    """[T]: whether the method finds the text in the image at all; ``None`` from a method that cannot tell."""
     scores: NDArray[np.float32] | None
     """[T]: the evidence behind ``present``; ``None`` from methods that have none."""
     seconds: float
@@ -76,7 +76,7 @@ class Explanation:
             "texts": [
                 {
                     "text": text,
-                    "present": bool(self.present[i]),
+                    "present": None if self.present is None else bool(self.present[i]),
                     "score": None if self.scores is None else float(self.scores[i]),
                     "boxes": found[i].tolist(),
                 }
@@ -190,7 +190,7 @@ class Explainer:
             method=label,
             encoder=self.encoder.info.name,
             maps=maps,
-            present=saliency.present[0].cpu().numpy(),
+            present=None if saliency.present is None else saliency.present[0].cpu().numpy(),
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
             seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
             forwards=ledger.forwards - forwards,

@@ -91,7 +91,7 @@ def resized(image: Image.Image, side: int = SHOWN_SIDE) -> Image.Image:
 
 
 def _mark(explanation: Explanation, row: int) -> str:
-    if explanation.scores is None:
+    if explanation.present is None:
         return ""
     return ": found" if explanation.present[row] else ": not there"
 

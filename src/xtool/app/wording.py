@@ -57,7 +57,7 @@ def questions(typed: str, *, as_typed: bool = False) -> tuple[Question, ...]:
 
 def verdict(explanation: Explanation, row: int) -> Verdict:
     """The method's verdict on one text."""
-    if explanation.scores is None:
+    if explanation.present is None:
         return Verdict(None, "cannot say whether it is there")
     if explanation.present[row]:
         return Verdict(True, "finds it")

@@ -10,7 +10,8 @@ import click
 
 from xtool.cli.options import encoder_options, method_options, parse_settings, parse_shard
 from xtool.cli.progress import progress_bar
-from xtool.metrics.metric import OPTIONAL_METRICS
+from xtool.metrics.protocols import PROTOCOLS, RENAMED
+from xtool.metrics.registry import ON_REQUEST
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,13 @@ BUNDLED = (
 )
 
 
+def _present_name(_context: click.Context, _parameter: click.Parameter, protocol: str) -> str:
+    """A protocol by its name of today; an earlier one still works, and is told."""
+    if protocol in RENAMED:
+        click.echo(f"The protocol {protocol} is now called {RENAMED[protocol]}.", err=True)
+    return RENAMED.get(protocol, protocol)
+
+
 @click.command("compare")
 @click.option(
     "--methods", multiple=True, metavar="NAME[:OPTION=VALUE…],…", help="Methods to compare; `xtool methods` lists them."
@@ -35,9 +43,11 @@ BUNDLED = (
 @click.option("--data-dir", type=click.Path(), help="Where the data set lies.")
 @click.option(
     "--protocol",
-    type=click.Choice(["vlscore", "maxboxacc", "maxboxaccv2", "cam2016"]),
-    default="vlscore",
+    type=click.Choice([*PROTOCOLS, *RENAMED]),
+    metavar=f"[{'|'.join(PROTOCOLS)}]",
+    default="anybox",
     show_default=True,
+    callback=_present_name,
     help="How boxes are made and hits are counted.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods.")
@@ -55,8 +65,8 @@ BUNDLED = (
     "--metric",
     "metrics",
     multiple=True,
-    type=click.Choice(OPTIONAL_METRICS),
-    help="Measure this besides; repeatable.",
+    type=click.Choice(ON_REQUEST),
+    help="Additional metric; repeatable.",
 )
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
 @click.option(
@@ -67,11 +77,11 @@ BUNDLED = (
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="What an image that cannot be used does.",
+    help="What to do with an unusable image.",
 )
 @click.option("--out", type=click.Path(file_okay=False), help="The run's directory.  [default: a new one under runs/]")
 @click.option("--profile", is_flag=True, help="Print where the wall time went, on standard error.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def compare_command(
     *,
@@ -103,7 +113,7 @@ def compare_command(
     from xtool.runs import comparison
 
     if resume and out is None:
-        raise UsageError("--resume needs --out with the directory of the run to go on with")
+        raise UsageError("--resume needs --out with the directory of the run to resume")
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(BUNDLED.format(limit), err=True)
@@ -111,7 +121,7 @@ def compare_command(
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **loading)
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
-        click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
+        click.echo(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.", err=True)
     with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:
         try:
             run = comparison.compare(
@@ -127,17 +137,17 @@ def compare_command(
                 **rest,
             )
         except KeyboardInterrupt:
-            hint = f"; go on with --out {out} --resume" if out else ""
+            hint = f"; resume with --out {out} --resume" if out else ""
             raise click.ClickException(f"interrupted, everything finished is written{hint}") from None
     if spent is not None:
-        from xtool.report.terminal import profile_table
+        from xtool.cli.tables import profile_table
 
         Console(stderr=True).print(profile_table(spent))
     if as_json:
         click.echo(json.dumps(run.as_json(), ensure_ascii=False))
         return
     Console().print(run.table())
-    click.echo(f"run: {run.path}", err=True)
+    click.echo(f"run: {run.path}; its report: xtool report {run.path} -o report.html", err=True)
 
 
 def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Profile | None]:

@@ -175,8 +175,8 @@ class Saliency:
 
     maps: Tensor
     """[B, T, h, w] float32, raw: finite, not normalised, not resized; larger is more salient."""
-    present: Tensor
-    """[B, T] bool: whether the method finds the text in the image at all. ``True`` from methods that cannot tell."""
+    present: Tensor | None
+    """[B, T] bool: whether the method finds the text in the image at all; ``None`` from a method that cannot tell."""
     scores: Tensor | None = None
     """[B, T] float32: the evidence behind ``present``, larger is more; ``None`` from methods that have none."""
 

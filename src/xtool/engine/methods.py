@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from xtool.contracts.registry import Provided, registry, resolve
@@ -66,8 +66,18 @@ def parse_methods(texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]
     return [_request(item, settings.get(item.name, {})) for item in parsed]
 
 
+def resolve_options(request: MethodRequest, encoder: EncoderInfo) -> MethodRequest:
+    """The same request with every ``auto`` option by its name for this encoder.
+
+    Rows that mean the same thus share their passes, whether they say so or leave it to ``auto``, and a run's manifest
+    says what was computed.
+    """
+    return replace(request, config=request.config.resolved(encoder))
+
+
 def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
     """Build the method for an encoder. Raises :class:`UsageError` where the two do not fit."""
+    request = resolve_options(request, encoder)
     spec = request.provided.spec
     if encoder.architecture not in spec.architectures:
         raise UsageError(

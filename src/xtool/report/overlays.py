@@ -38,7 +38,7 @@ def explanation_figure(explanations: Sequence[Explanation], threshold: float) ->
 def draw_overlay(axes: Axes, explanation: Explanation, row: int, threshold: float) -> None:
     """Draw one text's heat map and boxes; a text that the method does not find is said to be absent."""
     _draw_image(axes, explanation)
-    verdict = "" if explanation.scores is None else "present" if explanation.present[row] else "absent"
+    verdict = "" if explanation.present is None else "present" if explanation.present[row] else "absent"
     axes.set_title(explanation.method, fontsize=10, loc="left", parse_math=False)
     axes.set_title(verdict, fontsize=10, loc="right", color="#1a7f37" if verdict == "present" else "#b42318")
     heat = explanation.maps[row]

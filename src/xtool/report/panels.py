@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,11 +16,8 @@ from PIL import Image
 from xtool.report.overlays import COLOUR_MAP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from xtool.runs.records import Record
-
-from xtool.report.maps import heat_of, predicted_boxes
+    from xtool.runs.run import Run
 
 __all__ = ["Panel", "heat_uri", "panel", "photo_uri"]
 
@@ -43,17 +40,17 @@ class Panel:
     truth: tuple[tuple[float, ...], ...]
 
 
-def panel(record: Record, identity: Mapping[str, Any], threshold: float, key: str) -> Panel:
-    """One method's heat map and boxes on one image."""
-    width, height = record["image_size"]
-    heat = heat_of(record, identity)
+def panel(run: Run, record: Record, threshold: float, key: str) -> Panel:
+    """One method's heat map on one image, with the boxes that are scored at a threshold."""
+    width, height = record.image_size
+    heat = run.image_map(record).full
     return Panel(
         key=key,
         width=width,
         height=height,
         heat=heat_uri(heat) if heat.any() else "",
-        predicted=_sides(predicted_boxes(heat, threshold, identity["protocol"]).tolist()),
-        truth=_sides(record["true_boxes"]),
+        predicted=_sides(run.boxes(record, threshold).tolist()),
+        truth=_sides(record.true_boxes),
     )
 
 

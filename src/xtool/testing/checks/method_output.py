@@ -116,4 +116,6 @@ def _same_verdict(alone: Saliency, together: Saliency, images: int | None = None
         # A score that lies on the very threshold may fall to either side in the last bit; the score itself decides.
         room = TOLERANCE * float(together.scores.abs().max())
         return float((alone.scores - together.scores[rows, columns]).abs().max()) <= room
+    if alone.present is None or together.present is None:
+        return alone.present is together.present
     return torch.equal(alone.present, together.present[rows, columns])
