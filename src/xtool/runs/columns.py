@@ -12,9 +12,9 @@ from xtool.metrics.registry import METRICS
 if TYPE_CHECKING:
     from xtool.runs.summary import Row
 
-__all__ = ["COLUMNS", "COSTS", "Column", "best_of", "is_best", "show", "shown_columns"]
+__all__ = ["COLUMNS", "Column", "best_of", "is_best", "show", "shown_columns"]
 
-COSTS = ("seconds", "images")
+COSTS: tuple[Unit, ...] = ("seconds", "images")
 """Units of what a map costs."""
 
 SIGNS: dict[Unit, str] = {"fraction": "%"}
@@ -76,14 +76,13 @@ def shown_columns(rows: Sequence[Row], *, detail: bool) -> list[Column]:
 def best_of(column: Column, rows: Sequence[Row]) -> float | None:
     """The best value of a column; ``None`` where there is nothing to compare.
 
-    Something that costs nothing is no winner: it is a control that never looked.
+    Methods that put no image through the model never looked: they are controls, and their cost is not compared.
     """
     info = column.info
     if info is None or info.control:
         return None
-    values = [value for row in rows if (value := column.value(row)) is not None]
-    if info.unit in COSTS:
-        values = [value for value in values if column.show(value) != column.show(0)]
+    compared = [row for row in rows if row.values["forwards_per_image"]] if info.unit in COSTS else rows
+    values = [value for row in compared if (value := column.value(row)) is not None]
     if len(values) < 2:
         return None
     return max(values) if info.direction == "higher" else min(values)

@@ -6,6 +6,7 @@ import platform
 import re
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,32 +119,27 @@ def _libraries(evaluation: Evaluation, plugins: dict[str, str]) -> dict[str, str
     found = evaluation.protocol.rule.versions()
     for metric in evaluation.metrics:
         found |= metric.versions()
-    unused = set(_requirements(CORE)) - set(CORE_LIBRARIES)
-    names = {*CORE_LIBRARIES, *(name for plugin in plugins for name in _needs(plugin))} - {CORE, *unused, *plugins}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # a requirement for another platform
-    return dict(sorted(found.items()))
+    names = {*CORE_LIBRARIES, *(name for plugin in plugins for name in _computing(plugin))} - plugins.keys()
+    return dict(sorted({**found, **{name: version(name) for name in names}}.items()))
 
 
-def _needs(distribution: str) -> Iterator[str]:
-    """What a plugin requires, and what these in turn do: timm, say, behind open_clip."""
-    plugins = {plugin.distribution for plugin in registry().plugins} - {CORE}
-    for name in _requirements(distribution):
-        yield name
-        if name in plugins:
-            yield from _needs(name)
-        elif name not in (CORE, *CORE_LIBRARIES):
-            yield from _requirements(name)
+def _computing(distribution: str) -> Iterator[str]:
+    """The libraries that a plugin computes with, and those that these compute with: timm, say, behind open_clip.
+
+    A library computes if it requires one that numbers come from; the hub's client, say, does not.
+    """
+    for name in _requirements(distribution) - _requirements(CORE) - {CORE}:
+        if _requirements(name) & set(CORE_LIBRARIES):
+            yield name
+            yield from _computing(name)
 
 
-def _requirements(distribution: str) -> list[str]:
+@cache
+def _requirements(distribution: str) -> frozenset[str]:
     """Names of a distribution's own requirements, without those of its extras; none where it is not installed."""
     try:
         told = requires(distribution) or ()
-    except PackageNotFoundError:
-        return []
-    names = [re.match(r"[\w.-]+", line) for line in told if "extra ==" not in line]
-    return [name[0].lower() for name in names if name]
+    except PackageNotFoundError:  # for another platform, or a plugin without a distribution
+        return frozenset()
+    names = (re.match(r"[\w.-]+", line) for line in told if "extra ==" not in line)
+    return frozenset(re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name)
