@@ -152,7 +152,7 @@ def metrics_page() -> str:
     from xtool.metrics.registry import METRICS
 
     rows = [
-        (f"`{info.name}`", info.unit, info.better, asked, info.summary, info.paper or "–")
+        (info.title, f"`{info.name}`", info.unit, info.better, asked, info.summary, info.paper or "–")
         for info, asked in (
             *((metric.info, f"`--metric {metric.info.name}`" if metric.on_request else "always") for metric in METRICS),
             *((info, "`report --counts`") for info in (counting.ERROR, counting.F1)),
@@ -171,7 +171,7 @@ def metrics_page() -> str:
         "What is measured, its unit and which way is better. [Protocols](../protocols.md) says what each means and",
         "what it does not.",
         "",
-        *table(("name", "unit", "direction", "measured", "what it says", "source"), rows),
+        *table(("column", "JSON", "unit", "direction", "measured", "what it says", "source"), rows),
         "",
         "## Localization protocols",
         "",
