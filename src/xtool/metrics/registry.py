@@ -8,6 +8,7 @@ from xtool.errors import UsageError
 from xtool.metrics.box_iou import BoxIoU
 from xtool.metrics.causal import Deletion, Insertion
 from xtool.metrics.cost import Forwards, Seconds
+from xtool.metrics.energy import EnergyPointing
 from xtool.metrics.metric import Metric
 from xtool.metrics.pointing import Pointing
 from xtool.metrics.presence import Presence, PresenceAuroc
@@ -23,6 +24,7 @@ METRICS: tuple[Metric, ...] = (
     Top1(),
     Top5(),
     Pointing(),
+    EnergyPointing(),
     Presence(),
     PresenceAuroc(),
     Swapped(),
