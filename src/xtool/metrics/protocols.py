@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtool.errors import UsageError
-from xtool.metrics.box_rules import Boxes, BoxRule, Components, Contours, Sweep
+from xtool.metrics.box_finders import Boxes, BoxFinder, Components, Contours, Sweep
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.info import MetricInfo
 
@@ -53,7 +53,7 @@ class LocalizationProtocol:
     """IoU at which a box counts as found; the accuracy is the mean over them, each at its own best threshold."""
     strict: bool
     """Whether the IoU must be above ``delta``, or may equal it."""
-    rule: BoxRule
+    finder: BoxFinder
     """How a map becomes boxes, and how these overlap with true ones."""
 
     @property
@@ -72,15 +72,15 @@ class LocalizationProtocol:
             raise UsageError(f"threshold must lie in [0, 1), not {threshold}")
         nearest = float(self.thresholds[self._nearest(threshold)])
         exact = nearest if abs(nearest - threshold) < SAME else threshold
-        return self.rule.sweep(image_map, np.array([exact])).at(0)
+        return self.finder.sweep(image_map, np.array([exact])).at(0)
 
     def sweep(self, image_map: ImageMap) -> Sweep:
         """The boxes of a map at each of the protocol's thresholds."""
-        return self.rule.sweep(image_map, self.thresholds)
+        return self.finder.sweep(image_map, self.thresholds)
 
     def ious(self, boxes: ArrayLike, truth: ArrayLike, image_size: tuple[int, int]) -> Floats:
         """[K, M] IoU of boxes from :meth:`boxes` with true boxes (half-open, image pixels), by the protocol's rule."""
-        return self.rule.ious(boxes, truth, image_size)
+        return self.finder.ious(boxes, truth, image_size)
 
     def best_ious(self, image_map: ImageMap, truth: ArrayLike) -> Floats:
         """[N] the best IoU of any predicted with any true box [M, 4], at each threshold; 0 where there is no box."""
@@ -161,7 +161,7 @@ ANYBOX = LocalizationProtocol(
     thresholds=np.arange(100) / 100,
     deltas=(0.5,),
     strict=True,
-    rule=Components(),
+    finder=Components(),
 )
 
 MAXBOXACC = LocalizationProtocol(
@@ -176,7 +176,7 @@ MAXBOXACC = LocalizationProtocol(
     thresholds=np.arange(0, 1, 0.001),
     deltas=(0.5,),
     strict=False,
-    rule=Contours(every=False),
+    finder=Contours(every=False),
 )
 
 MAXBOXACCV2 = LocalizationProtocol(
@@ -191,7 +191,7 @@ MAXBOXACCV2 = LocalizationProtocol(
     thresholds=np.arange(0, 1, 0.001),
     deltas=(0.3, 0.5, 0.7),
     strict=False,
-    rule=Contours(every=True),
+    finder=Contours(every=True),
 )
 
 CAM2016 = LocalizationProtocol(
@@ -206,7 +206,7 @@ CAM2016 = LocalizationProtocol(
     thresholds=np.array([0.2]),
     deltas=(0.5,),
     strict=False,
-    rule=Contours(every=False),
+    finder=Contours(every=False),
 )
 
 PROTOCOLS: dict[str, LocalizationProtocol] = {p.name: p for p in (ANYBOX, MAXBOXACC, MAXBOXACCV2, CAM2016)}

@@ -116,7 +116,7 @@ def _distribution_of(thing: object) -> dict[str, str]:
 
 
 def _libraries(evaluation: Evaluation, plugins: dict[str, str]) -> dict[str, str]:
-    found = evaluation.protocol.rule.versions()
+    found = evaluation.protocol.finder.versions()
     for metric in evaluation.metrics:
         found |= metric.versions()
     names = {*CORE_LIBRARIES, *(name for plugin in plugins for name in _computing(plugin))} - plugins.keys()

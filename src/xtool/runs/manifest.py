@@ -24,6 +24,8 @@ class DatasetIdentity(BaseModel):
     name: str
     """With its split."""
     fingerprint: str
+    classes_counted_as_one: list[list[int]] = Field(default_factory=list)
+    """Groups of classes that no text tells apart."""
 
 
 class EncoderIdentity(BaseModel):

@@ -18,7 +18,7 @@ from xtool.runs.summary import ImageResult, MethodResult, Place, Row, Summary, T
 from xtool.runs.table import ComparisonTable
 
 if TYPE_CHECKING:
-    from xtool.metrics.box_rules import Boxes
+    from xtool.metrics.box_finders import Boxes
 
 __all__ = ["Run", "open_runs"]
 

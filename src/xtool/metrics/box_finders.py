@@ -1,6 +1,6 @@
 """From a map to boxes, and from boxes to overlaps: the two halves of a localization protocol that must fit together.
 
-Boxes are half-open ``(x0, y0, x1, y1)`` in image pixels whatever grid a rule works on, so that they can be drawn.
+Boxes are half-open ``(x0, y0, x1, y1)`` in image pixels whatever grid a finder works on, so that they can be drawn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xtool.metrics.boxes import box_sweep
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.iou import box_iou
 
-__all__ = ["BoxRule", "Boxes", "Components", "Contours", "Sweep"]
+__all__ = ["BoxFinder", "Boxes", "Components", "Contours", "Sweep"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,7 +47,7 @@ class Sweep:
         return highest
 
 
-class BoxRule(Protocol):
+class BoxFinder(Protocol):
     """How boxes come from a map, and how they overlap with true ones."""
 
     def sweep(self, image_map: ImageMap, thresholds: Floats) -> Sweep:
