@@ -9,16 +9,13 @@ described, so that what else is installed does not matter. Neither torch nor ope
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.util
 import inspect
-import pkgutil
 import re
 import types
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -154,16 +151,22 @@ def datasets_page() -> str:
 
 
 def metrics_page() -> str:
-    found = {info.name: info for info in _metric_infos()}
-    rows = [
-        (f"`{info.name}`", info.unit, info.better, info.summary, info.paper or "–")
-        for info in sorted(found.values(), key=lambda info: info.name)
-    ]
+    from xtool.metrics import counting
     from xtool.metrics.protocols import PROTOCOLS
+    from xtool.metrics.registry import METRICS
 
+    rows = [
+        (info.title, f"`{info.name}`", info.unit, info.better, asked, info.summary, info.paper or "–")
+        for info, asked in (
+            *((metric.info, f"`--metric {metric.info.name}`" if metric.on_request else "always") for metric in METRICS),
+            *((info, "`report --counts`") for info in (counting.ERROR, counting.F1)),
+        )
+    ]
     sweeps = [
-        (f"`{name}`", f"{protocol.thresholds[0]:g} … {protocol.thresholds[-1]:g}, {len(protocol.thresholds)} in all",
-         ", ".join(f"IoU {'>' if protocol.strict else '≥'} {delta:g}" for delta in protocol.deltas))
+        (f"`{name}`", protocol.info.summary,
+         f"{protocol.thresholds[0]:g} … {protocol.thresholds[-1]:g}, {len(protocol.thresholds)} in all",
+         ", ".join(f"IoU {'>' if protocol.strict else '≥'} {delta:g}" for delta in protocol.deltas),
+         protocol.info.paper)
         for name, protocol in PROTOCOLS.items()
     ]  # fmt: skip
     lines = [
@@ -172,11 +175,11 @@ def metrics_page() -> str:
         "What is measured, its unit and which way is better. [Protocols](../protocols.md) says what each means and",
         "what it does not.",
         "",
-        *table(("name", "unit", "direction", "what it says", "source"), rows),
+        *table(("column", "JSON", "unit", "direction", "measured", "what it says", "source"), rows),
         "",
         "## Localization protocols",
         "",
-        *table(("protocol", "thresholds, fractions of the maximum", "found at"), sweeps),
+        *table(("protocol", "what it says", "thresholds, fractions of the maximum", "found at", "source"), sweeps),
     ]
     return "\n".join(lines)
 
@@ -297,20 +300,6 @@ def _arguments(match: re.Match[str]) -> str:
     items = re.sub(r"\n        +", " ", match[2].rstrip())
     listed = re.sub(r"^    (\S+?): ", r"- `\1`: ", items, flags=re.MULTILINE)
     return f"**{match[1]}**\n\n{listed}\n"
-
-
-def _metric_infos() -> Iterator[Any]:
-    import xtool.metrics
-    from xtool.metrics.metric import MetricInfo
-    from xtool.metrics.protocols import PROTOCOLS
-
-    names = [f"xtool.metrics.{module.name}" for module in pkgutil.iter_modules(xtool.metrics.__path__)]
-    modules: list[ModuleType] = [importlib.import_module(name) for name in (*names, "xtool.report.columns")]
-    for module in modules:
-        for value in vars(module).values():
-            held = value if isinstance(value, tuple) else (value, getattr(value, "info", None))
-            yield from (info for info in held if isinstance(info, MetricInfo))
-    yield from (protocol.info for protocol in PROTOCOLS.values())
 
 
 def _help(command: click.Command) -> str:

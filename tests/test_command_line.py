@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def test_compare_finds_what_was_planted(xtool: Any) -> None:
     done = xtool(*COMPARE, "--json", "--out", "run")
     assert done.returncode == 0, done.stderr
     whole = json.loads(done.stdout)
-    assert (whole["dataset"], whole["encoder"], whole["protocol"]) == ("patches:whole", "planted-cnn", "vlscore")
+    assert (whole["dataset"], whole["encoder"], whole["protocol"]) == ("patches:whole", "planted-cnn", "anybox")
     assert (whole["images"], whole["failed"], whole["run"]) == (12, 0, "run")
     found = rows(done.stdout)
     assert list(found) == ["colourcam", "everywhere"]
@@ -52,6 +53,7 @@ def test_the_table_goes_to_stdout_and_marks_the_best(xtool: Any) -> None:
     assert "100.0*" in line
     assert "12 images" in done.stdout
     assert "run: runs/" in done.stderr
+    assert re.search(r"xtool report (runs/\S+) -o report.html", done.stderr)
 
 
 def test_optional_metrics_are_measured_when_asked_for(xtool: Any) -> None:
@@ -149,7 +151,7 @@ def test_another_configuration_in_the_same_directory_is_refused(xtool: Any) -> N
     xtool(*COMPARE, "--out", "run")
     other = xtool(*COMPARE, "--out", "run", "--resume", "--set", "colourcam.power=2")
     assert other.returncode == 1
-    assert "methods[0].config.power: 1.0 there, 2.0 now" in other.stderr
+    assert "methods[0].config.power: 1.0 in the run, 2.0 now" in other.stderr
     assert xtool(*COMPARE, "--out", "run").returncode == 1
 
 
@@ -180,7 +182,7 @@ def test_a_toml_file_gives_defaults_and_the_command_line_wins(xtool: Any, tmp_pa
         ((*COMPARE, "--dataset", "imagenet"), 2, "--data-dir"),
         ((*COMPARE, "--dataset", "imagenet", "--data-dir", "nowhere"), 2, "nowhere"),
         ((*COMPARE, "--template", "no label"), 2, "{label}"),
-        (("report", "nowhere"), 1, "holds no run"),
+        (("report", "nowhere"), 1, "contains no run"),
         (
             ("explain", "nowhere.png", "--text", "red", "--encoder", "planted-cnn", "--method", "colourcam"),
             1,

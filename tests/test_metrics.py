@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,8 @@ from xtool.metrics.counting import count_error, f1, matches
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.pointing import TOLERANCE, points_at_box, points_at_mask
 from xtool.metrics.presence import auroc, balanced_accuracy
-from xtool.metrics.pxap import IGNORE, PxAP
+from xtool.metrics.pxap import IGNORE, average_precision, pixel_counts
+from xtool.metrics.wsol import resized_map, resized_mask
 
 
 def peak(x, y, size=(40, 60)):
@@ -32,19 +34,40 @@ class TestPointing:
     def test_any_of_the_boxes_counts(self):
         assert points_at_box(peak(30, 20), [[0, 0, 2, 2], [25, 15, 35, 25]])
 
-    def test_the_margin_is_round(self):
-        box = [[0, 0, 10, 10]]
-        assert points_at_box(peak(20, 5), box, TOLERANCE)
-        assert points_at_box(peak(19, 19), box, TOLERANCE)  # 9.5 each way: 13.4
-        assert not points_at_box(peak(21, 21), box, TOLERANCE)  # 11.5 each way: 16.3
+    def test_the_margin_is_a_disc_of_pixels(self):
+        box = [[0, 0, 10, 10]]  # its last pixels are in row and column 9
+        assert points_at_box(peak(23, 5), box, TOLERANCE)  # 14 to the right
+        assert not points_at_box(peak(24, 5), box, TOLERANCE)  # 15: the disc's rim is outside
+        assert points_at_box(peak(19, 19), box, TOLERANCE)  # 10 each way: 14.1
+        assert not points_at_box(peak(20, 20), box, TOLERANCE)  # 11 each way: 15.6
+
+    def test_the_margin_agrees_with_a_disc_drawn_pixel_by_pixel(self):
+        """Zhang's game as TorchRay plays it: pixels less than 15 from the peak, against the pixels of the object."""
+        random = np.random.default_rng(3)
+        rows, columns = np.mgrid[:60, :90]
+        hits = 0
+        for _ in range(3000):
+            x, y = int(random.integers(90)), int(random.integers(60))
+            x0, y0 = random.uniform(-5, 85, 2) * (1, 0.6)
+            x1, y1 = x0 + random.uniform(0.2, 30), y0 + random.uniform(0.2, 30)
+            disc = (rows - y) ** 2 + (columns - x) ** 2 < 15**2
+            centre_x, centre_y = columns + 0.5, rows + 0.5
+            mask = (centre_x >= x0) & (centre_x < x1) & (centre_y >= y0) & (centre_y < y1)
+            expected = bool((disc & mask).any())
+            full = peak(x, y, (60, 90))
+            assert points_at_box(full, [[x0, y0, x1, y1]], 15) == expected
+            assert points_at_mask(full, mask, 15) == expected
+            assert points_at_box(full, [[x0, y0, x1, y1]]) == bool(mask[y, x])
+            hits += expected
+        assert 500 < hits < 2500
 
     def test_masks_take_pixels(self):
         mask = np.zeros((40, 60), bool)
         mask[10, 10] = True
         assert points_at_mask(peak(10, 10), mask)
         assert not points_at_mask(peak(11, 10), mask)
-        assert points_at_mask(peak(25, 10), mask, TOLERANCE)
-        assert not points_at_mask(peak(26, 10), mask, TOLERANCE)
+        assert points_at_mask(peak(24, 10), mask, TOLERANCE)
+        assert not points_at_mask(peak(25, 10), mask, TOLERANCE)
 
     @pytest.mark.parametrize("value", [0.0, 3.0, np.nan])
     def test_a_map_that_says_nothing_points_nowhere(self, value):
@@ -54,37 +77,55 @@ class TestPointing:
 
 class TestPxAP:
     def test_by_hand(self):
-        metric = PxAP(np.array([0.0, 0.5]))
         # Bins: [0, .5) [.5, 1) [1, 2): true 1, 1, 1; false 2, 1, 0.
         scores = np.array([[1.0, 0.6, 0.1], [0.6, 0.2, 0.3]])
         mask = np.array([[1, 1, 1], [0, 0, 0]])
-        metric.add(scores, mask)
+        counts = pixel_counts(scores, mask, np.array([0.0, 0.5]))
+        assert counts.tolist() == [[1, 1, 1, 0], [2, 1, 0, 0]]
         # From the top: P 1/1, 2/3, 3/6 at R 1/3, 2/3, 1.
-        assert metric.summary() == pytest.approx((1 + 2 / 3 + 3 / 6) / 3)
+        assert average_precision(counts) == pytest.approx((1 + 2 / 3 + 3 / 6) / 3)
 
     def test_ignored_pixels_are_left_out(self):
-        metric = PxAP(np.array([0.0, 0.5]))
-        metric.add(np.array([[1.0, 1.0, 0.0]]), np.array([[1, IGNORE, 0]]))
-        assert metric.summary() == 1
+        counts = pixel_counts(np.array([[1.0, 1.0, 0.0]]), np.array([[1, IGNORE, 0]]))
+        assert average_precision(counts) == 1
 
-    def test_images_share_one_histogram_and_reset_forgets_them(self):
-        metric = PxAP()
-        metric.add(np.array([[0.9]]), np.array([[1]]))
-        metric.add(np.array([[0.95]]), np.array([[0]]))
-        assert metric.summary() == pytest.approx(0.5)
-        metric.reset()
-        assert math.isnan(metric.summary())
+    def test_images_share_one_curve(self):
+        one = pixel_counts(np.array([[0.9]]), np.array([[1]]))
+        other = pixel_counts(np.array([[0.95]]), np.array([[0]]))
+        assert average_precision(one) == 1
+        assert average_precision(one + other) == pytest.approx(0.5)
+
+    def test_without_a_pixel_of_any_object_there_is_no_area(self):
+        assert math.isnan(average_precision(pixel_counts(np.array([[0.9]]), np.array([[0]]))))
 
     def test_a_perfect_map_has_area_one(self):
         mask = np.zeros((224, 224), np.uint8)
         mask[50:100, 50:100] = 1
-        metric = PxAP()
-        metric.update(ImageMap(mask.astype(np.float32), Geometry.of((224, 224), (224, 224))), mask)
-        assert metric.summary() == 1
+        image_map = ImageMap(mask.astype(np.float32), Geometry.of((224, 224), (224, 224)))
+        assert average_precision(pixel_counts(resized_map(image_map), resized_mask(mask))) == 1
+
+    def test_maps_of_a_low_range_far_from_zero_keep_their_precision(self):
+        """Against torch's bicubic resizing (the same kernel) in float64, and a count at each threshold in turn."""
+        random = np.random.default_rng(0)
+        low = (1000 + 0.002 * random.random((7, 7))).astype(np.float32)
+        mask = np.zeros((224, 224), np.uint8)
+        mask[64:160, 32:128] = 1
+        wide = torch.from_numpy(low.astype(np.float64))[None, None]
+        resized = torch.nn.functional.interpolate(wide, (224, 224), mode="bicubic", align_corners=False)[0, 0].numpy()
+        scores = (resized - resized.min()) / (resized.max() - resized.min())
+        expected, recall = 0.0, 0.0
+        for cut in [1.0, *np.arange(0, 1, 0.001)[::-1]]:
+            marked = scores >= cut
+            hits = (marked & (mask == 1)).sum()
+            expected += (hits / mask.sum() - recall) * hits / marked.sum()
+            recall = hits / mask.sum()
+        image_map = ImageMap(low, Geometry.of((224, 224), (224, 224)))
+        found = average_precision(pixel_counts(resized_map(image_map), mask))
+        assert found == pytest.approx(expected, abs=1e-6)
 
     def test_shapes_must_agree(self):
         with pytest.raises(ValueError, match="differ"):
-            PxAP().add(np.zeros((2, 2)), np.zeros((2, 3)))
+            pixel_counts(np.zeros((2, 2)), np.zeros((2, 3)))
 
 
 class TestPresence:

@@ -11,8 +11,8 @@ from xtool.errors import SetupError, UsageError
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap, min_max
 from xtool.metrics.iou import box_iou
-from xtool.metrics.protocols import CAM2016, MAXBOXACC, MAXBOXACCV2, PROTOCOLS, VLSCORE, get_protocol
-from xtool.metrics.topk import localization_rates, rank_of
+from xtool.metrics.protocols import ANYBOX, CAM2016, MAXBOXACC, MAXBOXACCV2, PROTOCOLS, get_protocol
+from xtool.metrics.topk import rank_of, top_k
 from xtool.metrics.wsol import true_boxes
 
 SQUARE = Geometry.of((224, 224), (224, 224))
@@ -42,12 +42,12 @@ def test_a_constant_or_broken_map_is_normalised_to_zero():
     assert min_max(np.array([[-1.0, 1.0, 0.0]])).tolist() == [[0, 1, 0.5]]
 
 
-class TestVLScore:
+class TestAnyBox:
     def test_any_component_with_any_true_box_counts(self):
         low = blank()
         low[10:20, 10:30] = 1.0
         low[100:150, 100:200] = 0.5
-        ious = VLSCORE.best_ious(ImageMap(low, SQUARE), [[100, 100, 200, 150], [0, 0, 5, 5]])
+        ious = ANYBOX.best_ious(ImageMap(low, SQUARE), [[100, 100, 200, 150], [0, 0, 5, 5]])
         assert ious.shape == (100,)
         assert ious[49] == 1, "0.5 is above 0.49"
         assert ious[50] == 0, "0.5 is not above 0.5"
@@ -55,21 +55,21 @@ class TestVLScore:
     def test_small_components_are_not_boxes(self):
         low = blank()
         low[0:5, 0:10] = 1.0  # 50 of 50176 pixels: less than a thousandth
-        assert VLSCORE.best_ious(ImageMap(low, SQUARE), [[0, 0, 10, 5]]).max() == 0
+        assert ANYBOX.best_ious(ImageMap(low, SQUARE), [[0, 0, 10, 5]]).max() == 0
 
     def test_a_map_that_says_nothing_finds_nothing(self):
         for low in (np.zeros((7, 7)), np.full((7, 7), 2.0), np.full((7, 7), np.nan)):
-            assert VLSCORE.best_ious(ImageMap(low, SQUARE), [[0, 0, 224, 224]]).max() == 0
+            assert ANYBOX.best_ious(ImageMap(low, SQUARE), [[0, 0, 224, 224]]).max() == 0
 
     def test_exactly_half_is_not_found(self):
-        assert VLSCORE.choose(np.full((3, 100), 0.5)).accuracy == 0
-        assert VLSCORE.choose(np.full((3, 100), 0.51)).accuracy == 1
+        assert ANYBOX.choose(np.full((3, 100), 0.5)).accuracy == 0
+        assert ANYBOX.choose(np.full((3, 100), 0.51)).accuracy == 1
 
     def test_boxes_are_those_of_the_image_not_of_the_input(self):
         geometry = Geometry.of((448, 112), (224, 224), "squash")
         low = blank()
         low[50:150, 100:150] = 1.0  # in the image: x 200..300, y 25..75
-        assert VLSCORE.best_ious(ImageMap(low, geometry), [[200, 25, 300, 75]])[50] == 1
+        assert ANYBOX.best_ious(ImageMap(low, geometry), [[200, 25, 300, 75]])[50] == 1
 
 
 class TestWSOL:
@@ -135,27 +135,115 @@ class TestWSOL:
             CAM2016.best_ious(ImageMap(blank(), SQUARE), [[0, 0, 1, 1]])
 
 
+def random_maps():
+    """Maps, images and true boxes of all sorts: smooth and rough, tall and wide, every fit, small images too."""
+    random = np.random.default_rng(11)
+    for number in range(24):
+        fit = ("squash", "crop", "pad")[number % 3]
+        width, height = (int(side) for side in random.integers(60, 420, 2))
+        cells = int(random.choice([4, 7, 14]))
+        low = random.normal(size=(cells, cells)).astype(np.float32) ** (1 + number % 2)
+        x0, y0 = random.uniform(0, 0.6, 2) * (width, height)
+        x1, y1 = (x0, y0) + random.uniform(0.1, 0.4, 2) * (width, height)
+        truth = [[x0, y0, x1, y1], [0.0, 0.0, width / 2, height / 3]]
+        yield ImageMap(low, Geometry.of((width, height), (224, 224), fit)), np.array(truth)
+
+
+def overlap_by_loop(box, other, extra):
+    """IoU of two boxes as anybody would write it down; ``extra`` is 1 where the last pixel counts in."""
+    across = min(box[2], other[2]) - max(box[0], other[0]) + extra
+    down = min(box[3], other[3]) - max(box[1], other[1]) + extra
+    both = max(across, 0) * max(down, 0)
+    areas = [(b[2] - b[0] + extra) * (b[3] - b[1] + extra) for b in (box, other)]
+    return both / (sum(areas) - both)
+
+
+def on_the_grid_of_wsol(box, size, *, drawn):
+    """A box in the reference's convention: a drawn one's cells of 224², a true one's corners cut to integers."""
+    scale = [224 / size[0], 224 / size[1]] * 2
+    if drawn:
+        left, top, right, bottom = (round(corner * factor) for corner, factor in zip(box, scale, strict=True))
+        return left, top, right - 1, bottom - 1
+    inclusive = (box[0], box[1], box[2] - 1, box[3] - 1)
+    return tuple(int(corner * factor) for corner, factor in zip(inclusive, scale, strict=True))
+
+
+class TestDrawnBoxes:
+    """What is drawn is what was scored."""
+
+    @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+    def test_the_overlap_of_the_drawn_boxes_is_the_recorded_one_at_every_threshold(self, protocol):
+        some = 0
+        for image_map, truth in random_maps():
+            size = image_map.geometry.image_size
+            recorded = protocol.best_ious(image_map, truth)
+            every = range(0, len(recorded), max(1, len(recorded) // 50))
+            for index in every:
+                drawn = protocol.boxes(image_map, float(protocol.thresholds[index]))
+                if protocol is ANYBOX:
+                    pairs = [overlap_by_loop(box, other, 0) for box in drawn.tolist() for other in truth.tolist()]
+                else:
+                    found = [on_the_grid_of_wsol(box, size, drawn=True) for box in drawn.tolist()]
+                    true = [on_the_grid_of_wsol(box, size, drawn=False) for box in truth.tolist()]
+                    pairs = [overlap_by_loop(box, other, 1) for box in found for other in true]
+                assert max(pairs, default=0.0) == pytest.approx(recorded[index], abs=1e-12)
+                some += bool(pairs)
+        assert some >= 24
+
+    @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+    def test_drawn_boxes_lie_in_the_image(self, protocol):
+        for image_map, _ in random_maps():
+            width, height = image_map.geometry.image_size
+            boxes = protocol.boxes(image_map, 0.2)
+            assert (boxes[:, 2:] > boxes[:, :2]).all()
+            assert (boxes >= 0).all()
+            assert (boxes <= np.array((width, height, width, height)) + 1e-9).all()
+
+    def test_a_drawn_contour_covers_the_cells_that_the_reference_counts(self):
+        low = blank()
+        low[50:100, 20:120] = 1.0
+        geometry = Geometry.of((448, 112), (224, 224))
+        assert CAM2016.boxes(ImageMap(low, geometry), 0.2).tolist() == [[40, 25, 242, 50.5]]
+
+    def test_a_threshold_written_in_decimals_is_the_sweep_s_own(self):
+        # 0.29 * 100 is 28.999…, but the sweep's value is a rounding error above 0.29.
+        low = blank()
+        low[10:110, 10:110] = 29 / 255
+        low[50:60, 50:60] = 100 / 255
+        low[0, 0] = 1.0
+        image_map = ImageMap(low, SQUARE)
+        for threshold in (0.29, 0.113, 0.7):
+            index = MAXBOXACC.index_of(threshold)
+            recorded = MAXBOXACC.best_ious(image_map, [[10, 10, 111, 111]])[index]
+            drawn = MAXBOXACC.boxes(image_map, threshold)
+            assert MAXBOXACC.ious(drawn, [[10, 10, 111, 111]], (224, 224)).max() == recorded
+
+    def test_thresholds_out_of_range_are_refused(self):
+        with pytest.raises(UsageError, match=r"\[0, 1\)"):
+            ANYBOX.boxes(ImageMap(blank(), SQUARE), 1.0)
+
+
 class TestDataSet:
     def test_accuracy_first_then_the_best_threshold(self):
         # Each image has a threshold that finds it, but no threshold finds more than two of the three.
         ious = np.zeros((3, 100), np.float32)
         ious[0, 10] = ious[1, 20] = ious[1, 30] = ious[2, 30] = 0.9
-        choice = VLSCORE.choose(ious)
+        choice = ANYBOX.choose(ious)
         assert choice.accuracy == pytest.approx(2 / 3)
         assert choice.thresholds == (0.3,)
         assert choice.box_iou == pytest.approx(0.6)
-        assert VLSCORE.credit(ious, choice).tolist() == [0, 1, 1]
+        assert ANYBOX.credit(ious, choice).tolist() == [0, 1, 1]
 
     def test_a_given_threshold_is_taken(self):
         ious = np.zeros((2, 100), np.float32)
         ious[0, 60] = ious[0, 20] = ious[1, 20] = 0.9
-        choice = VLSCORE.choose(ious, threshold=0.6)
+        choice = ANYBOX.choose(ious, threshold=0.6)
         assert (choice.accuracy, choice.thresholds) == (0.5, (0.6,))
         with pytest.raises(UsageError, match=r"no threshold 0\.605"):
-            VLSCORE.choose(ious, threshold=0.605)
+            ANYBOX.choose(ious, threshold=0.605)
 
     def test_v2_has_a_best_threshold_for_each_overlap(self):
-        ious = np.zeros((2, 1000), np.float32)
+        ious = np.zeros((2, 1000))
         ious[:, 100] = 0.3  # found at 30 only, in both images
         ious[0, 500] = 0.7  # found at all three, in one
         choice = MAXBOXACCV2.choose(ious)
@@ -164,12 +252,20 @@ class TestDataSet:
         assert MAXBOXACCV2.credit(ious, choice) == pytest.approx([1, 1 / 3])
 
     def test_the_limit_itself_counts_in_wsol(self):
-        assert MAXBOXACC.choose(np.full((1, 1000), 0.5, np.float32)).accuracy == 1
+        assert MAXBOXACC.choose(np.full((1, 1000), 0.5)).accuracy == 1
+        assert MAXBOXACCV2.choose(np.full((1, 1000), 7 / 10)).accuracy == 1
+
+    def test_a_hair_above_the_limit_is_above_it(self):
+        # Five digits would make a half of it, which is not found under the strict protocol.
+        truth = [[0, 0, 1000, 1000]]
+        (iou,) = box_iou([[0, 0, 1000, 500.00396]], truth)[0].tolist()
+        assert iou == pytest.approx(0.50000396, abs=1e-12)
+        assert ANYBOX.choose(np.full((1, 100), iou)).accuracy == 1
 
     def test_wrong_shapes_and_no_images_are_refused(self):
         for ious in (np.zeros((2, 99)), np.zeros((0, 100)), np.zeros(100)):
-            with pytest.raises(UsageError, match="vlscore needs"):
-                VLSCORE.choose(ious)
+            with pytest.raises(UsageError, match="anybox needs"):
+                ANYBOX.choose(ious)
 
     def test_protocols_say_what_they_are(self):
         for name, protocol in PROTOCOLS.items():
@@ -177,6 +273,9 @@ class TestDataSet:
             assert protocol.info.better == "higher is better"
         with pytest.raises(UsageError, match="maxboxacc"):
             get_protocol("maxbox")
+
+    def test_runs_under_the_earlier_name_are_still_read(self):
+        assert get_protocol("vlscore") is ANYBOX
 
 
 class TestTopK:
@@ -190,13 +289,9 @@ class TestTopK:
         assert rank_of([np.nan, 0.5, 0.1], 0) == 3
 
     def test_both_the_box_and_the_class_must_be_right(self):
-        rates = localization_rates([1, 1, 1, 0], [1, 3, 6, 1])
-        assert (rates.gt_known, rates.top1, rates.top5) == (0.75, 0.25, 0.5)
-
-    def test_without_classes_there_is_no_top_k(self):
-        rates = localization_rates([1, 0])
-        assert (rates.gt_known, rates.top1, rates.top5) == (0.5, None, None)
+        found, ranks = [1, 1, 1, 0], [1, 3, 6, 1]
+        assert (top_k(found, ranks, 1), top_k(found, ranks, 5)) == (0.25, 0.5)
 
     def test_lengths_must_agree(self):
         with pytest.raises(ValueError, match="2 images but 1 ranks"):
-            localization_rates([1, 0], [1])
+            top_k([1, 0], [1], 1)

@@ -6,17 +6,42 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from xtool.errors import RunError
-from xtool.runs.records import RECORDS, RunDirectory
+from xtool.runs.directory import RECORDS, RunDirectory
+from xtool.runs.manifest import Manifest
+from xtool.runs.records import Failure, PackedMap, Record, to_line
 
-MANIFEST: dict[str, Any] = {"schema_version": 1, "identity": {"dataset": {"name": "a"}, "methods": [{"label": "x"}]}}
+
+def manifest(**identity: Any) -> Manifest:
+    whole = {
+        "xtool": "1",
+        "dataset": {"name": "a", "fingerprint": "f"},
+        "encoder": {
+            "name": "e", "weights": "w", "sha256": None, "trained": True, "input_size": [64, 64], "dtype": "float32"
+        },
+        "methods": [{"label": "x"}],
+        "protocol": "anybox",
+        "templates": [],
+        "fit": "squash",
+    }  # fmt: skip
+    return Manifest.model_validate({"schema_version": 2, "images": 3, "identity": {**whole, **identity}})
 
 
-def record(i: int) -> dict[str, Any]:
-    return {"index": i, "image": f"é{i}.jpg", "method": "x", "ious": [0.5, 0.25]}
+MANIFEST = manifest()
+
+
+def record(i: int, **other: Any) -> Record:
+    whole = {
+        "index": i, "image": f"é{i}.jpg", "method": "x", "label": "dog", "rank": None, "image_size": [10, 20],
+        "true_boxes": [[0, 0, 5, 5]], "ious": [0.5, 0.25], "present": None, "score": None,
+        "map": PackedMap.pack(np.eye(2, dtype=np.float32)), "values": {"pointing": True},
+        "seconds": 1.0, "forwards": 2, "seconds_here": 1.0, "encoder_seconds_here": 0.5,
+    }  # fmt: skip
+    return Record.model_validate({**whole, **other})
 
 
 def filled(path: Path, count: int = 3) -> RunDirectory:
@@ -55,16 +80,22 @@ def test_a_record_is_on_disk_as_soon_as_it_is_appended(tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
     filled(tmp_path)
-    other = {"schema_version": 1, "identity": {"dataset": {"name": "b"}, "methods": [{"label": "x"}]}}
-    with pytest.raises(RunError, match=r"dataset\.name: 'a' there, 'b' now"):
-        RunDirectory.resume(tmp_path, other)
+    with pytest.raises(RunError, match=r"dataset\.name: 'a' in the run, 'b' now"):
+        RunDirectory.resume(tmp_path, manifest(dataset={"name": "b", "fingerprint": "f"}))
+
+
+def test_another_version_of_what_computes_is_another_configuration(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path, manifest(plugins={"xtool-a": "1.0"}, libraries={"torch": "2.4"}))
+    with pytest.raises(RunError, match=r"plugins\.xtool-a: '1\.0' in the run, '1\.1' now"):
+        RunDirectory.resume(tmp_path, manifest(plugins={"xtool-a": "1.1"}, libraries={"torch": "2.4"}))
+    with pytest.raises(RunError, match=r"libraries\.timm: nothing in the run, '1\.0' now"):
+        RunDirectory.resume(tmp_path, manifest(plugins={"xtool-a": "1.0"}, libraries={"torch": "2.4", "timm": "1.0"}))
 
 
 def test_a_method_more_is_another_configuration(tmp_path: Path) -> None:
     filled(tmp_path)
-    more = {"schema_version": 1, "identity": {"dataset": {"name": "a"}, "methods": [{"label": "x"}, {"label": "y"}]}}
     with pytest.raises(RunError, match=r"methods\[1\]\.label"):
-        RunDirectory.resume(tmp_path, more)
+        RunDirectory.resume(tmp_path, manifest(methods=[{"label": "x"}, {"label": "y"}]))
 
 
 def test_a_directory_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
@@ -78,25 +109,99 @@ def test_resuming_nothing_starts_anew(tmp_path: Path) -> None:
 
 
 def test_no_run_and_a_broken_manifest_are_told(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no run"):
+    with pytest.raises(RunError, match="contains no run"):
         RunDirectory.open(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
         RunDirectory.open(tmp_path)
     (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
-    with pytest.raises(RunError, match="schema version 1"):
+    with pytest.raises(RunError, match="schema version 1 or 2"):
         RunDirectory.open(tmp_path)
 
 
-def test_a_line_that_is_no_record_is_told_with_its_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"nonsense", "Expecting value"),
+        (b"[1, 2]", "not a JSON object"),
+        (b'{"index": 1}', "image: Field required"),
+        (
+            to_line(record(4)).replace(b'"rank":null', b'"rank":"first"').strip(),
+            "rank: Input should be a valid integer",
+        ),
+        (to_line(record(4)).replace(b'"rank"', b'"runk"').strip(), "rank: Field required"),
+        (to_line(record(4)).replace(b'"rank":null', b'"rank":1,"extra":2').strip(), "extra: Extra inputs"),
+    ],
+)
+def test_a_line_of_unknown_shape_is_told_with_its_file_and_number(tmp_path: Path, line: bytes, told: str) -> None:
     filled(tmp_path)
     with (tmp_path / RECORDS).open("ab") as stream:
-        stream.write(b"nonsense\n")
-    with pytest.raises(RunError, match="line 4"):
+        stream.write(line + b"\n")
+    with pytest.raises(RunError, match=r"records\.jsonl, line 4: not a record") as error:
         list(RunDirectory.open(tmp_path))
+    assert told in str(error.value)
+
+
+def test_a_map_comes_back_bit_for_bit() -> None:
+    low = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    assert np.array_equal(PackedMap.pack(low).unpack(), low)
+
+
+def test_overlaps_and_scores_keep_every_digit(tmp_path: Path) -> None:
+    exact = record(0, ious=[0.50000396, 1 / 3], score=float("nan"))
+    run = RunDirectory.create(tmp_path, MANIFEST)
+    run.append(exact)
+    run.close()
+    (read,) = run
+    assert isinstance(read, Record)
+    assert read.ious == exact.ious
+    assert read.score is not None
+    assert np.isnan(read.score)
+
+
+def test_a_record_is_read_again_from_where_its_line_starts(tmp_path: Path) -> None:
+    run = filled(tmp_path)
+    for start, found in run.placed():
+        assert run.at(start) == found
 
 
 def test_sealing_writes_the_same_records_and_the_manifest_as_parquet(tmp_path: Path) -> None:
-    table = pq.read_table(filled(tmp_path).seal())
-    assert table.to_pylist() == [record(0), record(1), record(2)]
-    assert json.loads(table.schema.metadata[b"xtool"]) == MANIFEST
+    run = RunDirectory.create(tmp_path, MANIFEST)
+    # The rank appears only after more records than are in memory at once.
+    for i in range(600):
+        later = {"rank": i, "values": {"pointing": True, "presence": [True, False]}} if i > 500 else {}
+        run.append(record(i, **later))
+    run.append(Failure(index=600, image="torn.jpg", error="truncated"))
+    table = pq.read_table(run.seal())
+    rows = table.to_pylist()
+    assert [row["index"] for row in rows] == list(range(601))
+    assert (rows[0]["rank"], rows[599]["rank"], rows[600]["error"]) == (None, 599, "truncated")
+    assert (rows[0]["ious"], rows[0]["values"]["pointing"]) == ([0.5, 0.25], True)
+    assert (rows[0]["values"]["presence"], rows[599]["values"]["presence"]) == (None, [True, False])
+    assert json.loads(table.schema.metadata[b"xtool"]) == MANIFEST.model_dump(mode="json")
+
+
+def test_a_run_of_the_first_version_is_read_and_not_resumed(tmp_path: Path) -> None:
+    old = record(0).model_dump()
+    del old["values"]
+    told = {
+        "present": True, "score": 0.5, "absent_present": False, "absent_score": 0.1, "distractor_present": True,
+        "distractor_score": 0.4, "pointing": False, "swapped_ious": [0.1, 0.2], "insertion": 0.75,
+    }  # fmt: skip
+    blind = {"present": True, "score": None, "absent_present": True, "absent_score": None, "pointing": True}
+    first = manifest(protocol="vlscore").model_copy(update={"schema_version": 1})
+    RunDirectory.create(tmp_path, first)
+    lines = [json.dumps({**old, **told}), json.dumps({**old, **blind, "index": 1})]
+    (tmp_path / RECORDS).write_text("\n".join(lines) + "\n", "utf-8")
+    run = RunDirectory.open(tmp_path)
+    assert run.manifest.identity.protocol == "anybox"
+    seeing, unseeing = run
+    assert isinstance(seeing, Record)
+    assert seeing.values == {
+        "pointing": False, "insertion": 0.75, "swapped": [0.1, 0.2], "presence": [True, False],
+        "presence_auroc": [0.5, 0.1],
+    }  # fmt: skip
+    assert isinstance(unseeing, Record)
+    assert (unseeing.present, unseeing.values) == (None, {"pointing": True})
+    with pytest.raises(RunError, match="earlier xtool"):
+        RunDirectory.resume(tmp_path, manifest())

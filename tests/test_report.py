@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xtool.metrics.protocols import get_protocol
-from xtool.runs.evaluate import pack_map
+from xtool.image.geometry import Geometry
+from xtool.metrics.image_map import ImageMap
+from xtool.metrics.protocols import PROTOCOLS, get_protocol
+from xtool.runs.records import PackedMap
+from xtool.runs.run import Run
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
 
@@ -210,6 +213,50 @@ def test_names_that_are_no_page_and_no_figure_are_refused(xtool: Any) -> None:
     assert "no record of the image 'nowhere.png'" in done.stderr
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_page_draws_the_boxes_that_were_scored(xtool: Any, tmp_path: Path, protocol: str) -> None:
+    """Every drawn box is one of the protocol's at the row's threshold, and their best IoU is the recorded one."""
+    one = tuple("colourcam" if part == "colourcam,everywhere" else part for part in COMPARE)
+    xtool(*one, "--limit", "4", "--protocol", protocol, "--out", "run")
+    (row,) = json.loads(xtool("report", "run", "--json").stdout)[0]["rows"]
+    done = xtool("report", "run", "-o", "report.html", "--gallery", "12")
+    assert done.returncode == 0, done.stderr
+    drawn = Rectangles((tmp_path / "report.html").read_text("utf-8"))
+    found = get_protocol(protocol)
+    threshold = row["threshold"] if row["threshold"] is not None else Run.open(tmp_path / "run").results[0].threshold
+    index = found.index_of(threshold)
+    records = [json.loads(line) for line in (tmp_path / "run" / "records.jsonl").read_text("utf-8").splitlines()]
+    for record in records:
+        boxes = drawn.of[record["image"]]
+        ious = found.ious(boxes, record["true_boxes"], tuple(record["image_size"]))
+        assert ious.max() == pytest.approx(record["ious"][index], abs=1e-9)
+        low = PackedMap.model_validate(record["map"]).unpack()
+        image_map = ImageMap(low, Geometry.of(tuple(record["image_size"]), (64, 64)))
+        assert boxes == pytest.approx(found.boxes(image_map, threshold))
+
+
+class Rectangles(HTMLParser):
+    """The predicted boxes of each gallery's picture, by the image's id; of the first picture of each."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.of: dict[str, np.ndarray] = {}
+        self._boxes: list[tuple[float, ...]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
+        if tag == "figure":
+            self._boxes = []
+        if tag == "rect" and given.get("class", "").startswith("predicted"):
+            x, y, width, height = (float(given[key]) for key in ("x", "y", "width", "height"))
+            self._boxes.append((x, y, x + width, y + height))
+
+    def handle_data(self, data: str) -> None:
+        if " · " in data and data.strip().endswith(".png"):
+            self.of.setdefault(data.split(" · ")[1].strip(), np.array(self._boxes))
+
+
 def hill(boxes: list[tuple[int, int, int, int]]) -> np.ndarray:
     """A map [64, 64] that is 1 in the boxes and 0 elsewhere, each cell a pixel of the planted input."""
     heat = np.zeros((64, 64), np.float32)
@@ -225,10 +272,13 @@ def test_counts_by_hand(xtool: Any, tmp_path: Path) -> None:
     seen = {0: [(8, 8, 24, 24), (40, 8, 56, 24), (8, 40, 24, 56)], 1: truth}
     records = tmp_path / "run" / "records.jsonl"
     lines = [json.loads(line) for line in records.read_text().splitlines()]
-    thresholds = len(get_protocol("vlscore").thresholds)
+    thresholds = len(get_protocol("anybox").thresholds)
     for record in lines:
         record.update(
-            true_boxes=truth, map=pack_map(hill(seen[record["index"]])), image_size=[64, 64], ious=[1.0] * thresholds
+            true_boxes=truth,
+            map=PackedMap.pack(hill(seen[record["index"]])).model_dump(),
+            image_size=[64, 64],
+            ious=[1.0] * thresholds,
         )
     records.write_text("".join(json.dumps(record) + "\n" for record in lines))
     done = xtool("report", "run", "--json", "--counts", "--threshold", "0.5")

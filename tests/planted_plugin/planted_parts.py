@@ -55,8 +55,7 @@ class Everywhere:
         self.config = config
 
     def explain(self, encoder, pixels, text) -> Saliency:
-        shape = len(pixels), len(text)
-        return Saliency(torch.ones(*shape, 4, 4), present=torch.ones(shape, dtype=torch.bool))
+        return Saliency(torch.ones(len(pixels), len(text), 4, 4), present=None)
 
 
 class Patches:

@@ -19,7 +19,7 @@ def test_imagenet_classes_are_known_by_their_names(
     run = compare(
         "imagenet", data_dir=photographs / "ilsvrc-val-mini", encoder=trained, methods=["cam"], out=tmp_path / "run"
     )
-    ranks = [record["rank"] for record in run.records]
+    ranks = [record.rank for record in run.records()]
     assert len(ranks) == 18
     assert sum(rank == 1 for rank in ranks) > 10
     assert sum(rank <= 5 for rank in ranks) > 14
@@ -32,6 +32,6 @@ def test_raccoons_are_found_by_what_is_like_them(trained: ClassifierEncoder, pho
         "voc", data_dir=photographs / "raccoon-mini", encoder=trained, methods=["layercam", "cam", "center", "random"],
         out=tmp_path / "run",
     )  # fmt: skip
-    found = {row.method: row.gt_known for row in run.rows()}
+    found = {row.method: row.values["gt_known"] for row in run.rows()}
     assert found["layercam"] > found["center"]
     assert found["cam"] > found["random"]

@@ -18,7 +18,8 @@ from xtool.cli.options import (
     parse_shard,
 )
 from xtool.cli.progress import progress_bar
-from xtool.metrics.metric import OPTIONAL_METRICS
+from xtool.metrics.protocols import PROTOCOLS, RENAMED
+from xtool.metrics.registry import ON_REQUEST
 
 if TYPE_CHECKING:
     import torch
@@ -31,15 +32,24 @@ GLANCE = 24
 UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --dataset choose others."
 
 
+def _present_name(_context: click.Context, _parameter: click.Parameter, protocol: str) -> str:
+    """A protocol by its name of today; an earlier one still works, and is told."""
+    if protocol in RENAMED:
+        click.echo(f"The protocol {protocol} is now called {RENAMED[protocol]}.", err=True)
+    return RENAMED.get(protocol, protocol)
+
+
 @click.command("compare")
 @methods_option
 @encoder_options
 @dataset_options
 @click.option(
     "--protocol",
-    type=click.Choice(["vlscore", "maxboxacc", "maxboxaccv2", "cam2016"]),
-    default="vlscore",
+    type=click.Choice([*PROTOCOLS, *RENAMED]),
+    metavar=f"[{'|'.join(PROTOCOLS)}]",
+    default="anybox",
     show_default=True,
+    callback=_present_name,
     help="How boxes are made and hits are counted.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods.")
@@ -62,7 +72,7 @@ UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --
     "--metric",
     "metrics",
     multiple=True,
-    type=click.Choice(OPTIONAL_METRICS),
+    type=click.Choice(ON_REQUEST),
     help="Additional metric; repeatable.",
 )
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
@@ -113,14 +123,14 @@ def compare_command(
     from xtool.runs import comparison
 
     if resume and out is None:
-        raise UsageError("--resume needs --out with the directory of the run to go on with")
+        raise UsageError("--resume needs --out with the directory of the run to resume")
     loaded = load_encoder(encoder, **loading)
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
-        click.echo(f"{loaded.info.name} has random weights: its maps show nothing that it has learnt.", err=True)
+        click.echo(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.", err=True)
     with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:
         try:
             run = comparison.compare(
@@ -136,17 +146,17 @@ def compare_command(
                 **rest,
             )
         except KeyboardInterrupt:
-            hint = f"; go on with --out {out} --resume" if out else ""
+            hint = f"; resume with --out {out} --resume" if out else ""
             raise click.ClickException(f"interrupted, everything finished is written{hint}") from None
     if spent is not None:
-        from xtool.report.terminal import profile_table
+        from xtool.cli.tables import profile_table
 
         Console(stderr=True).print(profile_table(spent))
     if as_json:
         click.echo(json.dumps(run.as_json(), ensure_ascii=False))
         return
     Console().print(run.table())
-    click.echo(f"run: {run.path}", err=True)
+    click.echo(f"run: {run.path}; its report: xtool report {run.path} -o report.html", err=True)
 
 
 def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Work | None]:

@@ -107,7 +107,7 @@ def explain_command(
         return
     from rich.console import Console
 
-    from xtool.report.terminal import explanation_table
+    from xtool.cli.tables import explanation_table
 
     Console().print(explanation_table(explanations, threshold))
     if not loaded.info.trained:

@@ -73,10 +73,11 @@ def report_command(
         return
     from rich.console import Console
 
-    from xtool.report.terminal import comparison_table, counts_table
+    from xtool.runs.counts import counts_table
+    from xtool.runs.table import ComparisonTable
 
     console = Console()
-    console.print(comparison_table(opened))
+    console.print(ComparisonTable([(run.identity, run.summary) for run in opened]))
     for run in opened if counts else ():
         console.print(counts_table(run))
     if out is not None:
@@ -102,7 +103,7 @@ def _write(runs: list[Run], out: Path, **options: Any) -> None:
 def _as_json(run: Run, counts: bool) -> dict[str, Any]:
     found = run.as_json()
     if counts:
-        from xtool.report.instances import count_instances, counts_as_json
+        from xtool.runs.counts import count_instances, counts_as_json
 
         found["counts"] = counts_as_json(count_instances(run))
     return found

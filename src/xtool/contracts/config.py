@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from xtool.contracts.protocols import EncoderInfo
+
+AUTO = "auto"
+"""Value of an option that the encoder decides."""
 
 Device = str
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -20,6 +26,13 @@ class MethodConfig(BaseModel):
     deprecated_presets: ClassVar[dict[str, str]] = {}
     """Former names of presets, each with the present one; they still work, and warn."""
 
+    def resolved(self, encoder: EncoderInfo) -> Self:
+        """These options with every ``auto`` by its name for this encoder, as a run's manifest holds them.
+
+        Override it where ``auto`` means something of the method's own.
+        """
+        return self
+
 
 class FeatureConfig(MethodConfig):
     """Options of a method that stands on feature maps."""
@@ -32,6 +45,14 @@ class FeatureConfig(MethodConfig):
     clusters: int | None = Field(
         None, ge=1, description="Reduce the features of each image to this many sums of maps that look alike."
     )
+
+    def resolved(self, encoder: EncoderInfo) -> Self:
+        """With the encoder's default feature extractor and layer by name."""
+        chosen = {
+            "features": encoder.default_features if self.features == AUTO else self.features,
+            "layer": encoder.default_layer if self.layer == AUTO else self.layer,
+        }
+        return self.model_copy(update=chosen)
 
 
 class EncoderOptions(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from xtool.contracts.registry import Provided, registry, resolve
@@ -77,8 +77,18 @@ def suggested_methods() -> list[str]:
     return [catalogue.name_of(item) for item in catalogue.suggested()]
 
 
+def resolve_options(request: MethodRequest, encoder: EncoderInfo) -> MethodRequest:
+    """The same request with every ``auto`` option by its name for this encoder.
+
+    Rows that mean the same thus share their passes, whether they say so or leave it to ``auto``, and a run's manifest
+    says what was computed.
+    """
+    return replace(request, config=request.config.resolved(encoder))
+
+
 def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
     """Build the method for an encoder. Raises :class:`UsageError` where the two do not fit."""
+    request = resolve_options(request, encoder)
     spec = request.provided.spec
     if encoder.architecture not in spec.architectures:
         raise UsageError(

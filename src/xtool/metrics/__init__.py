@@ -1,10 +1,9 @@
 """What is measured, one file each. Every number names its metric, its protocol and its threshold.
 
-- ``image_map``: one low-resolution map and the image it belongs to
-- ``iou``: overlap of boxes
-- ``protocols``: from a map and true boxes to localization accuracy: ``vlscore``, ``maxboxacc``, ``maxboxaccv2``,
-  ``cam2016``; ``wsol`` holds what the last three share
-- ``topk``: Top-1, Top-5 and GT-known localization
-- ``pointing``, ``pxap``, ``presence``, ``counting``, ``causal``: the pointing game, pixel-wise average precision,
-  whether a text is found at all, how many instances are, and insertion and deletion
+- ``registry``: every metric; ``metric``, ``case`` and ``results`` say what one is, what it measures and what it sums up
+- ``protocols``: from maps and true boxes to localization accuracy: ``anybox``, ``maxboxacc``, ``maxboxaccv2``,
+  ``cam2016``; ``box_finders`` has how each makes its boxes, ``wsol`` what the last three share
+- ``image_map``, ``boxes``, ``iou``: one map in its image, its components' boxes, and how boxes overlap
+- ``box_iou``, ``topk``, ``pointing``, ``presence``, ``swapped``, ``pxap``, ``causal``, ``cost``: the metrics
+- ``counting``: how many instances there are
 """

@@ -7,34 +7,90 @@ the metric. Numbers over only the first half of the pixels, as some papers repor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtool.metrics.metric import MetricInfo
+from xtool.metrics.metric import Metric, MetricInfo
 
-__all__ = ["DELETION", "INSERTION", "Mode", "area", "curve", "keep_masks"]
+if TYPE_CHECKING:
+    from xtool.engine.masking import Base
+    from xtool.metrics.case import Case
+    from xtool.metrics.results import Results
+
+__all__ = ["Deletion", "Insertion", "Mode", "area", "curve", "keep_masks"]
 
 PAPER = "Petsiuk et al., RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018"
-INSERTION = MetricInfo(
-    name="insertion",
-    unit="score",
-    direction="higher",
-    summary="Area under the score while pixels enter a blurred image, most salient first.",
-    paper=PAPER,
-)
-DELETION = MetricInfo(
-    name="deletion",
-    unit="score",
-    direction="lower",
-    summary="Area under the score while pixels leave the image, most salient first.",
-    paper=PAPER,
-)
 
 Mode = Literal["insertion", "deletion"]
 Masks = NDArray[np.bool_]
 Score = Callable[[Masks], ArrayLike]
+
+
+class _Causal(Metric):
+    """The score is cos(image, text): not comparable with published numbers, which take class probabilities."""
+
+    on_request = True
+    mode: ClassVar[Mode]
+    base: ClassVar[Base]
+    """What stands where the image is not."""
+
+    def measure(self, case: Case) -> float:
+        """The area under one image's curve."""
+        import torch
+
+        from xtool.engine.masking import embed_masked
+        from xtool.engine.work import account
+
+        low = torch.from_numpy(case.target.image_map.normalised)[None, None]
+        size = tuple(case.pixels.shape[-2:])
+        saliency = torch.nn.functional.interpolate(low, size, mode="bilinear")[0, 0].numpy()
+
+        def score(keep: Masks) -> NDArray[Any]:
+            masks = torch.from_numpy(keep).to(case.pixels.device).float()[None]
+            with account():  # one of its own, so that these masks are not kept for other methods
+                embedded = embed_masked(case.encoder, case.pixels, masks, base=self.base, scale=False).embeddings[0]
+            cosines: NDArray[Any] = (embedded @ case.text[0].float()).cpu().numpy()
+            return cosines
+
+        return area(curve(saliency, score, self.mode))
+
+    def summarise(self, results: Results) -> float | None:
+        areas = results.of(self.info.name)
+        return float(np.mean(areas)) if areas else None
+
+
+class Insertion(_Causal):
+    """Pixels enter a blurred image."""
+
+    info = MetricInfo(
+        name="insertion",
+        title="insertion",
+        narrow="inser-\ntion",
+        unit="score",
+        direction="higher",
+        summary="Area under the score while pixels enter a blurred image, most salient first.",
+        paper=PAPER,
+    )
+    mode = "insertion"
+    base = "blur"
+
+
+class Deletion(_Causal):
+    """Pixels leave for the training data's mean colour."""
+
+    info = MetricInfo(
+        name="deletion",
+        title="deletion",
+        narrow="dele-\ntion",
+        unit="score",
+        direction="lower",
+        summary="Area under the score while pixels leave the image, most salient first.",
+        paper=PAPER,
+    )
+    mode = "deletion"
+    base = "zero"
 
 
 def curve(

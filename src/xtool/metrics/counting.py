@@ -6,16 +6,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from xtool.metrics.info import MetricInfo
 from xtool.metrics.iou import box_iou
-from xtool.metrics.metric import MetricInfo
 
 __all__ = ["ERROR", "F1", "count_error", "f1", "matches"]
 
 ERROR = MetricInfo(
-    name="count_error", unit="count", direction="lower", summary="Mean difference of the numbers of boxes, unsigned."
+    name="count_error",
+    title="count error",
+    unit="boxes",
+    direction="lower",
+    summary="Mean difference of the numbers of boxes, unsigned.",
 )
 F1 = MetricInfo(
     name="count_f1",
+    title="F1",
     unit="fraction",
     direction="higher",
     summary="F1 of predicted boxes matched one to one with true boxes at IoU ≥ 0.5.",

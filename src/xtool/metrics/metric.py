@@ -1,31 +1,49 @@
-"""What a report must know of a metric to print it."""
+"""What a metric is: a name with its unit and direction, how it is measured on one image, and how images are summed up.
+
+A metric measures one :class:`~xtool.metrics.case.Case` into a value that JSON can hold, which a run records under the
+metric's name, and sums the recorded values of all images up into one number.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-__all__ = ["OPTIONAL_METRICS", "Direction", "MetricInfo"]
+from xtool.metrics.info import MetricInfo
 
-OPTIONAL_METRICS = ("pxap", "insertion", "deletion")
-"""What ``xtool compare --metric`` measures on request; :mod:`xtool.optional_metrics` says how."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-Direction = Literal["higher", "lower"]
+    from xtool.metrics.case import Case
+    from xtool.metrics.results import Results
+
+__all__ = ["Json", "Metric", "MetricInfo"]
+
+Json: TypeAlias = "bool | int | float | Sequence[Json]"
+"""What a metric records of one image."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricInfo:
-    """A metric's name, its unit, and which way is better."""
+class Metric(ABC):
+    """One metric. A new one is a file with a subclass, and an entry in :data:`xtool.metrics.registry.METRICS`."""
 
-    name: str
-    unit: str
-    """``"fraction"`` in [0, 1], ``"count"``, …"""
-    direction: Direction
-    summary: str
-    """One line: what it says."""
-    paper: str = ""
+    info: ClassVar[MetricInfo]
+    on_request: ClassVar[bool] = False
+    """Whether it is measured only where ``--metric`` names it, as it needs masks, many passes or another library."""
 
-    @property
-    def better(self) -> str:
-        """``"higher is better"`` or ``"lower is better"``."""
-        return f"{self.direction} is better"
+    def measure(self, case: Case) -> Json | None:
+        """One image's value, for its record; ``None`` where there is nothing to measure.
+
+        A metric that every record's own entries (IoUs, rank, cost) are enough for records nothing, as here.
+        """
+        return None
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what it computes with beyond the core's own dependencies, for a run's identity.
+
+        Raises :class:`xtool.errors.SetupError` where a library is missing: asked before a run starts.
+        """
+        return {}
+
+    @abstractmethod
+    def summarise(self, results: Results) -> float | None:
+        """The number of a data set; ``None`` where no image gave any."""

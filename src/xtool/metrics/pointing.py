@@ -2,53 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtool.metrics.metric import MetricInfo
+from xtool.metrics.metric import Metric, MetricInfo
 
-__all__ = ["INFO", "TOLERANCE", "points_at_box", "points_at_mask"]
+if TYPE_CHECKING:
+    from xtool.metrics.case import Case
+    from xtool.metrics.results import Results
 
-INFO = MetricInfo(
-    name="pointing",
-    unit="fraction",
-    direction="higher",
-    summary="The map's maximum lies on the object.",
-    paper="Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016",
-)
+__all__ = ["TOLERANCE", "Pointing", "points_at_box", "points_at_mask"]
 
 TOLERANCE = 15.0
 """The paper's margin in image pixels; pass it to get the paper's numbers."""
 
 
-def points_at_box(full: NDArray[Any], boxes: ArrayLike, tolerance: float = 0.0) -> bool:
-    """Whether the maximum of a map [height, width] lies within ``tolerance`` pixels of any half-open box [M, 4].
+class Pointing(Metric):
+    """The pointing game without a margin."""
 
-    Among equal maxima the first in raster order points. A constant or not finite map points nowhere.
+    info = MetricInfo(
+        name="pointing",
+        title="pointing",
+        narrow="point-\ning",
+        unit="fraction",
+        direction="higher",
+        summary="The map's maximum lies on the object.",
+        paper="Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016",
+    )
+
+    def measure(self, case: Case) -> bool:
+        return points_at_box(case.target.image_map.full, case.sample.boxes)
+
+    def summarise(self, results: Results) -> float | None:
+        hits = results.of(self.info.name)
+        return float(np.mean(hits)) if hits else None
+
+
+def points_at_box(full: NDArray[Any], boxes: ArrayLike, tolerance: float = 0.0) -> bool:
+    """Whether a map [height, width] points at any half-open box [M, 4]: at a pixel whose centre the box holds.
+
+    It points at the pixel of its maximum, the first of equals in raster order, and with a tolerance at all pixels
+    less than ``tolerance`` pixels away from that one, centre to centre, as the disc that the published evaluation code
+    draws around it. A constant or not finite map points nowhere.
     """
-    point = _peak(full)
-    if point is None:
+    peak = _peak(full)
+    if peak is None:
         return False
+    height, width = full.shape
     targets = np.asarray(boxes, np.float64).reshape(-1, 4)
-    centre = np.array(point) + 0.5
-    gap = np.maximum(np.maximum(targets[:, :2] - centre, centre - targets[:, 2:]), 0)
-    inside = (centre >= targets[:, :2]).all(axis=1) & (centre < targets[:, 2:]).all(axis=1)
-    return bool((inside | ((np.hypot(*gap.T) <= tolerance) & (tolerance > 0))).any())
+    # Of each box: its first and last pixel, (column, row), within the image.
+    first = np.maximum(np.ceil(targets[:, :2] - 0.5), 0)
+    last = np.minimum(np.ceil(targets[:, 2:] - 0.5), (width, height)) - 1
+    first, last = (corners[(first <= last).all(axis=1)] for corners in (first, last))
+    return _within(np.clip(peak, first, last) - peak, tolerance)
 
 
 def points_at_mask(full: NDArray[Any], mask: NDArray[np.bool_], tolerance: float = 0.0) -> bool:
-    """The same for a true mask [height, width]: some pixel of it within ``tolerance`` of the maximum."""
-    point = _peak(full)
-    if point is None:
+    """The same for the pixels of a true mask [height, width]."""
+    peak = _peak(full)
+    if peak is None:
         return False
     y, x = np.nonzero(mask)
-    return bool((np.hypot(x - point[0], y - point[1]) <= tolerance).any())
+    return _within(np.stack((x, y), axis=1) - peak, tolerance)
 
 
-def _peak(full: NDArray[Any]) -> tuple[int, int] | None:
+def _within(offsets: NDArray[Any], tolerance: float) -> bool:
+    """Whether any of the offsets [N, 2] is that of a pixel of the disc; the peak itself always is."""
+    squares = (offsets**2).sum(axis=1)
+    return bool(((squares == 0) | (squares < tolerance**2)).any())
+
+
+def _peak(full: NDArray[Any]) -> NDArray[np.int64] | None:
+    """[2] column and row of the maximum."""
     if not np.isfinite(full).all() or full.max() == full.min():
         return None
-    row, column = np.unravel_index(int(full.argmax()), full.shape)
-    return int(column), int(row)
+    row, column = divmod(int(full.argmax()), full.shape[1])
+    return np.array((column, row))

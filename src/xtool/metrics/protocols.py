@@ -1,30 +1,31 @@
 """Localization protocols: what counts as found, at which thresholds, and how a data set's number comes about.
 
-All share one shape. Per image: the best IoU of any predicted with any true box, at every threshold
-(:meth:`LocalizationProtocol.best_ious`, which is what a run records). Per data set: accuracy at every threshold,
-*then* the best threshold; the best threshold of each image would be another, higher and meaningless number.
+A protocol owns its boxes: :meth:`LocalizationProtocol.boxes` gives those of a map at a threshold. Per image, the best
+IoU of any predicted with any true box at every threshold is made from them, and is what a run records. Whoever draws
+or counts boxes asks the protocol, and gets what was scored.
+
+Per data set: accuracy at every threshold, *then* the best threshold; the best threshold of each image would be
+another, higher and meaningless number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtool.errors import UsageError
-from xtool.metrics import wsol
-from xtool.metrics.boxes import box_sweep
+from xtool.metrics.box_finders import Boxes, BoxFinder, Components, Contours, Sweep
 from xtool.metrics.image_map import ImageMap
-from xtool.metrics.iou import box_iou
-from xtool.metrics.metric import MetricInfo
+from xtool.metrics.info import MetricInfo
 
-__all__ = ["PROTOCOLS", "Choice", "LocalizationProtocol", "accuracy", "get_protocol"]
+__all__ = ["PROTOCOLS", "RENAMED", "Choice", "LocalizationProtocol", "get_protocol"]
 
-IoUs = NDArray[np.float32]
 Floats = NDArray[np.float64]
-Rule = Callable[[ImageMap, ArrayLike, Floats], IoUs]
+
+SAME = 1e-9
+"""Thresholds closer than this differ by rounding alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,40 @@ class LocalizationProtocol:
     """IoU at which a box counts as found; the accuracy is the mean over them, each at its own best threshold."""
     strict: bool
     """Whether the IoU must be above ``delta``, or may equal it."""
-    rule: Rule
-    """``rule(image_map, boxes, thresholds)`` gives [N] best IoUs."""
+    finder: BoxFinder
+    """How a map becomes boxes, and how these overlap with true ones."""
 
     @property
     def name(self) -> str:
         return self.info.name
 
-    def best_ious(self, image_map: ImageMap, boxes: ArrayLike) -> IoUs:
-        """[N] the best IoU of any predicted with any true box, at each threshold.
+    def boxes(self, image_map: ImageMap, threshold: float) -> Boxes:
+        """[K, 4] the boxes of a map at one threshold: those that are scored, and no others.
 
-        ``boxes`` [M, 4] are half-open in image pixels. A map that says nothing has IoU 0 in ``vlscore``, and that of
-        the reference's dummy box elsewhere. Raises :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
+        Half-open ``(x0, y0, x1, y1)`` in image pixels, not always whole ones. A map that says nothing has no box under
+        ``anybox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in [0, 1) will do; one
+        that is in the sweep but for rounding is taken for the sweep's own. Raises :class:`UsageError` out of range, and
+        :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
         """
-        return self.rule(image_map, boxes, self.thresholds)
+        if not 0 <= threshold < 1:
+            raise UsageError(f"threshold must lie in [0, 1), not {threshold}")
+        nearest = float(self.thresholds[self._nearest(threshold)])
+        exact = nearest if abs(nearest - threshold) < SAME else threshold
+        return self.finder.sweep(image_map, np.array([exact])).at(0)
+
+    def sweep(self, image_map: ImageMap) -> Sweep:
+        """The boxes of a map at each of the protocol's thresholds."""
+        return self.finder.sweep(image_map, self.thresholds)
+
+    def ious(self, boxes: ArrayLike, truth: ArrayLike, image_size: tuple[int, int]) -> Floats:
+        """[K, M] IoU of boxes from :meth:`boxes` with true boxes (half-open, image pixels), by the protocol's rule."""
+        return self.finder.ious(boxes, truth, image_size)
+
+    def best_ious(self, image_map: ImageMap, truth: ArrayLike) -> Floats:
+        """[N] the best IoU of any predicted with any true box [M, 4], at each threshold; 0 where there is no box."""
+        found = self.sweep(image_map)
+        overlaps = self.ious(found.boxes, truth, image_map.geometry.image_size)
+        return found.highest(overlaps.max(axis=1, initial=0.0))
 
     def choose(self, best_ious: ArrayLike, threshold: float | None = None) -> Choice:
         """Accuracy over a data set from ``best_ious`` [images, N]: at the best threshold, or at a given one.
@@ -74,9 +95,9 @@ class LocalizationProtocol:
         threshold that is not in the sweep.
         """
         ious = self._checked(best_ious)
-        accuracies = [accuracy(ious, delta, strict=self.strict) for delta in self.deltas]
+        accuracies = [self.accuracies(ious, delta) for delta in self.deltas]
         fixed = None if threshold is None else self.index_of(threshold)
-        means = ious.mean(axis=0, dtype=np.float64)
+        means = ious.mean(axis=0)
         indices = tuple(_best(rates, means) if fixed is None else fixed for rates in accuracies)
         return Choice(
             accuracy=float(np.mean([rates[i] for rates, i in zip(accuracies, indices, strict=True)])),
@@ -92,28 +113,35 @@ class LocalizationProtocol:
         """
         ious = self._checked(best_ious)
         pairs = zip(self.deltas, choice.indices, strict=True)
-        hits: Floats = np.mean([_hits(ious[:, i], delta, self.strict) for delta, i in pairs], axis=0)
+        hits: Floats = np.mean([self.is_found(ious[:, i], delta) for delta, i in pairs], axis=0)
         return hits
 
     def index_of(self, threshold: float) -> int:
         """Which of the protocol's thresholds a value is. Raises :class:`UsageError` if none."""
-        index = int(np.abs(self.thresholds - threshold).argmin())
-        if abs(self.thresholds[index] - threshold) > 1e-9:
+        index = self._nearest(threshold)
+        if abs(self.thresholds[index] - threshold) > SAME:
             known = ", ".join(f"{t:g}" for t in self.thresholds[:3])
             raise UsageError(f"{self.name} has no threshold {threshold:g}; it has {known}, … {self.thresholds[-1]:g}")
         return index
 
-    def _checked(self, best_ious: ArrayLike) -> IoUs:
-        ious = np.asarray(best_ious, np.float32)
+    def is_found(self, ious: ArrayLike, delta: float) -> NDArray[np.bool_]:
+        """Whether boxes of these IoUs count as found at a level, itself included or not."""
+        found: NDArray[np.bool_] = np.greater(ious, delta) if self.strict else np.greater_equal(ious, delta)
+        return found
+
+    def accuracies(self, best_ious: ArrayLike, delta: float) -> Floats:
+        """[N] share of images found at each threshold, from [images, N] IoUs."""
+        rates: Floats = self.is_found(best_ious, delta).mean(axis=0)
+        return rates
+
+    def _nearest(self, threshold: float) -> int:
+        return int(np.abs(self.thresholds - threshold).argmin())
+
+    def _checked(self, best_ious: ArrayLike) -> Floats:
+        ious = np.asarray(best_ious, np.float64)
         if ious.ndim != 2 or ious.shape[1] != len(self.thresholds) or not len(ious):
             raise UsageError(f"{self.name} needs IoUs of [images ≥ 1, {len(self.thresholds)}], got {ious.shape}")
         return ious
-
-
-def accuracy(best_ious: IoUs, delta: float, *, strict: bool) -> Floats:
-    """[N] share of images found at each threshold, from [images, N] IoUs."""
-    rates: Floats = _hits(best_ious, delta, strict).mean(axis=0)
-    return rates
 
 
 def _best(rates: Floats, means: Floats) -> int:
@@ -121,45 +149,25 @@ def _best(rates: Floats, means: Floats) -> int:
     return int(tied[means[tied].argmax()])
 
 
-def _hits(ious: IoUs, delta: float, strict: bool) -> NDArray[np.bool_]:
-    # In float32 on both sides: 0.7 as float64 is more than 0.7 as float32.
-    limit = np.float32(delta)
-    return ious > limit if strict else ious >= limit
-
-
-def _by_components(image_map: ImageMap, boxes: ArrayLike, thresholds: Floats) -> IoUs:
-    sweep = box_sweep(image_map.full, thresholds)
-    best = np.zeros(len(thresholds), np.float32)
-    per_box = box_iou(sweep.boxes, boxes).max(axis=1, initial=0.0)
-    np.maximum.at(best, sweep.threshold_index, per_box.astype(np.float32))
-    return best
-
-
-def _by_largest_contour(image_map: ImageMap, boxes: ArrayLike, thresholds: Floats) -> IoUs:
-    return wsol.best_ious(image_map, boxes, thresholds, every=False)
-
-
-def _by_every_contour(image_map: ImageMap, boxes: ArrayLike, thresholds: Floats) -> IoUs:
-    return wsol.best_ious(image_map, boxes, thresholds, every=True)
-
-
-VLSCORE = LocalizationProtocol(
+ANYBOX = LocalizationProtocol(
     info=MetricInfo(
-        name="vlscore",
+        name="anybox",
+        title="any box",
         unit="fraction",
         direction="higher",
         summary="Any component's box overlaps any true box with IoU > 0.5.",
-        paper="VL-Score; more lenient than protocols that take one box",
+        paper="VL-Score's code; more lenient than protocols that take one box",
     ),
     thresholds=np.arange(100) / 100,
     deltas=(0.5,),
     strict=True,
-    rule=_by_components,
+    finder=Components(),
 )
 
 MAXBOXACC = LocalizationProtocol(
     info=MetricInfo(
         name="maxboxacc",
+        title="MaxBoxAcc",
         unit="fraction",
         direction="higher",
         summary="The largest contour's box overlaps any true box with IoU ≥ 0.5, at the best threshold.",
@@ -168,12 +176,13 @@ MAXBOXACC = LocalizationProtocol(
     thresholds=np.arange(0, 1, 0.001),
     deltas=(0.5,),
     strict=False,
-    rule=_by_largest_contour,
+    finder=Contours(every=False),
 )
 
 MAXBOXACCV2 = LocalizationProtocol(
     info=MetricInfo(
         name="maxboxaccv2",
+        title="MaxBoxAccV2",
         unit="fraction",
         direction="higher",
         summary="Any contour's box overlaps any true box; mean of IoU ≥ 0.3, 0.5, 0.7, each at its best threshold.",
@@ -182,12 +191,13 @@ MAXBOXACCV2 = LocalizationProtocol(
     thresholds=np.arange(0, 1, 0.001),
     deltas=(0.3, 0.5, 0.7),
     strict=False,
-    rule=_by_every_contour,
+    finder=Contours(every=True),
 )
 
 CAM2016 = LocalizationProtocol(
     info=MetricInfo(
         name="cam2016",
+        title="CAM",
         unit="fraction",
         direction="higher",
         summary="The largest contour's box overlaps any true box with IoU ≥ 0.5, at 0.2 of the maximum.",
@@ -196,15 +206,19 @@ CAM2016 = LocalizationProtocol(
     thresholds=np.array([0.2]),
     deltas=(0.5,),
     strict=False,
-    rule=_by_largest_contour,
+    finder=Contours(every=False),
 )
 
-PROTOCOLS: dict[str, LocalizationProtocol] = {p.name: p for p in (VLSCORE, MAXBOXACC, MAXBOXACCV2, CAM2016)}
+PROTOCOLS: dict[str, LocalizationProtocol] = {p.name: p for p in (ANYBOX, MAXBOXACC, MAXBOXACCV2, CAM2016)}
+
+
+RENAMED = {"vlscore": "anybox"}
+"""Names of earlier versions, which runs on disk still carry."""
 
 
 def get_protocol(name: str) -> LocalizationProtocol:
-    """The protocol of this name. Raises :class:`UsageError`."""
+    """The protocol of this name, or of this earlier name. Raises :class:`UsageError`."""
     try:
-        return PROTOCOLS[name]
+        return PROTOCOLS[RENAMED.get(name, name)]
     except KeyError:
         raise UsageError(f"unknown protocol {name!r}; choose one of {', '.join(PROTOCOLS)}") from None

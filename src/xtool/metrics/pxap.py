@@ -2,65 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.metrics.image_map import ImageMap
-from xtool.metrics.metric import MetricInfo
-from xtool.metrics.wsol import resized_map, resized_mask
+from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.wsol import opencv_version, resized_map, resized_mask
 
-__all__ = ["IGNORE", "PxAP"]
+if TYPE_CHECKING:
+    from xtool.metrics.case import Case
+    from xtool.metrics.results import Results
+
+__all__ = ["IGNORE", "THRESHOLDS", "PxAP", "average_precision", "pixel_counts"]
 
 IGNORE = 255
 """Mask value of pixels that are neither object nor background."""
 
+THRESHOLDS = np.arange(0, 1, 0.001)
 
-class PxAP:
-    """Histograms of the map's values on object and on background over a data set, and the area they give.
 
-    Precision and recall are over all pixels of all images together, at thresholds 0, 0.001, … 0.999.
-    """
+class PxAP(Metric):
+    """Precision and recall over all pixels of all images together."""
 
     info = MetricInfo(
         name="pxap",
+        title="PxAP",
         unit="fraction",
         direction="higher",
         summary="Area under the precision-recall curve of pixels.",
         paper="Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020",
     )
+    on_request = True
 
-    def __init__(self, thresholds: NDArray[np.float64] | None = None) -> None:
-        cuts = np.arange(0, 1, 0.001) if thresholds is None else thresholds
-        # 1 falls into a bin of its own; the reference has two more edges, so that the first recall is 0.
-        self.edges = np.append(cuts, [1.0, 2.0, 3.0])
-        self.reset()
+    def measure(self, case: Case) -> list[list[int]] | None:
+        """How many pixels of the object and of the background have each value."""
+        if case.sample.open_mask is None:
+            return None
+        mask = resized_mask(case.sample.open_mask())
+        counts: list[list[int]] = pixel_counts(resized_map(case.target.image_map), mask).tolist()
+        return counts
 
-    def reset(self) -> None:
-        """Forget all images."""
-        self.foreground = np.zeros(len(self.edges) - 1)
-        self.background = np.zeros(len(self.edges) - 1)
+    def versions(self) -> dict[str, str]:
+        return {"opencv": opencv_version()}
 
-    def update(self, image_map: ImageMap, mask: NDArray[Any]) -> None:
-        """Add an image and its true mask [height, width]: bool, or 0, 1 and 255 (ignored).
+    def summarise(self, results: Results) -> float | None:
+        counts = results.of(self.info.name)
+        if not counts:
+            return None
+        whole = np.zeros(counts[0].shape, np.int64)
+        for image in counts:
+            whole += image
+        return average_precision(whole)
 
-        Raises :class:`xtool.plugin.SetupError` without OpenCV.
-        """
-        self.add(resized_map(image_map), resized_mask(mask))
 
-    def add(self, scores: NDArray[Any], mask: NDArray[Any]) -> None:
-        """Add scores in [0, 1] and a mask of the same shape."""
-        if scores.shape != mask.shape:
-            raise ValueError(f"scores {scores.shape} and mask {mask.shape} differ")
-        self.foreground += np.histogram(scores[mask == 1], self.edges)[0]
-        self.background += np.histogram(scores[mask == 0], self.edges)[0]
+def pixel_counts(
+    scores: NDArray[Any], mask: NDArray[Any], thresholds: NDArray[np.float64] = THRESHOLDS
+) -> NDArray[np.int64]:
+    """[2, N + 2] how many pixels of the object (row 0) and of the background (row 1) lie between N thresholds.
 
-    def summary(self) -> float:
-        """The area in [0, 1]. NaN where no pixel of any object was added."""
-        true, false = self.foreground[::-1].cumsum(), self.background[::-1].cumsum()
-        if true[-1] == 0:
-            return float("nan")
-        marked = true + false
-        precision = np.divide(true, marked, out=np.zeros_like(true), where=marked > 0)
-        return float((precision[1:] * np.diff(true / true[-1])).sum())
+    ``scores`` lie in [0, 1]; ``mask`` has the same shape: bool, or 0, 1 and 255 (ignored).
+    """
+    if scores.shape != mask.shape:
+        raise ValueError(f"scores {scores.shape} and mask {mask.shape} differ")
+    # 1 falls into a bin of its own; the reference has one more above it, so that the first recall is 0.
+    edges = np.append(thresholds, [1.0, 2.0, 3.0])
+    return np.stack([np.histogram(scores[mask == kind], edges)[0] for kind in (1, 0)]).astype(np.int64)
+
+
+def average_precision(counts: NDArray[Any]) -> float:
+    """The area in [0, 1] from the sum of all images' :func:`pixel_counts`. NaN where no pixel of any object is."""
+    true, false = counts[:, ::-1].cumsum(axis=1, dtype=np.float64)
+    if true[-1] == 0:
+        return float("nan")
+    marked = true + false
+    precision = np.divide(true, marked, out=np.zeros_like(true), where=marked > 0)
+    return float((precision[1:] * np.diff(true / true[-1])).sum())

@@ -11,32 +11,63 @@ machine. Classes that share some names but not all are told apart by the others 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from xtool.metrics.metric import MetricInfo
+from xtool.metrics.metric import Metric, MetricInfo
 
-__all__ = ["INFOS", "LocalizationRates", "distinct_classes", "localization_rates", "rank_of", "same_names"]
+if TYPE_CHECKING:
+    from xtool.metrics.results import Results
 
-INFOS = tuple(
-    MetricInfo(name=name, unit="fraction", direction="higher", summary=summary)
-    for name, summary in (
-        ("gt_known", "The box is found, the class being given."),
-        ("top1", "The box is found and the class is the most similar one."),
-        ("top5", "The box is found and the class is among the five most similar ones."),
+__all__ = ["GTKnown", "Top1", "Top5", "distinct_classes", "rank_of", "same_names", "top_k"]
+
+
+class GTKnown(Metric):
+    """How often the object is found."""
+
+    info = MetricInfo(
+        name="gt_known",
+        title="GT-known",
+        narrow="GT-\nknown",
+        unit="fraction",
+        direction="higher",
+        summary="The box is found, the class being given.",
     )
-)
+
+    def summarise(self, results: Results) -> float:
+        return float(results.credit.mean())
 
 
-@dataclass(frozen=True, slots=True)
-class LocalizationRates:
-    """Fractions in [0, 1]; ``top1`` and ``top5`` are ``None`` where there are no classes to choose from."""
+class Top1(Metric):
+    """How often the object is found and named."""
 
-    gt_known: float
-    top1: float | None
-    top5: float | None
+    info = MetricInfo(
+        name="top1",
+        title="Top-1",
+        unit="fraction",
+        direction="higher",
+        summary="The box is found and the class is the most similar one.",
+    )
+
+    def summarise(self, results: Results) -> float | None:
+        return _rate(results, 1)
+
+
+class Top5(Metric):
+    """How often the object is found and is among five names."""
+
+    info = MetricInfo(
+        name="top5",
+        title="Top-5",
+        unit="fraction",
+        direction="higher",
+        summary="The box is found and the class is among the five most similar ones.",
+    )
+
+    def summarise(self, results: Results) -> float | None:
+        return _rate(results, 5)
 
 
 def distinct_classes(classes: Sequence[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[int]]:
@@ -64,18 +95,20 @@ def rank_of(scores: ArrayLike, truth: int) -> int:
     return int((~(values < own)).sum()) if not np.isnan(own) else len(values)
 
 
-def localization_rates(credit: ArrayLike, ranks: ArrayLike | None = None) -> LocalizationRates:
-    """Rates over images from ``credit`` [images] in [0, 1] (1 where the box is found) and class ranks [images] from 1.
+def top_k(credit: ArrayLike, ranks: ArrayLike, k: int) -> float:
+    """Top-k localization from ``credit`` [images] in [0, 1] (1 where the box is found) and class ranks [images] from 1.
 
     Raises :class:`ValueError` for no images or different lengths.
     """
-    found = np.asarray(credit, np.float64)
-    if found.ndim != 1 or not len(found):
-        raise ValueError("rates need at least one image")
-    if ranks is None:
-        return LocalizationRates(float(found.mean()), None, None)
-    rank: NDArray[np.int64] = np.asarray(ranks, np.int64)
+    found, rank = np.asarray(credit, np.float64), np.asarray(ranks, np.int64)
     if rank.shape != found.shape:
         raise ValueError(f"{len(found)} images but {len(rank)} ranks")
-    top1, top5 = (float((found * (rank <= k)).mean()) for k in (1, 5))
-    return LocalizationRates(float(found.mean()), top1, top5)
+    if not len(found):
+        raise ValueError("a rate needs at least one image")
+    return float((found * (rank <= k)).mean())
+
+
+def _rate(results: Results, k: int) -> float | None:
+    ranks = [rank for rank in results.ranks if rank is not None]
+    # A rate over the images that happen to have a class would stand beside a GT-known over all of them.
+    return top_k(results.credit, ranks, k) if len(ranks) == len(results.ranks) else None

@@ -1,7 +1,7 @@
 """Boxes as the public WSOL evaluation code (Choe et al., CVPR 2020, "wsolevaluation") takes them from a map.
 
-Its habits change numbers by whole points, so they are kept: maps of 224², values of 0 to 255, a strict threshold
-``int(τ · max)``, contours of holes too, true boxes cut to integers, the last pixel counted in a box.
+Its habits change numbers by whole points, so they are kept: maps of 224² in float64, values of 0 to 255, a strict
+threshold ``int(τ · max)``, contours of holes too, true boxes cut to integers, the last pixel counted in a box.
 Needs OpenCV, which no other part of xtool does: ``pip install "xtool-saliency[wsol]"``.
 """
 
@@ -17,30 +17,52 @@ from xtool.errors import SetupError
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.iou import box_iou
 
-__all__ = ["SIDE", "best_ious", "contour_boxes", "resized_map", "resized_mask", "true_boxes"]
+__all__ = [
+    "SIDE",
+    "box_ious",
+    "boxes_by_cut",
+    "contour_boxes",
+    "opencv_version",
+    "resized_map",
+    "resized_mask",
+    "true_boxes",
+]
 
 SIDE = 224
 """Maps, masks and boxes are compared at this width and height, whatever the image's."""
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Size = tuple[int, int]
+"""Width and height of an image."""
 
 
-def best_ious(image_map: ImageMap, boxes: ArrayLike, thresholds: NDArray[Any], *, every: bool) -> NDArray[np.float32]:
-    """[N] the best IoU of any found box with any true one, at each of N thresholds.
+def boxes_by_cut(image_map: ImageMap, thresholds: Floats, *, every: bool) -> tuple[list[Floats], Ints]:
+    """Boxes at each different cut of a map, and [N] which of the cuts each of N thresholds makes.
 
-    ``boxes`` [M, 4] half-open in image pixels; ``every`` takes the boxes of all contours (V2), else only that of the
-    contour with the largest area (V1). Raises :class:`SetupError` without OpenCV.
+    ``every`` takes the boxes of all contours (V2), else only that of the contour with the largest area (V1). Boxes are
+    half-open in image pixels and hold the cells of the 224² grid that the reference's box holds, whole, so that
+    :func:`box_ious` gets the reference's box back. Raises :class:`SetupError` without OpenCV.
     """
-    truth = true_boxes(boxes, image_map.geometry.image_size)
-    picture = (resized_map(image_map) * np.float32(255)).astype(np.uint8)
+    picture = (resized_map(image_map) * 255).astype(np.uint8)
     top = int(picture.max())
     # There are no more than 255 different cuts, however fine the thresholds.
     cuts, which = np.unique([int(threshold * top) for threshold in thresholds.tolist()], return_inverse=True)
-    best = [
-        box_iou(contour_boxes(picture, cut, every=every), truth, inclusive=True).max(initial=0.0)
-        for cut in cuts.tolist()
-    ]
-    return np.array(best, np.float32)[which]
+    width, height = image_map.geometry.image_size
+    cell = np.array((width, height, width, height)) / SIDE
+    past_the_last = np.array((0, 0, 1, 1))
+    found = [(contour_boxes(picture, cut, every=every) + past_the_last) * cell for cut in cuts.tolist()]
+    return found, which
+
+
+def box_ious(boxes: ArrayLike, truth: ArrayLike, image_size: Size) -> Floats:
+    """IoU [K, M] of boxes as :func:`boxes_by_cut` gives them with true ones, by the reference's rule.
+
+    Both are half-open in image pixels. Predicted ones are cells of the 224² grid; true ones are cut to it.
+    """
+    width, height = image_size
+    grid = np.rint(np.asarray(boxes, np.float64).reshape(-1, 4) * SIDE / (width, height, width, height))
+    return box_iou(grid - (0, 0, 1, 1), true_boxes(truth, image_size), inclusive=True)
 
 
 def contour_boxes(picture: NDArray[np.uint8], cut: int, *, every: bool) -> Ints:
@@ -61,22 +83,22 @@ def contour_boxes(picture: NDArray[np.uint8], cut: int, *, every: bool) -> Ints:
     return np.array([(x, y, min(x + w, width - 1), min(y + h, height - 1)) for x, y, w, h in rectangles], np.int64)
 
 
-def resized_map(image_map: ImageMap) -> NDArray[np.float32]:
+def resized_map(image_map: ImageMap) -> Floats:
     """[224, 224] in [0, 1]: the map resized bicubically, then min–max; all 0 where it is constant or not finite."""
     cv2 = _cv2()
     # The reference knows only squash; under another fit, its square is the image's and not the model input's.
     squashed = image_map.geometry.fit == "squash"
-    source = np.asarray(image_map.low, np.float32) if squashed else image_map.full
-    nothing = np.zeros((SIDE, SIDE), np.float32)
+    source = np.asarray(image_map.low if squashed else image_map.full, np.float64)
+    nothing = np.zeros((SIDE, SIDE))
     if not np.isfinite(source).all():
         return nothing
-    resized: NDArray[np.float32] = cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    resized: Floats = cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     lowest = resized.min()
     span = resized.max() - lowest
     # A constant map leaves bicubic weights a rounding error away from constant: ask the source.
     if source.min() == source.max() or not span > 0:
         return nothing
-    normalised: NDArray[np.float32] = (resized - lowest) / span
+    normalised: Floats = (resized - lowest) / span
     return normalised
 
 
@@ -87,11 +109,16 @@ def resized_mask(mask: NDArray[Any]) -> NDArray[np.uint8]:
     return resized
 
 
-def true_boxes(boxes: ArrayLike, image_size: tuple[int, int]) -> Ints:
+def true_boxes(boxes: ArrayLike, image_size: Size) -> Ints:
     """[M, 4] half-open boxes in image pixels as boxes at 224², last pixel inside, each corner cut to an integer."""
     width, height = image_size
     inclusive = np.asarray(boxes, np.float64).reshape(-1, 4) - (0, 0, 1, 1)
     return (inclusive * SIDE / (width, height, width, height)).astype(np.int64)
+
+
+def opencv_version() -> str:
+    """Raises :class:`SetupError` where OpenCV is missing."""
+    return str(_cv2().__version__)
 
 
 def _cv2() -> ModuleType:

@@ -1,1 +1,1 @@
-"""What people look at: the terminal table, figures and the HTML report."""
+"""What people look at besides the terminal: the HTML page, curves and galleries."""

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
 
-from xtool.metrics.protocols import get_protocol
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -36,8 +34,8 @@ def curves_figure(runs: Sequence[Run]) -> Figure:
             "linestyle": LINES[list(runs).index(run) % len(LINES)],
             "linewidth": 1.8,
         }
-        _draw(accuracy, run, row, row.curve, row.gt_known, style, title)
-        _draw(overlap, run, row, row.iou_curve, row.box_iou, style, title)
+        _draw(accuracy, run, row, row.curve, row.values["gt_known"], style, title)
+        _draw(overlap, run, row, row.iou_curve, row.values["box_iou"], style, title)
     for axes, name in ((accuracy, "GT-known accuracy, %"), (overlap, "mean best box IoU, %")):
         axes.set_ylabel(name)
         axes.set_xlabel("threshold, fraction of the map's maximum")
@@ -69,15 +67,15 @@ def figure_svg(figure: Figure) -> str:
 
 
 def _draw(
-    axes: Axes, run: Run, row: Row, curve: Sequence[float], chosen: float, style: dict[str, Any], title: str
+    axes: Axes, run: Run, row: Row, curve: Sequence[float], chosen: float | None, style: dict[str, Any], title: str
 ) -> None:
-    thresholds = get_protocol(run.identity["protocol"]).thresholds
+    thresholds = run.protocol.thresholds
     percent = [100 * value for value in curve]
     if len(thresholds) == FIXED:
         axes.plot(thresholds, percent, marker="o", label=title, **style)
         return
     axes.plot(thresholds, percent, label=title, **style)
-    if row.threshold is not None:
+    if row.threshold is not None and chosen is not None:
         axes.plot([row.threshold], [100 * chosen], marker="o", markersize=5, color=style["color"])
 
 
@@ -85,9 +83,9 @@ def _title(run: Run, row: Row, runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         return row.method
     identity = run.identity
-    parts = [row.method, identity["encoder"]["name"]]
-    for varying in (identity["dataset"]["name"], identity["protocol"]):
-        others = {other.identity["dataset"]["name"] for other in runs} | {other.identity["protocol"] for other in runs}
+    parts = [row.method, identity.encoder.name]
+    for varying in (identity.dataset.name, identity.protocol):
+        others = {other.identity.dataset.name for other in runs} | {other.identity.protocol for other in runs}
         if len(others) > 2:  # more than one data set and one protocol
             parts.append(varying)
     return " · ".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +11,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from xtool.errors import DataError, RunError
-from xtool.metrics.protocols import get_protocol
 from xtool.paint.embed import photo_uri
 from xtool.paint.verdicts import Verdict
-from xtool.report.cases import Case, MethodCases, run_cases
-from xtool.report.columns import FULL_COLUMNS, Column, best_of, is_best
+from xtool.report.choice import best, disagreeing, middling, worst
 from xtool.report.curves import curves_figure, figure_svg
-from xtool.report.instances import COLUMNS as COUNT_COLUMNS
-from xtool.report.instances import count_instances
-from xtool.report.panels import Panel, panel, record_verdict
+from xtool.report.panels import Panel, panel
 from xtool.report.pictures import Pictures
+from xtool.runs.columns import Column, best_of, is_best, shown_columns
+from xtool.runs.counts import COLUMNS as COUNT_COLUMNS
+from xtool.runs.counts import count_instances
 
 if TYPE_CHECKING:
+    from xtool.runs.records import Record
     from xtool.runs.run import Run
-    from xtool.runs.summary import Row
+    from xtool.runs.summary import ImageResult, MethodResult, Row
 
 __all__ = ["DEFAULT_GALLERY", "ReportOptions", "report_html", "write_report"]
 
@@ -90,7 +89,7 @@ def report_html(runs: Sequence[Run], options: ReportOptions | None = None) -> st
         lstrip_blocks=True,
     )
     rows = [(run, row) for run in runs for row in run.rows()]
-    shown = [column for column in FULL_COLUMNS if any(column.value(row) is not None for _, row in rows)]
+    shown = shown_columns([row for _, row in rows], detail=True)
     # What matplotlib wrote is markup; the style sheet is the package's own.
     style = (Path(__file__).parent / "templates" / "report.css").read_text("utf-8")
     return environment.get_template("report.html.jinja").render(
@@ -100,14 +99,14 @@ def report_html(runs: Sequence[Run], options: ReportOptions | None = None) -> st
         columns=shown,
         rows=[_cells(run, row, shown, [row for _, row in rows]) for run, row in rows],
         metrics=[(column.title, column.info) for column in shown if column.info is not None],
-        protocols=[get_protocol(name).info for name in dict.fromkeys(run.identity["protocol"] for run in runs)],
+        protocols=list({run.protocol.name: run.protocol.info for run in runs}.values()),
         curves=Markup(figure_svg(curves_figure(runs))) if rows else None,
         sections=[_section(run, number, options) for number, run in enumerate(runs)],
     )
 
 
 def _title(runs: Sequence[Run]) -> str:
-    names = dict.fromkeys(f"{run.identity['encoder']['name']} on {run.identity['dataset']['name']}" for run in runs)
+    names = dict.fromkeys(f"{run.identity.encoder.name} on {run.identity.dataset.name}" for run in runs)
     return ", ".join(names)
 
 
@@ -117,27 +116,27 @@ def _cells(run: Run, row: Row, columns: Sequence[Column], rows: Sequence[Row]) -
         return ("–", False) if value is None else (column.show(value), is_best(column, value, best_of(column, rows)))
 
     return {
-        "where": (run.identity["dataset"]["name"], run.identity["encoder"]["name"], run.identity["protocol"]),
+        "where": (run.identity.dataset.name, run.identity.encoder.name, run.identity.protocol),
         "method": row.method,
         "cells": [cell(column) for column in columns],
     }
 
 
 def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
-    found = run_cases(run)
+    found = run.results
     album = _Album(run, number, options.data_dir)
     galleries = [(each, _galleries(run, each, options.gallery, album)) for each in found] if options.gallery else []
-    moving = _moving(run, found, options.image, album) if options.gallery else None
-    planned = sum(directory.manifest["images"] for directory in run.directories)
+    moving = _moving(run, options.image, album) if options.gallery else None
+    planned = sum(directory.manifest.images for directory in run.directories)
     failed = run.failures()
     return {
-        "name": f"{run.identity['encoder']['name']} on {run.identity['dataset']['name']}",
+        "name": f"{run.identity.encoder.name} on {run.identity.dataset.name}",
         "path": str(run.path),
         "images": run.images(),
         "planned": planned,
         "missing": max(planned - run.images() - len(failed), 0),
-        "trained": run.identity["encoder"]["trained"],
-        "protocol": run.identity["protocol"],
+        "trained": run.identity.encoder.trained,
+        "protocol": run.identity.protocol,
         "counts": count_instances(run) if options.counts else [],
         "count_columns": COUNT_COLUMNS,
         "galleries": galleries,
@@ -145,7 +144,7 @@ def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
         "photos": album.photos,
         "problem": album.pictures.problem,
         "failures": failed,
-        "manifests": [json.dumps(each.manifest, indent=2, ensure_ascii=False) for each in run.directories],
+        "manifests": [each.manifest.as_text() for each in run.directories],
     }
 
 
@@ -165,61 +164,56 @@ class _Album:
         return key
 
 
-def _galleries(run: Run, found: MethodCases, number: int, album: _Album) -> list[_Gallery]:
+def _galleries(run: Run, result: MethodResult, number: int, album: _Album) -> list[_Gallery]:
     chosen = (
-        ("Best", "found, highest IoU first", found.best(number)),
-        ("Worst", "lowest IoU first", found.worst(number)),
-        ("Unlike the others", "IoU furthest from the other methods' mean", found.disagreeing(number)),
+        ("Best", "found, highest IoU first", best(result, number)),
+        ("Worst", "lowest IoU first", worst(result, number)),
+        ("Unlike the others", "IoU furthest from the other methods' mean", disagreeing(result, number)),
     )
     return [
-        _Gallery(title, about, [_shown(run, case, found.threshold, album) for case in cases])
-        for title, about, cases in chosen
-        if cases
+        _Gallery(title, about, [_shown(run, image, result.threshold, album) for image in images])
+        for title, about, images in chosen
+        if images
     ]
 
 
-def _shown(run: Run, case: Case, threshold: float, album: _Album) -> _Shown:
-    record = case.record
-    told = f"IoU {100 * case.iou:.0f} %"
-    if case.difference:
-        told += f", {100 * abs(case.difference):.0f} {'above' if case.difference > 0 else 'below'} the others"
-    verdict = record_verdict(record)
+def _shown(run: Run, image: ImageResult, threshold: float, album: _Album) -> _Shown:
+    record = run.record(image)
+    told = f"IoU {100 * image.iou:.0f} %"
+    if image.difference:
+        told += f", {100 * abs(image.difference):.0f} {'above' if image.difference > 0 else 'below'} the others"
+    verdict = Verdict.of(record.present)
     if verdict is not Verdict.CANNOT_TELL:
         told += f", said to be {verdict.words}"
-    if record.get("rank") is not None:
-        told += f", class ranked {record['rank']}"
-    picture, problem = _picture(run, case, threshold, album)
-    return _Shown(picture, problem, f"{record['label']} · {record['image']}", told, case.found)
+    if record.rank is not None:
+        told += f", class ranked {record.rank}"
+    picture, problem = _picture(run, record, threshold, album)
+    return _Shown(picture, problem, f"{record.label} · {record.image}", told, image.found)
 
 
-def _picture(run: Run, case: Case, threshold: float, album: _Album) -> tuple[Panel | None, str]:
+def _picture(run: Run, record: Record, threshold: float, album: _Album) -> tuple[Panel | None, str]:
     try:
-        return panel(case.record, run.identity, threshold, album.key(case.record["index"])), ""
+        return panel(run, record, threshold, album.key(record.index)), ""
     except DataError as error:
         return None, album.pictures.problem or str(error)
 
 
-def _moving(run: Run, found: Sequence[MethodCases], image: str | None, album: _Album) -> dict[str, Any] | None:
+def _moving(run: Run, wanted: str | None, album: _Album) -> dict[str, Any] | None:
     """One image at several thresholds, a row of pictures for each method."""
-    if not found:
+    if not run.results:
         return None
-    if image is None:
-        middling = sorted(found[0].cases, key=lambda case: case.iou)[len(found[0].cases) // 2]
-        image = str(middling.record["image"])
-    rows = [(each, case) for each in found for case in each.cases if case.record["image"] == image]
+    name = middling(run.results[0]).image if wanted is None else wanted
+    rows = [(result, run.record(image)) for result in run.results for image in result.images if image.image == name]
     if not rows:
-        raise RunError(f"{run.path} has no record of the image {image!r}")
+        raise RunError(f"{run.path} has no record of the image {name!r}")
     strips = [
-        (each.method, [_at(run, case, threshold, album) for threshold in sorted({*MOVING, each.threshold})])
-        for each, case in rows
+        (result.method, [_at(run, record, threshold, album) for threshold in sorted({*MOVING, result.threshold})])
+        for result, record in rows
     ]
-    return {"image": image, "label": rows[0][1].record["label"], "strips": strips}
+    return {"image": name, "label": rows[0][1].label, "strips": strips}
 
 
-def _at(run: Run, case: Case, threshold: float, album: _Album) -> _Shown:
-    index = get_protocol(run.identity["protocol"]).thresholds
-    nearest = int(abs(index - threshold).argmin())
-    recorded = abs(float(index[nearest]) - threshold) < 1e-9
-    told = f", IoU {100 * case.record['ious'][nearest]:.0f} %" if recorded else ""
-    picture, problem = _picture(run, case, threshold, album)
-    return _Shown(picture, problem, f"{threshold:g}{told}", "", None)
+def _at(run: Run, record: Record, threshold: float, album: _Album) -> _Shown:
+    ious = run.protocol.ious(run.boxes(record, threshold), record.true_boxes, record.image_size)
+    picture, problem = _picture(run, record, threshold, album)
+    return _Shown(picture, problem, f"{threshold:g}, IoU {100 * ious.max(initial=0.0):.0f} %", "", None)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xtool.paint.embed import heat_uri
 from xtool.paint.panel import EMPTY
 from xtool.paint.verdicts import Verdict
-from xtool.report.maps import heat_of, predicted_boxes
 
 if TYPE_CHECKING:
     from xtool.runs.records import Record
+    from xtool.runs.run import Run
 
-__all__ = ["Panel", "panel", "record_verdict"]
+__all__ = ["Panel", "panel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Panel:
     truth: tuple[tuple[float, ...], ...]
 
 
-def panel(record: Record, identity: Mapping[str, Any], threshold: float, key: str) -> Panel:
-    """One method's heat map and boxes on one image."""
-    width, height = record["image_size"]
-    heat = heat_of(record, identity)
-    verdict = record_verdict(record)
+def panel(run: Run, record: Record, threshold: float, key: str) -> Panel:
+    """One method's heat map on one image, with the boxes that are scored at a threshold."""
+    width, height = record.image_size
+    heat = run.image_map(record).full
+    verdict = Verdict.of(record.present)
     return Panel(
         key=key,
         width=width,
@@ -47,14 +47,9 @@ def panel(record: Record, identity: Mapping[str, Any], threshold: float, key: st
         heat=heat_uri(heat, faded=verdict.faded) if heat.any() else "",
         empty="" if heat.any() else EMPTY,
         faded=verdict.faded,
-        predicted=_sides(predicted_boxes(heat, threshold, identity["protocol"]).tolist()),
-        truth=_sides(record["true_boxes"]),
+        predicted=_sides(run.boxes(record, threshold).tolist()),
+        truth=_sides(record.true_boxes),
     )
-
-
-def record_verdict(record: Record) -> Verdict:
-    """What the method said of the text. Methods without evidence cannot tell."""
-    return Verdict.of(None if record.get("score") is None else bool(record["present"]))
 
 
 def _sides(boxes: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:

@@ -24,16 +24,16 @@ class Pictures:
         self._dataset: Dataset | None = None
         self.problem = ""
         """Why no image can be shown; empty where they can."""
-        identity = run.identity["dataset"]
-        where = data_dir if data_dir is not None else run.manifest.get("data_dir")
+        identity = run.identity.dataset
+        where = data_dir if data_dir is not None else run.manifest.data_dir
         try:
-            dataset = _open(identity["name"], where)
-            if dataset.fingerprint() == identity["fingerprint"]:
+            dataset = _open(identity.name, where)
+            if dataset.fingerprint() == identity.fingerprint:
                 self._dataset = dataset
             else:
-                self.problem = f"the data set {identity['name']} found here is not the one of this run"
+                self.problem = f"the data set {identity.name} found here is not the one of this run"
         except XtoolError as error:
-            self.problem = f"the data set {identity['name']} cannot be opened: {error}"
+            self.problem = f"the data set {identity.name} cannot be opened: {error}"
 
     def open(self, index: int) -> Image.Image:
         """The image of one sample. Raises :class:`DataError` with the reason where it cannot be had."""

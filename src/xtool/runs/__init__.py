@@ -1,1 +1,7 @@
-"""A comparison as a run on disk: measured image by image, resumed, read back."""
+"""A comparison as a run: made image by image, written down as it goes, read back and summed up.
+
+- ``comparison``: the whole job; ``evaluate``: one image after the other, by every method
+- ``manifest`` and ``identity``: what a run was made with; ``records``: what it writes down; ``directory``: on disk
+- ``summary``: from records to results, read once; ``run``: a run read back
+- ``columns``, ``table``: the comparison for a terminal; ``counts``: how well boxes count instances
+"""

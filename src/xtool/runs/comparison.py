@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import platform
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtool.datasets.opening import open_dataset
 from xtool.engine.encoders import counted, given_encoder
-from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
+from xtool.engine.methods import build_method, parse_methods, resolve_options, suggested_methods
 from xtool.engine.prompts import resolve_templates
 from xtool.engine.work import RECORDS, part
 from xtool.errors import DataError, RunError, UsageError
 from xtool.image.geometry import Fit
-from xtool.metrics.protocols import get_protocol
-from xtool.metrics.topk import same_names
-from xtool.optional_metrics import check_metrics
+from xtool.metrics.protocols import RENAMED, get_protocol
+from xtool.metrics.registry import chosen_metrics
+from xtool.runs.directory import RunDirectory
 from xtool.runs.evaluate import Evaluation, evaluate
-from xtool.runs.records import SCHEMA_VERSION, RunDirectory
+from xtool.runs.identity import manifest_of
+from xtool.runs.records import Failure, Record
 from xtool.runs.run import Run
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder
 
+DEFAULT_PROTOCOL = "anybox"
 OnProgress = Callable[["Progress"], None]
 
 
@@ -46,7 +47,7 @@ def compare(
     encoder: str | Encoder | None = None,
     data_dir: str | Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    protocol: str = "vlscore",
+    protocol: str = DEFAULT_PROTOCOL,
     threshold: float | None = None,
     templates: Sequence[str] = (),
     fit: Fit = "squash",
@@ -67,17 +68,17 @@ def compare(
         encoder: a loaded encoder or a name; by default the one that a plugin suggests.
         data_dir: where the data set lies, for those that need it.
         settings: options by method name, for every row of that method.
-        protocol: ``vlscore``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
+        protocol: ``anybox``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
         threshold: fix the box threshold; by default each method gets the best of the sweep.
         templates: prompt templates with ``{label}``; the article's by default.
         fit: how images fill the model's input: ``squash``, ``crop`` or ``pad``.
         classifier: another encoder that names the class for Top-1 and Top-5.
-        metrics: what to measure besides: ``pxap``, ``insertion``, ``deletion``.
+        metrics: additional metrics by name: ``pxap``, ``insertion``, ``deletion``, …
         limit: the first N samples only.
         shard: ``(i, n)``: every n-th sample, starting with the i-th, i from 1.
-        on_error: what an unusable sample does: ``stop`` or ``skip``.
+        on_error: what to do with an unusable sample: ``stop`` or ``skip``.
         out: the run's directory; a new one under ``runs/`` by default.
-        resume: go on with the run in ``out``.
+        resume: continue the run in ``out``.
         on_progress: called after each image.
 
     Raises:
@@ -87,30 +88,31 @@ def compare(
     """
     opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
     loaded = given_encoder(encoder)
-    requests = parse_methods(methods or suggested_methods(), settings)
+    asked = parse_methods(methods or suggested_methods(), settings)
+    requests = [resolve_options(request, loaded.info) for request in asked]
     evaluation = Evaluation(
         dataset=opened,
         encoder=loaded,
         methods={request.label: build_method(request, loaded.info) for request in requests},
-        protocol=get_protocol(protocol),
+        protocol=get_protocol(_present_name(protocol)),
         templates=resolve_templates(templates),
         fit=fit,
         classifier=None if classifier is None else counted(classifier),
-        metrics=check_metrics(metrics),
+        metrics=chosen_metrics(metrics),
     )
     indices = _chosen(len(opened), limit, shard)
-    manifest = _manifest(evaluation, requests, indices, limit, shard, data_dir)
+    manifest = manifest_of(evaluation, requests, images=len(indices), limit=limit, shard=shard, data_dir=data_dir)
     path = Path(out) if out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     directory = RunDirectory.resume(path, manifest) if resume else RunDirectory.create(path, manifest)
     _evaluate_into(directory, evaluation, indices, on_error, on_progress)
     directory.seal()
-    return Run(directory, threshold)
+    return Run([directory], threshold)
 
 
 def _evaluate_into(
     directory: RunDirectory, evaluation: Evaluation, indices: Sequence[int], on_error: str, report: OnProgress | None
 ) -> None:
-    done = {(record["index"], record["method"]) for record in directory if "method" in record}
+    done = {(record.index, record.method) for record in directory if isinstance(record, Record)}
     todo = [(i, [label for label in evaluation.methods if (i, label) not in done]) for i in indices]
     todo = [(index, labels) for index, labels in todo if labels]
     finished, failed = len(indices) - len(todo), 0
@@ -121,13 +123,13 @@ def _evaluate_into(
         for record in evaluate(evaluation, todo):
             with part(RECORDS):
                 directory.append(record)
-            if "error" in record:
+            if isinstance(record, Failure):
                 failed += 1
                 if on_error == "stop":
-                    raise DataError(record["image"], record["error"])
+                    raise DataError(record.image, record.error)
             else:
-                remaining[record["index"]] -= 1
-            if "error" in record or not remaining[record["index"]]:
+                remaining[record.index] -= 1
+            if isinstance(record, Failure) or not remaining[record.index]:
                 finished += 1
                 if report:
                     report(Progress(finished, len(indices), failed))
@@ -147,61 +149,12 @@ def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]
     return indices
 
 
-def _manifest(
-    evaluation: Evaluation,
-    requests: Sequence[MethodRequest],
-    indices: Sequence[int],
-    limit: int | None,
-    shard: tuple[int, int],
-    data_dir: str | Path | None,
-) -> dict[str, Any]:
-    encoder = evaluation.encoder
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "identity": {
-            "xtool": version("xtool-saliency"),
-            "dataset": {
-                "name": evaluation.dataset.name,
-                "fingerprint": evaluation.dataset.fingerprint(),
-                "classes_counted_as_one": same_names(evaluation.dataset.classes),
-            },
-            "encoder": _told(encoder),
-            "classifier": _told(evaluation.classifier) if evaluation.classifier else None,
-            "methods": [request.describe() for request in requests],
-            "protocol": evaluation.protocol.name,
-            "templates": list(evaluation.templates),
-            "fit": evaluation.fit,
-            "metrics": sorted(evaluation.metrics),
-            "limit": limit,
-            "shard": list(shard),
-        },
-        "images": len(indices),
-        "data_dir": str(Path(data_dir).resolve()) if data_dir is not None else None,
-        "device": str(encoder.device),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {name: _version(name) for name in ("torch", "torchvision", "open_clip_torch", "grad-cam", "numpy")},
-    }
+def _present_name(protocol: str) -> str:
+    """A protocol's name of today for an earlier one, with a warning."""
+    if protocol not in RENAMED:
+        return protocol
+    warnings.warn(f"the protocol {protocol} is now called {RENAMED[protocol]}", FutureWarning, stacklevel=3)
+    return RENAMED[protocol]
 
 
-def _told(encoder: Encoder) -> dict[str, Any]:
-    info = encoder.info
-    return {
-        "name": info.name,
-        "weights": info.weights,
-        "sha256": info.weights_sha256,
-        "trained": info.trained,
-        "input_size": list(info.input_size),
-        "dtype": str(encoder.dtype).removeprefix("torch."),
-    }
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-__all__ = ["Progress", "compare"]
+__all__ = ["DEFAULT_PROTOCOL", "Progress", "compare"]

@@ -6,34 +6,31 @@ alone, with shared work charged to everyone who needed it (:mod:`xtool.engine.wo
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from xtool.engine.encoders import exclusive
 from xtool.engine.prompts import embed_labels
 from xtool.engine.work import BOXES, IMAGES, METHODS, TOWER, Kept, Work, account, part
 from xtool.errors import DataError
-from xtool.image.geometry import Fit
+from xtool.image.geometry import Fit, Geometry
 from xtool.image.pixels import FittedImage, fit_image, to_pixels
+from xtool.metrics.case import Answer, Case
 from xtool.metrics.image_map import ImageMap
-from xtool.metrics.pointing import points_at_box
 from xtool.metrics.topk import distinct_classes, rank_of
-from xtool.optional_metrics import measure
+from xtool.runs.records import Failure, PackedMap, Record
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder, Saliency, SaliencyMethod, Sample
+    from xtool.metrics.metric import Metric
     from xtool.metrics.protocols import LocalizationProtocol
-    from xtool.runs.records import Record
 
 AHEAD = 4
 """Images decoded ahead of the one that is being explained."""
@@ -52,8 +49,7 @@ class Evaluation:
     fit: Fit = "squash"
     classifier: Encoder | None = None
     """Names the class for Top-1 and Top-5; the encoder itself when ``None``."""
-    metrics: frozenset[str] = frozenset()
-    """Of :data:`xtool.optional_metrics.OPTIONAL_METRICS`."""
+    metrics: Sequence[Metric] = ()
 
 
 @dataclass(slots=True)
@@ -84,8 +80,8 @@ class TextBank:
         return embed_labels(self.encoder, labels, self.templates)
 
 
-def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record]:
-    """Yield one record per image × method, and one per image that cannot be used.
+def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record | Failure]:
+    """Yield one record per image × method, and one failure per image that cannot be used.
 
     Args:
         evaluation: what is evaluated.
@@ -96,18 +92,23 @@ def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) 
     ranker = ClassRanker(evaluation, texts) if dataset.classes else None
     for index, labels, ready in _prepared(evaluation, todo):
         if isinstance(ready, DataError):
-            yield {"index": index, "image": ready.file, "error": ready.reason}
+            yield Failure(index=index, image=ready.file, error=ready.reason)
             continue
         sample, image = ready
         rank = ranker.rank(sample, image) if ranker is not None else None
-        for label, measured in explain_sample(evaluation, labels, sample, image.fitted, texts):
-            yield {"index": index, "image": sample.id, "method": label, "label": sample.label, "rank": rank, **measured}
+        try:
+            for label, case, cost in explain_sample(evaluation, labels, sample, image.fitted, texts):
+                with part(BOXES):
+                    record = _record(evaluation, index, label, case, rank, cost)
+                yield record
+        except DataError as error:  # a mask is decoded only when a metric asks for it
+            yield Failure(index=index, image=error.file, error=error.reason)
 
 
 def explain_sample(
     evaluation: Evaluation, labels: Sequence[str], sample: Sample, fitted: FittedImage, texts: TextBank
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Explain one sample with each method, and measure the maps."""
+) -> Iterator[tuple[str, Case, _Cost]]:
+    """Explain one sample with each method: what is to be measured, and what it cost."""
     encoder = evaluation.encoder
     pixels = to_pixels(fitted, encoder)
     target = texts[sample.synonyms][None]
@@ -118,12 +119,62 @@ def explain_sample(
             method = evaluation.methods[label]
             with part(METHODS), exclusive(encoder):
                 saliency, cost = _timed(method, encoder, pixels, target, work)
-                swapped = None if other_texts is None else method.explain(encoder, pixels, other_texts)
-            with part(BOXES):
-                image_map = ImageMap(saliency.maps[0, 0].float().cpu().numpy(), fitted.geometry)
-                record = _measure(evaluation.protocol, sample, image_map, saliency, swapped, list(others))
-                record |= measure(evaluation.metrics, image_map, sample, encoder, pixels, target)
-            yield label, {**record, **cost}
+                about_others = None if other_texts is None else method.explain(encoder, pixels, other_texts)
+            answers = {
+                kind: _answer(about_others, position, fitted.geometry)
+                for position, kind in enumerate(others)
+                if about_others is not None
+            }
+            case = Case(
+                sample=sample,
+                target=_answer(saliency, 0, fitted.geometry),
+                absent=answers.get("absent"),
+                distractor=answers.get("distractor"),
+                protocol=evaluation.protocol,
+                encoder=encoder,
+                pixels=pixels,
+                text=target,
+            )
+            yield label, case, cost
+
+
+def _answer(saliency: Saliency, position: int, geometry: Geometry) -> Answer:
+    low = saliency.maps[0, position].float().cpu().numpy()
+    return Answer(
+        image_map=ImageMap(low, geometry),
+        present=None if saliency.present is None else bool(saliency.present[0, position]),
+        score=None if saliency.scores is None else float(saliency.scores[0, position]),
+    )
+
+
+def _record(evaluation: Evaluation, index: int, label: str, case: Case, rank: int | None, cost: _Cost) -> Record:
+    sample, target = case.sample, case.target
+    measured = {metric.info.name: metric.measure(case) for metric in evaluation.metrics}
+    return Record(
+        index=index,
+        image=sample.id,
+        method=label,
+        label=sample.label,
+        rank=rank,
+        image_size=target.image_map.geometry.image_size,
+        true_boxes=sample.boxes.tolist(),
+        ious=evaluation.protocol.best_ious(target.image_map, sample.boxes).tolist(),
+        present=target.present,
+        score=target.score,
+        map=PackedMap.pack(target.image_map.low),
+        values={name: value for name, value in measured.items() if value is not None},
+        **asdict(cost),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cost:
+    """As in a record."""
+
+    seconds: float
+    forwards: float
+    seconds_here: float
+    encoder_seconds_here: float
 
 
 class ClassRanker:
@@ -187,72 +238,21 @@ def _prepared(
 
 def _timed(
     method: SaliencyMethod, encoder: Encoder, pixels: Tensor, text: Tensor, work: Work
-) -> tuple[Saliency, dict[str, Any]]:
+) -> tuple[Saliency, _Cost]:
     forwards, charged, inside = work.forwards, work.charged_seconds, work.seconds.get(TOWER, 0.0)
     _synchronise(pixels.device)
     start = time.perf_counter()
     saliency = method.explain(encoder, pixels, text)
     _synchronise(pixels.device)
     seconds = time.perf_counter() - start
-    return saliency, {
-        "seconds": seconds + work.charged_seconds - charged,
-        "forwards": work.forwards - forwards,
-        "seconds_here": seconds,
-        "encoder_seconds_here": work.seconds.get(TOWER, 0.0) - inside,
-    }
+    return saliency, _Cost(
+        seconds=seconds + work.charged_seconds - charged,
+        forwards=work.forwards - forwards,
+        seconds_here=seconds,
+        encoder_seconds_here=work.seconds.get(TOWER, 0.0) - inside,
+    )
 
 
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _measure(
-    protocol: LocalizationProtocol,
-    sample: Sample,
-    image_map: ImageMap,
-    saliency: Saliency,
-    swapped: Saliency | None,
-    kinds: list[str],
-) -> dict[str, Any]:
-    """The measured part of a record. Maps are kept, so that any other protocol can be computed later."""
-    geometry = image_map.geometry
-    record: dict[str, Any] = {
-        "image_size": list(geometry.image_size),
-        "true_boxes": np.round(sample.boxes, 2).tolist(),
-        "ious": _rounded(protocol.best_ious(image_map, sample.boxes)),
-        "pointing": points_at_box(image_map.full, sample.boxes),
-        "present": _verdict(saliency.present, 0),
-        "score": _number(saliency.scores, 0),
-        "map": pack_map(image_map.low),
-    }
-    if swapped is not None:
-        for position, kind in enumerate(kinds):
-            record[f"{kind}_present"] = _verdict(swapped.present, position)
-            record[f"{kind}_score"] = _number(swapped.scores, position)
-        if "distractor" in kinds:
-            other = swapped.maps[0, kinds.index("distractor")].float().cpu().numpy()
-            record["swapped_ious"] = _rounded(protocol.best_ious(ImageMap(other, geometry), sample.boxes))
-    return record
-
-
-def pack_map(low: NDArray[np.float32]) -> dict[str, Any]:
-    """A low-resolution map for a record: its shape and its float32 bytes, little-endian, base64."""
-    return {"shape": list(low.shape), "data": base64.b64encode(np.ascontiguousarray(low, "<f4").tobytes()).decode()}
-
-
-def unpack_map(packed: dict[str, Any]) -> NDArray[np.float32]:
-    """The map that :func:`pack_map` packed."""
-    return np.frombuffer(base64.b64decode(packed["data"]), "<f4").reshape(packed["shape"]).copy()
-
-
-def _rounded(ious: NDArray[Any]) -> list[float]:
-    return [round(float(value), 5) for value in ious]
-
-
-def _verdict(present: Tensor | None, position: int) -> bool | None:
-    return None if present is None else bool(present[0, position])
-
-
-def _number(scores: Tensor | None, position: int) -> float | None:
-    return None if scores is None else float(scores[0, position])

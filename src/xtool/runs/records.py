@@ -1,139 +1,121 @@
-"""A run on disk: a manifest, one line per image × method as soon as it is computed, sealed to Parquet at the end.
+"""What a run writes down: one record per image × method, or why an image could not be used.
 
-``records.jsonl`` is append-only. A process killed in the middle of a line leaves a torn tail, which the next reader
-drops; everything before it is whole. ``records.parquet`` is written when a run is complete, for analysis elsewhere.
+Records of the first version, which named each metric's entries on its own, are read as the present one.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from xtool.errors import RunError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-MANIFEST = "manifest.json"
-RECORDS = "records.jsonl"
-SEALED = "records.parquet"
-SCHEMA_VERSION = 1
-
-Record = dict[str, Any]
+__all__ = ["Failure", "PackedMap", "Record", "parse_line", "to_line"]
 
 
-class RunDirectory:
-    """One run's directory. Make it with :meth:`create`, :meth:`resume` or :meth:`open`."""
+class PackedMap(BaseModel):
+    """A low-resolution map as text: float32, little-endian, base64."""
 
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        self.path = path
-        self.manifest = dict(manifest)
-        self._stream: IO[bytes] | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape: tuple[int, int]
+    data: str
 
     @classmethod
-    def create(cls, path: Path, manifest: Mapping[str, Any]) -> RunDirectory:
-        """Start a run in a new or empty directory. Raises :class:`RunError` where a run is there already."""
-        if (path / MANIFEST).exists():
-            raise RunError(f"{path} holds a run already; continue it with --resume, or choose another --out")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            _write_whole(path / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
-        return cls(path, manifest)
+    def pack(cls, low: NDArray[np.float32]) -> PackedMap:
+        """From a map [h, w]."""
+        height, width = low.shape
+        return cls(
+            shape=(height, width), data=base64.b64encode(np.ascontiguousarray(low, "<f4").tobytes()).decode("ascii")
+        )
 
-    @classmethod
-    def resume(cls, path: Path, manifest: Mapping[str, Any]) -> RunDirectory:
-        """Go on with an interrupted run, or start it where there is none yet.
-
-        Raises :class:`RunError`, showing the difference, where the run there was made with another configuration.
-        """
-        if not (path / MANIFEST).exists():
-            return cls.create(path, manifest)
-        run = cls.open(path)
-        # Through JSON, so that tuples and lists compare alike.
-        there, here = _flat(run.manifest.get("identity", {})), _flat(json.loads(json.dumps(manifest["identity"])))
-        different = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
-        if different:
-            told = "\n".join(f"  {key}: {there.get(key)!r} there, {here.get(key)!r} now" for key in different)
-            raise RunError(f"{path} holds a run with another configuration; choose another --out\n{told}")
-        run._drop_torn_tail()
-        return run
-
-    @classmethod
-    def open(cls, path: Path) -> RunDirectory:
-        """Read an existing run. Raises :class:`RunError` where there is none."""
-        try:
-            manifest = json.loads((path / MANIFEST).read_text("utf-8"))
-        except FileNotFoundError as error:
-            raise RunError(f"{path} holds no run: there is no {MANIFEST}") from error
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path / MANIFEST} cannot be read: {error}") from error
-        if not isinstance(manifest, dict) or manifest.get("schema_version") != SCHEMA_VERSION:
-            raise RunError(f"{path / MANIFEST} is no manifest of schema version {SCHEMA_VERSION}")
-        return cls(path, manifest)
-
-    def append(self, record: Record) -> None:
-        """Add one record, whole, and hand it to the operating system at once."""
-        if self._stream is None:
-            self._stream = (self.path / RECORDS).open("ab", buffering=0)
-        self._stream.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-
-    def __iter__(self) -> Iterator[Record]:
-        """Yield whole records in the order of writing. Raises :class:`RunError` for a line that is no record."""
-        path = self.path / RECORDS
-        if not path.exists():
-            return
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.endswith(b"\n"):
-                    return  # torn by a kill
-                try:
-                    record = json.loads(line)
-                except ValueError as error:
-                    raise RunError(
-                        f"{path}, line {number}: no record ({error}); remove the line and --resume"
-                    ) from error
-                yield record
-
-    def seal(self) -> Path:
-        """Write all records as Parquet, atomically, and return the file."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self.close()
-        target = self.path / SEALED
-        partial = target.with_suffix(".partial")
-        table = pa.Table.from_pylist(list(self))
-        pq.write_table(table.replace_schema_metadata({"xtool": json.dumps(self.manifest)}), partial)
-        os.replace(partial, target)
-        return target
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-
-    def _drop_torn_tail(self) -> None:
-        path = self.path / RECORDS
-        if not path.exists():
-            return
-        with path.open("rb+") as stream:
-            data = stream.read()
-            stream.truncate(data.rfind(b"\n") + 1)
+    def unpack(self) -> NDArray[np.float32]:
+        """[h, w] the map as it was."""
+        low: NDArray[np.float32] = np.frombuffer(base64.b64decode(self.data), "<f4").reshape(self.shape).copy()
+        return low
 
 
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)
+class Record(BaseModel):
+    """One method's answer for one sample, and what was measured of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    """Of the sample in its data set."""
+    image: str
+    """The sample's id."""
+    method: str
+    """The label of the method's row."""
+    label: str
+    """What was looked for."""
+    rank: int | None
+    """Rank of the true class, from 1; ``None`` without classes."""
+    image_size: tuple[int, int]
+    """Width and height."""
+    true_boxes: list[tuple[float, float, float, float]]
+    """Half-open, in image pixels."""
+    ious: list[float]
+    """Best IoU of any predicted with any true box, at each threshold of the run's protocol."""
+    present: bool | None
+    """The verdict on the label; ``None`` from a method that cannot tell."""
+    score: float | None
+    """The evidence behind it."""
+    map: PackedMap
+    """The label's map, raw, so that any other protocol can be computed later."""
+    values: dict[str, Any]
+    """What each metric measured, by its name."""
+    seconds: float
+    """Of the label's map, with shared work charged in full."""
+    forwards: float
+    """Images through the image tower, likewise."""
+    seconds_here: float
+    """What it really took."""
+    encoder_seconds_here: float
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {
-            k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}.{key}" if prefix else key).items()
-        }
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return {k: v for index, item in enumerate(value) for k, v in _flat(item, f"{prefix}[{index}]").items()}
-    return {prefix: value}
+class Failure(BaseModel):
+    """An image that could not be used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    image: str
+    """The file."""
+    error: str
+    """The reason."""
+
+
+def to_line(record: Record | Failure) -> bytes:
+    """One line of ``records.jsonl``."""
+    return json.dumps(record.model_dump(mode="python"), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def parse_line(line: bytes, schema_version: int) -> Record | Failure:
+    """The record of one line. Raises :class:`ValueError`, saying what is wrong, for a line that is none."""
+    found = json.loads(line)
+    if not isinstance(found, dict):
+        raise ValueError("it is not a JSON object")
+    try:
+        if "error" in found:
+            return Failure.model_validate(found)
+        return Record.model_validate(_from_version_1(found) if schema_version == 1 else found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: old[name] for name in Record.model_fields if name in old}
+    values: dict[str, Any] = {name: old[name] for name in ("pointing", "pxap", "insertion", "deletion") if name in old}
+    if "swapped_ious" in old:
+        values["swapped"] = old["swapped_ious"]
+    score = old.get("score")
+    if score is None:  # a method without evidence said "present" to everything
+        return {**kept, "present": None, "values": values}
+    if old.get("absent_score") is not None:
+        values["presence"] = [old["present"], old["absent_present"]]
+        values["presence_auroc"] = [score, old["absent_score"]]
+    return {**kept, "values": values}

@@ -1,109 +1,147 @@
-"""A finished or interrupted run, read back: rows, failures, a table, and JSON for machines."""
+"""A finished or interrupted run, read back: results, boxes, a table, and JSON for machines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtool.errors import RunError
-from xtool.runs.records import Record, RunDirectory
-from xtool.runs.summary import Row, Threshold, failures, summarise
+from xtool.image.geometry import Geometry
+from xtool.metrics.image_map import ImageMap
+from xtool.metrics.protocols import LocalizationProtocol, get_protocol
+from xtool.runs.directory import RunDirectory
+from xtool.runs.manifest import Identity, Manifest
+from xtool.runs.records import Failure, Record
+from xtool.runs.summary import ImageResult, MethodResult, Place, Row, Summary, Threshold, summarise
+from xtool.runs.table import ComparisonTable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from xtool.metrics.box_finders import Boxes
+
+__all__ = ["Run", "open_runs"]
 
 
 class Run:
-    """One run, or several shards of one run seen as one."""
+    """One run, or several shards of one run seen as one. Its records are read once, when a result is asked for."""
 
-    def __init__(self, directory: RunDirectory, threshold: Threshold = None, *more: RunDirectory) -> None:
-        self.directories = (directory, *more)
+    def __init__(self, directories: Sequence[RunDirectory], threshold: Threshold = None) -> None:
+        self.directories = tuple(directories)
         self.threshold = threshold
-        self._records: list[Record] | None = None
 
     @classmethod
     def open(cls, path: str | Path, threshold: Threshold = None) -> Run:
-        """Read a run back from its directory. Raises :class:`xtool.plugin.RunError` where there is none."""
-        return cls(RunDirectory.open(Path(path)), threshold)
+        """Read a run back from its directory. Raises :class:`xtool.errors.RunError` where there is none."""
+        return cls([RunDirectory.open(Path(path))], threshold)
 
     @property
     def path(self) -> Path:
         return self.directories[0].path
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         return self.directories[0].manifest
 
     @property
-    def identity(self) -> dict[str, Any]:
-        identity: dict[str, Any] = self.manifest["identity"]
-        return identity
+    def identity(self) -> Identity:
+        return self.manifest.identity
 
     @property
-    def records(self) -> list[Record]:
-        """All whole records."""
-        if self._records is None:
-            self._records = [record for directory in self.directories for record in directory]
-        return self._records
+    def protocol(self) -> LocalizationProtocol:
+        return get_protocol(self.identity.protocol)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Everything that is known about the run, from one reading of its records."""
+        return summarise(self._placed(), self.protocol, self.threshold)
+
+    @property
+    def results(self) -> tuple[MethodResult, ...]:
+        """One result per method."""
+        return self.summary.methods
 
     def rows(self) -> list[Row]:
-        """One row per method."""
-        return summarise(self.records, self.identity["protocol"], self.threshold)
+        """One row of numbers per method."""
+        return [result.row for result in self.results]
 
     def chosen_thresholds(self) -> dict[str, float]:
         """The best threshold of each method on this run, to be applied to another one."""
         return {row.method: row.threshold for row in self.rows() if row.threshold is not None}
 
-    def failures(self) -> list[Record]:
+    def failures(self) -> tuple[Failure, ...]:
         """Images that could not be used, with file and reason."""
-        return failures(self.records)
+        return self.summary.failures
 
     def images(self) -> int:
         """Images with at least one record."""
-        return len({record["index"] for record in self.records if "method" in record})
+        return self.summary.images
 
-    def table(self) -> Table:
-        """The comparison, for a terminal."""
-        from xtool.report.terminal import comparison_table
+    def records(self) -> Iterator[Record]:
+        """Every whole record, read from the files one after the other."""
+        return (record for _, record in self._placed() if isinstance(record, Record))
 
-        return comparison_table([self])
+    def record(self, result: ImageResult) -> Record:
+        """The record behind one image's result, read again."""
+        directory, start = result.place
+        record = self.directories[directory].at(start)
+        if not isinstance(record, Record):
+            raise RunError(f"{self.directories[directory].path} was changed while it was read")
+        return record
+
+    def image_map(self, record: Record) -> ImageMap:
+        """A record's map, back in its image."""
+        return ImageMap(
+            record.map.unpack(),
+            Geometry.of(record.image_size, self.identity.encoder.input_size, self.identity.fit),
+        )
+
+    def boxes(self, record: Record, threshold: float) -> Boxes:
+        """[K, 4] the boxes of a record's map that are scored at a threshold; half-open, in image pixels."""
+        return self.protocol.boxes(self.image_map(record), threshold)
+
+    def table(self) -> ComparisonTable:
+        """The comparison, for a terminal: print it with Rich."""
+        return ComparisonTable([(self.identity, self.summary)])
 
     def as_json(self) -> dict[str, Any]:
         """The comparison, for machines. Fractions lie in [0, 1]."""
         identity = self.identity
-        rows = [
-            {key: value for key, value in asdict(row).items() if key not in ("curve", "iou_curve")}
-            for row in self.rows()
-        ]
         return {
             "run": str(self.path),
-            "dataset": identity["dataset"]["name"],
-            "encoder": identity["encoder"]["name"],
-            "weights": identity["encoder"]["weights"],
-            "protocol": identity["protocol"],
+            "dataset": identity.dataset.name,
+            "encoder": identity.encoder.name,
+            "weights": identity.encoder.weights,
+            "protocol": identity.protocol,
             "images": self.images(),
             "failed": len(self.failures()),
-            "rows": rows,
+            "rows": [
+                {"method": row.method, "images": row.images, "threshold": row.threshold, **row.values}
+                for row in self.rows()
+            ],
         }
+
+    def _placed(self) -> Iterator[tuple[Place, Record | Failure]]:
+        for number, directory in enumerate(self.directories):
+            for start, record in directory.placed():
+                yield (number, start), record
 
 
 def open_runs(paths: Sequence[str | Path], threshold: Threshold = None) -> list[Run]:
     """Read runs back, with shards of one run merged into one.
 
     Raises:
-        RunError: a directory holds no run, or the same shard is given twice.
+        RunError: a directory contains no run, or the same shard is given twice.
     """
     merged: dict[str, list[RunDirectory]] = {}
     for path in paths:
         directory = RunDirectory.open(Path(path))
-        whole = {key: value for key, value in directory.manifest["identity"].items() if key != "shard"}
+        identity = directory.manifest.identity
         # A run that is not sharded stands alone, even beside its own copy.
-        key = repr(whole) if directory.manifest["identity"]["shard"][1] > 1 else str(directory.path)
+        key = identity.model_dump_json(exclude={"shard"}) if identity.shard[1] > 1 else str(directory.path)
         merged.setdefault(key, []).append(directory)
     for directories in merged.values():
-        shards = [tuple(directory.manifest["identity"]["shard"]) for directory in directories]
+        shards = [directory.manifest.identity.shard for directory in directories]
         if len(set(shards)) < len(shards):
             told = ", ".join(str(directory.path) for directory in directories)
             raise RunError(f"the same shard is given twice, among {told}")
@@ -111,4 +149,4 @@ def open_runs(paths: Sequence[str | Path], threshold: Threshold = None) -> list[
             raise RunError(
                 f"shards of different divisions cannot be merged: {', '.join(f'{i}/{n}' for i, n in shards)}"
             )
-    return [Run(directories[0], threshold, *directories[1:]) for directories in merged.values()]
+    return [Run(directories, threshold) for directories in merged.values()]

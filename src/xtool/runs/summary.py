@@ -1,80 +1,137 @@
-"""From records to the rows of a comparison. Every number here is a mean over records; nothing is measured again."""
+"""From records to results, in one reading that keeps numbers and lets maps go.
+
+Of each record there stay its IoUs, what metrics measured, and where its line is in the file; a gallery reads the few
+records that it shows again. Every number is a summary of records; nothing is measured again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtool.errors import UsageError
-from xtool.metrics.presence import auroc, balanced_accuracy
-from xtool.metrics.protocols import LocalizationProtocol, accuracy, get_protocol
-from xtool.metrics.topk import localization_rates
-from xtool.optional_metrics import summarise_metrics
+from xtool.metrics.protocols import LocalizationProtocol
+from xtool.metrics.registry import METRICS
+from xtool.metrics.results import Results
+from xtool.runs.records import Failure, Record
 
-if TYPE_CHECKING:
-    from xtool.runs.records import Record
+__all__ = ["ImageResult", "MethodResult", "Place", "Row", "Summary", "Threshold", "fixed_threshold", "summarise"]
+
+Threshold = float | Mapping[str, float] | None
+"""Fixed for every method, fixed for each by its label, or the best of the sweep (``None``)."""
+
+Place = tuple[int, int]
+"""Which of a run's directories a record is in, and the byte at which its line starts."""
+
+LEVEL = 0.5
+"""The IoU level that speaks for single images, where a protocol has several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One method's result. Fractions lie in [0, 1]; ``None`` where the data set or the method gives no such number."""
+    """One method's numbers. Fractions lie in [0, 1]."""
 
     method: str
     images: int
     threshold: float | None
     """The threshold behind this row: the fixed one, or the best of the sweep; ``None`` for ``maxboxaccv2``, which has
     one for each of its three IoU levels."""
-    box_iou: float
-    """Mean over images of the best IoU at that threshold."""
-    gt_known: float
-    """Fraction of images whose object was found."""
-    top1: float | None
-    """Fraction found whose class was also named first."""
-    top5: float | None
-    pointing: float
-    """Fraction of images whose peak lies in a true box."""
-    presence: float | None
-    """Balanced accuracy of ``present`` on true and on absent texts."""
-    presence_auroc: float | None
-    swapped: float | None
-    """``gt_known`` when the map is made for another thing in the image: low where the text matters."""
-    pxap: float | None
-    """Pixel-wise average precision, where it was asked for and the data set has masks."""
-    insertion: float | None
-    deletion: float | None
-    seconds_per_image: float
-    """Median."""
-    forwards_per_image: float
+    values: Mapping[str, float | None]
+    """By metric, in the order of :data:`xtool.metrics.registry.METRICS`; ``None`` where the data set or the method
+    gives no such number, or nobody asked for it."""
     curve: tuple[float, ...] = field(repr=False)
-    """``gt_known`` at each threshold of the sweep."""
+    """GT-known at each threshold of the sweep, averaged over the protocol's IoU levels."""
     iou_curve: tuple[float, ...] = field(repr=False)
-    """``box_iou`` at each threshold of the sweep."""
+    """Box IoU at each threshold of the sweep."""
 
 
-Threshold = float | Mapping[str, float] | None
-"""Fixed for every method, fixed for each by its label, or the best of the sweep (``None``)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResult:
+    """One method's answer for one sample, at the method's threshold."""
+
+    index: int
+    image: str
+    place: Place
+    iou: float
+    """Best IoU of any predicted with any true box."""
+    found: bool
+    difference: float
+    """``iou`` minus the mean of the other methods' on the same image; 0 where there is no other."""
 
 
-def summarise(records: Iterable[Record], protocol_name: str, threshold: Threshold = None) -> list[Row]:
-    """One row per method, in the order in which they first appear.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodResult:
+    """Everything about one method."""
+
+    method: str
+    row: Row
+    threshold: float
+    """The row's threshold; where the protocol has one for each IoU level, that of 0.5."""
+    results: Results
+    images: tuple[ImageResult, ...]
+    """In the order of the data set."""
+    several: bool
+    """Whether any image has more than one true box."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Everything about a run."""
+
+    methods: tuple[MethodResult, ...]
+    """In the order in which they first appear."""
+    failures: tuple[Failure, ...]
+    """Images that could not be used and were not mended by a later attempt, one each."""
+    images: int
+    """With at least one record."""
+    threshold: Threshold
+    """As it was asked for."""
+
+
+def summarise(
+    records: Iterable[tuple[Place, Record | Failure]], protocol: LocalizationProtocol, threshold: Threshold = None
+) -> Summary:
+    """Read the records of one run, or of several shards of one, once.
 
     Args:
-        records: of one run, or of several shards of one run.
-        protocol_name: the protocol that the records were made with.
+        records: each with its place.
+        protocol: the one that the records were made with.
         threshold: fix it for every method, or for each by its label; the best of the sweep by default.
 
     Raises:
         UsageError: a threshold that is not in the sweep, or a method without one.
     """
-    by_method: dict[str, list[Record]] = {}
-    for record in records:
-        if "method" in record:
-            by_method.setdefault(record["method"], []).append(record)
-    return [_row(label, found, protocol_name, fixed_threshold(threshold, label)) for label, found in by_method.items()]
+    gathered: dict[str, _Gathered] = {}
+    failed: dict[int, Failure] = {}
+    for place, record in records:
+        if isinstance(record, Failure):
+            failed[record.index] = record
+        else:
+            gathered.setdefault(record.method, _Gathered()).add(place, record)
+    whole = {index for each in gathered.values() for index in each.indices}
+    results = {method: each.results(protocol, fixed_threshold(threshold, method)) for method, each in gathered.items()}
+    totals = _totals(gathered, results)
+    return Summary(
+        methods=tuple(
+            MethodResult(
+                method=method,
+                row=_row(method, results[method]),
+                threshold=results[method].choice.thresholds[_level(protocol)],
+                results=results[method],
+                images=_images(each, results[method], totals),
+                several=each.several,
+            )
+            for method, each in gathered.items()
+        ),
+        failures=tuple(failure for index, failure in failed.items() if index not in whole),
+        images=len(whole),
+        threshold=threshold,
+    )
 
 
 def fixed_threshold(threshold: Threshold, label: str) -> float | None:
@@ -86,65 +143,104 @@ def fixed_threshold(threshold: Threshold, label: str) -> float | None:
     return threshold[label]
 
 
-def failures(records: Iterable[Record]) -> list[Record]:
-    """Records of images that could not be used and were not mended by a later attempt, one per image."""
-    whole: set[int] = set()
-    failed: dict[int, Record] = {}
-    for record in records:
-        if "error" in record:
-            failed[record["index"]] = record
-        else:
-            whole.add(record["index"])
-    return [record for index, record in failed.items() if index not in whole]
+class _Gathered:
+    """What stays in memory of one method's records."""
+
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+        self.indices = array("q")
+        self.images: list[str] = []
+        self.ious = array("d")
+        self.ranks: list[int | None] = []
+        self.seconds = array("d")
+        self.forwards = array("d")
+        self.values: dict[str, list[Any]] = {}
+        self.several = False
+
+    def add(self, place: Place, record: Record) -> None:
+        for name in record.values:
+            self.values.setdefault(name, [None] * len(self.places))
+        for name, column in self.values.items():
+            column.append(_compact(record.values.get(name)))
+        self.places.append(place)
+        self.indices.append(record.index)
+        self.images.append(record.image)
+        self.ious.extend(record.ious)
+        self.ranks.append(record.rank)
+        self.seconds.append(record.seconds)
+        self.forwards.append(record.forwards)
+        self.several |= len(record.true_boxes) > 1
+
+    def results(self, protocol: LocalizationProtocol, threshold: float | None) -> Results:
+        ious = np.frombuffer(self.ious).reshape(len(self.places), -1)
+        return Results(
+            protocol=protocol,
+            choice=protocol.choose(ious, threshold),
+            ious=ious,
+            ranks=self.ranks,
+            seconds=np.frombuffer(self.seconds),
+            forwards=np.frombuffer(self.forwards),
+            values=self.values,
+        )
 
 
-def _row(label: str, records: Sequence[Record], protocol_name: str, threshold: float | None) -> Row:
-    protocol = get_protocol(protocol_name)
-    ious = np.array([record["ious"] for record in records], dtype=np.float32)
-    choice = protocol.choose(ious, threshold)
-    ranks = [record["rank"] for record in records]
-    rates = localization_rates(protocol.credit(ious, choice), None if None in ranks else ranks)
-    swapped = [record["swapped_ious"] for record in records if "swapped_ious" in record]
+def _compact(value: Any) -> Any:
+    """A list as an array, of the smallest type where it counts something."""
+    if not isinstance(value, list):
+        return value
+    numbers = np.array(value)
+    counts = numbers.dtype.kind == "i" and numbers.size and numbers.min() >= 0
+    return numbers.astype(np.min_scalar_type(numbers.max())) if counts else numbers
+
+
+def _row(method: str, results: Results) -> Row:
+    choice, protocol = results.choice, results.protocol
+    levels = [protocol.accuracies(results.ious, delta) for delta in protocol.deltas]
     return Row(
-        method=label,
-        images=len(records),
+        method=method,
+        images=len(results.ious),
         threshold=choice.thresholds[0] if len(set(choice.thresholds)) == 1 else None,
-        box_iou=choice.box_iou,
-        gt_known=rates.gt_known,
-        top1=rates.top1,
-        top5=rates.top5,
-        pointing=_mean([record["pointing"] for record in records]),
-        presence=_presence(records),
-        presence_auroc=_presence_auroc(records),
-        swapped=_mean(protocol.credit(np.array(swapped, np.float32), choice)) if swapped else None,
-        **summarise_metrics(records),
-        seconds_per_image=float(np.median([record["seconds"] for record in records])),
-        forwards_per_image=_mean([record["forwards"] for record in records]),
-        curve=tuple(_curve(protocol, ious)),
-        iou_curve=tuple(float(value) for value in ious.mean(axis=0)),
+        values={metric.info.name: metric.summarise(results) for metric in METRICS},
+        curve=tuple(np.mean(levels, axis=0).tolist()),
+        iou_curve=tuple(results.ious.mean(axis=0).tolist()),
     )
 
 
-def _curve(protocol: LocalizationProtocol, ious: NDArray[np.float32]) -> list[float]:
-    """Accuracy at each threshold, averaged over the protocol's IoU levels."""
-    levels = [accuracy(ious, delta, strict=protocol.strict) for delta in protocol.deltas]
-    return [float(value) for value in np.mean(levels, axis=0)]
+def _level(protocol: LocalizationProtocol) -> int:
+    return protocol.deltas.index(LEVEL)
 
 
-def _presence(records: Sequence[Record]) -> float | None:
-    asked = [record for record in records if "absent_present" in record]
-    # A method without evidence scores says "present" to everything: no verdict, so no number.
-    if not asked or asked[0]["score"] is None:
-        return None
-    return balanced_accuracy([record["present"] for record in asked], [record["absent_present"] for record in asked])
+def _chosen_ious(results: Results) -> NDArray[np.float64]:
+    chosen: NDArray[np.float64] = results.ious[:, results.choice.indices[_level(results.protocol)]]
+    return chosen
 
 
-def _presence_auroc(records: Sequence[Record]) -> float | None:
-    asked = [record for record in records if record.get("absent_score") is not None]
-    if not asked or asked[0]["score"] is None:
-        return None
-    return auroc([record["score"] for record in asked], [record["absent_score"] for record in asked]).value
+def _totals(gathered: Mapping[str, _Gathered], results: Mapping[str, Results]) -> dict[int, tuple[float, int]]:
+    """Sum of IoUs and number of methods of each sample, by its index."""
+    totals: dict[int, tuple[float, int]] = {}
+    for method, each in gathered.items():
+        for index, iou in zip(each.indices, _chosen_ious(results[method]).tolist(), strict=True):
+            total, count = totals.get(index, (0.0, 0))
+            totals[index] = (total + iou, count + 1)
+    return totals
 
 
-def _mean(values: Iterable[Any]) -> float:
-    return float(np.mean([float(value) for value in values]))
+def _images(each: _Gathered, results: Results, totals: Mapping[int, tuple[float, int]]) -> tuple[ImageResult, ...]:
+    ious = _chosen_ious(results)
+    found = results.protocol.is_found(ious, LEVEL)
+    order = np.argsort(each.indices, kind="stable").tolist()
+    return tuple(
+        ImageResult(
+            index=each.indices[i],
+            image=each.images[i],
+            place=each.places[i],
+            iou=float(ious[i]),
+            found=bool(found[i]),
+            difference=_difference(float(ious[i]), *totals[each.indices[i]]),
+        )
+        for i in order
+    )
+
+
+def _difference(iou: float, total: float, count: int) -> float:
+    return iou - (total - iou) / (count - 1) if count > 1 else 0.0

@@ -25,7 +25,7 @@ class Experiment:
     """Whether the article has such a row."""
     title: str = "VL-Score"
     method: str = DEFAULT_METHOD
-    protocol: str = "vlscore"
+    protocol: str = "anybox"
     classifier: str | None = None
     limit: int | None = None
     """Images, where the article took fewer than all."""

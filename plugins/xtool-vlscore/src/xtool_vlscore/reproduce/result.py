@@ -65,13 +65,11 @@ def caveats(table: PublishedTable, rows: Sequence[ResultRow], measured: Sequence
     ]
     runs = [item.run(None) for item in measured if item.paths]
     identities = [run.identity for run in runs]
-    untrained = dict.fromkeys(each["encoder"]["name"] for each in identities if not each["encoder"]["trained"])
+    untrained = dict.fromkeys(each.encoder.name for each in identities if not each.encoder.trained)
     told.extend(
         f"{name} has random weights: its numbers show that the program works, and nothing else." for name in untrained
     )
-    elsewhere = dict.fromkeys(
-        each["dataset"]["name"] for each in identities if each["dataset"]["name"] != "imagenet:val"
-    )
+    elsewhere = dict.fromkeys(each.dataset.name for each in identities if each.dataset.name != "imagenet:val")
     told.extend(
         f"Measured on {name}, not on ImageNet: the published figures are shown, not comparable." for name in elsewhere
     )
@@ -165,9 +163,7 @@ def _measured(item: Measured, threshold: float | None, known: PublishedRow | Non
     own = item.experiment
     run = item.run(threshold)
     (row,) = run.rows()
-    values = {
-        "box_iou": row.box_iou, "gt_known": row.gt_known, "top1": row.top1, "top5": row.top5, **_class_rates(run)
-    }  # fmt: skip
+    values = {**{name: row.values.get(name) for name in METRICS}, **_class_rates(run)}
     return ResultRow(
         method=own.title if own.method.endswith("preset=paper") or own.method == "cam" else own.method,
         backbone=f"{own.backbone} + {own.classifier}" if own.classifier else own.backbone,
@@ -182,15 +178,16 @@ def _measured(item: Measured, threshold: float | None, known: PublishedRow | Non
 
 def _class_rates(run: Run) -> dict[str, float]:
     """Zero-shot classification alone, from the recorded ranks."""
-    ranks = [record["rank"] for record in run.records if "method" in record]
-    if not ranks or None in ranks:
+    ranks = [rank for result in run.results for rank in result.results.ranks]
+    known = [rank for rank in ranks if rank is not None]
+    if not known or len(known) < len(ranks):
         return {}
-    return {f"cls_top{k}": sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5)}
+    return {f"cls_top{k}": sum(rank <= k for rank in known) / len(known) for k in (1, 5)}
 
 
 def _finished(run: Run) -> str:
     """What is missing of a run, in words; empty where nothing is."""
-    name, (_, shards) = run.identity["encoder"]["name"], run.identity["shard"]
+    name, (_, shards) = run.identity.encoder.name, run.identity.shard
     told = []
     if len(run.directories) < shards:
         told.append(f"{name}: {len(run.directories)} of {shards} shards are there")

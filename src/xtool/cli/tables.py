@@ -1,0 +1,57 @@
+"""Tables of single commands, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from xtool.runs.columns import show
+
+if TYPE_CHECKING:
+    from xtool.engine.work import Work
+    from xtool.explanation import Explanation
+
+
+def profile_table(profile: Work) -> Table:
+    """Where the wall time of a run went."""
+    from rich import box
+
+    table = Table(box=box.SIMPLE_HEAD, title="Wall time", title_justify="left", caption_justify="left")
+    table.add_column("part", style="bold")
+    table.add_column("s", justify="right")
+    table.add_column("share", justify="right")
+    for name, spent in sorted(profile.seconds.items(), key=lambda item: -item[1]):
+        table.add_row(name, show(spent, "seconds"), f"{spent / profile.total:.1%}")
+    table.caption = f"{profile.outside_tower:.1%} of {profile.total:.1f} s was spent outside the image tower."
+    return table
+
+
+def explanation_table(explanations: Sequence[Explanation], threshold: float) -> Table:
+    """Verdict and boxes of each text by each method."""
+    from rich import box
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"{explanations[0].encoder}, boxes at {threshold:g}", title_justify="left")
+    for title, justify in (("text", "left"), ("method", "left"), ("verdict", "left"), ("boxes (x0 y0 x1 y1)", "left")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    table.add_column("s", justify="right")
+    table.add_column("forwards", justify="right")
+    read = [
+        prompts[0]
+        for text, prompts in zip(explanations[0].texts, explanations[0].prompts, strict=True)
+        if prompts != (text,)
+    ]
+    if read:
+        table.caption = Text(f"read as: {', '.join(read)}", style="dim")
+        table.caption_justify = "left"
+    for i, text in enumerate(explanations[0].texts):
+        for explanation in explanations:
+            boxes = "\n".join(" ".join(map(str, found)) for found in explanation.boxes(threshold)[i]) or "–"
+            verdict = explanation.verdicts[i]
+            table.add_row(
+                Text(text), Text(explanation.method), Text(verdict.words, style=verdict.terminal), boxes,
+                show(explanation.seconds, "seconds"), show(explanation.forwards, "images"),
+            )  # fmt: skip
+    return table

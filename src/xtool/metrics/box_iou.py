@@ -1,0 +1,28 @@
+"""How well boxes fit, on average."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xtool.metrics.metric import Metric, MetricInfo
+
+if TYPE_CHECKING:
+    from xtool.metrics.results import Results
+
+__all__ = ["BoxIoU"]
+
+
+class BoxIoU(Metric):
+    """Mean best IoU at the row's threshold; an image without any box counts 0."""
+
+    info = MetricInfo(
+        name="box_iou",
+        title="box IoU",
+        narrow="box\nIoU",
+        unit="fraction",
+        direction="higher",
+        summary="Mean over images of the best IoU of any predicted with any true box, at the row's threshold.",
+    )
+
+    def summarise(self, results: Results) -> float:
+        return results.choice.box_iou
