@@ -190,7 +190,9 @@ class Explainer:
             method=label,
             encoder=self.encoder.info.name,
             maps=maps,
-            present=saliency.present[0].cpu().numpy(),
+            present=(
+                np.ones(len(texts), dtype=np.bool_) if saliency.present is None else saliency.present[0].cpu().numpy()
+            ),
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
             seconds=time.perf_counter() - start + ledger.charged_seconds - charged,
             forwards=ledger.forwards - forwards,

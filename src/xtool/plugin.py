@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MethodConfig
     from xtool.contracts.hookspecs import hookimpl
+    from xtool.contracts.layers import Block, Heads, Layer, Layout, Pooling, SelfAttention, SpatialMaps, TokenGrid
     from xtool.contracts.protocols import (
         Dataset,
         Encoder,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         FeatureExtractorSpec,
         SaliencyMethodSpec,
     )
+    from xtool.engine.layers import LayerFeatures, hooked, layer_name, read_heads, read_maps
     from xtool.engine.masking import MaskedEmbeddings, embed_masked
     from xtool.engine.sharing import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "API_VERSION",
     "Architecture",
+    "Block",
     "BoxSweep",
     "DataError",
     "Dataset",
@@ -54,20 +57,32 @@ __all__ = [
     "FeatureExtractor",
     "FeatureExtractorSpec",
     "FeatureMaps",
+    "Heads",
+    "Layer",
+    "LayerFeatures",
+    "Layout",
     "MaskedEmbeddings",
     "MethodConfig",
+    "Pooling",
     "Saliency",
     "SaliencyMethod",
     "SaliencyMethodSpec",
     "Sample",
+    "SelfAttention",
     "SetupError",
+    "SpatialMaps",
+    "TokenGrid",
     "UsageError",
     "XtoolError",
     "box_iou",
     "box_sweep",
     "embed_masked",
+    "hooked",
     "hookimpl",
     "largest",
+    "layer_name",
+    "read_heads",
+    "read_maps",
     "shared",
     "tower_pass",
 ]
@@ -75,6 +90,16 @@ __all__ = [
 _HOMES = {
     "xtool.contracts.config": ("Device", "Dtype", "EncoderOptions", "FeatureConfig", "MethodConfig"),
     "xtool.contracts.hookspecs": ("hookimpl",),
+    "xtool.contracts.layers": (
+        "Block",
+        "Heads",
+        "Layer",
+        "Layout",
+        "Pooling",
+        "SelfAttention",
+        "SpatialMaps",
+        "TokenGrid",
+    ),
     "xtool.contracts.protocols": (
         "Dataset",
         "Encoder",
@@ -93,6 +118,7 @@ _HOMES = {
         "FeatureExtractorSpec",
         "SaliencyMethodSpec",
     ),
+    "xtool.engine.layers": ("LayerFeatures", "hooked", "layer_name", "read_heads", "read_maps"),
     "xtool.engine.masking": ("MaskedEmbeddings", "embed_masked"),
     "xtool.engine.sharing": ("shared", "tower_pass"),
     "xtool.errors": ("DataError", "SetupError", "UsageError", "XtoolError"),

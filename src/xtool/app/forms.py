@@ -14,7 +14,7 @@ from xtool.contracts.config import FeatureConfig, MethodConfig
 from xtool.contracts.protocols import EncoderInfo
 from xtool.contracts.registry import registry
 from xtool.contracts.specs import Architecture
-from xtool.engine.features import AUTO
+from xtool.engine.layers import AUTO
 from xtool.engine.methods import MethodRequest, config_class, parse_methods
 
 __all__ = ["FormField", "Kind", "build_request", "fields_of", "usable_methods"]

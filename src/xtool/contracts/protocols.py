@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
 
+    from xtool.contracts.layers import Layer
+
 __all__ = [
     "Dataset",
     "Encoder",
@@ -101,11 +103,15 @@ class EncoderInfo:
     layers: tuple[str, ...]
     """Names that feature extractors accept as ``layer``, from input to output."""
     default_layer: str
+    """The layer that feature extractors read when none is asked for."""
     default_features: str
     """Name of the feature extractor that suits this encoder when none is asked for."""
     weights: str
     """Where the weights come from: a pretrained tag, a file name, or ``"random (seed 0)"``."""
     weights_sha256: str | None = None
+    gradient_layer: str | None = None
+    """The layer that gradient methods read when none is asked for: the deepest whose places all still reach the
+    embedding; ``None`` where that is ``default_layer``. It need not be among ``layers``."""
     logit_scale: float = 100.0
     """Factor on cosine similarities in the model's own softmax over texts."""
     presence_threshold: float | None = None
@@ -143,6 +149,14 @@ class Encoder(Protocol):
         """Embed texts as unit vectors [T, D], float32, without gradient."""
         ...
 
+    def layer(self, name: str) -> Layer:
+        """Describe a layer of the image tower: one of ``info.layers``, ``info.gradient_layer``, or any other that it
+        knows; ``"auto"`` is ``info.default_layer``.
+
+        Raises :class:`xtool.plugin.UsageError` for a layer that there is not, or that it cannot describe.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureMaps:
@@ -175,8 +189,8 @@ class Saliency:
 
     maps: Tensor
     """[B, T, h, w] float32, raw: finite, not normalised, not resized; larger is more salient."""
-    present: Tensor
-    """[B, T] bool: whether the method finds the text in the image at all. ``True`` from methods that cannot tell."""
+    present: Tensor | None
+    """[B, T] bool: whether the method finds the text in the image at all; ``None`` from methods that cannot tell."""
     scores: Tensor | None = None
     """[B, T] float32: the evidence behind ``present``, larger is more; ``None`` from methods that have none."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from xtool.contracts.layers import Layer
     from xtool.contracts.protocols import Encoder, EncoderInfo
 
 T = TypeVar("T")
@@ -140,3 +141,6 @@ class CountedEncoder:
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         return self._encoder.encode_text(texts)
+
+    def layer(self, name: str) -> Layer:
+        return self._encoder.layer(name)

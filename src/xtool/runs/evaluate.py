@@ -221,13 +221,13 @@ def _measure(
         "true_boxes": np.round(sample.boxes, 2).tolist(),
         "ious": _rounded(protocol.best_ious(image_map, sample.boxes)),
         "pointing": points_at_box(image_map.full, sample.boxes),
-        "present": bool(saliency.present[0, 0]),
+        "present": _verdict(saliency.present, 0),
         "score": _number(saliency.scores, 0),
         "map": pack_map(image_map.low),
     }
     if swapped is not None:
         for position, kind in enumerate(kinds):
-            record[f"{kind}_present"] = bool(swapped.present[0, position])
+            record[f"{kind}_present"] = _verdict(swapped.present, position)
             record[f"{kind}_score"] = _number(swapped.scores, position)
         if "distractor" in kinds:
             other = swapped.maps[0, kinds.index("distractor")].float().cpu().numpy()
@@ -247,6 +247,10 @@ def unpack_map(packed: dict[str, Any]) -> NDArray[np.float32]:
 
 def _rounded(ious: NDArray[Any]) -> list[float]:
     return [round(float(value), 5) for value in ious]
+
+
+def _verdict(present: Tensor | None, position: int) -> bool:
+    return True if present is None else bool(present[0, position])
 
 
 def _number(scores: Tensor | None, position: int) -> float | None:

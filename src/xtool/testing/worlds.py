@@ -10,11 +10,10 @@ from torch import Tensor
 
 from xtool.contracts.protocols import Encoder, FeatureExtractor
 from xtool.contracts.specs import Architecture
-from xtool.errors import SetupError
+from xtool.engine.layers import LayerFeatures
 from xtool.image.pixels import fit_image, to_pixels
-from xtool.testing.planted import CELL, PlantedCNN, PlantedFeatures, planted_image
-from xtool.testing.planted_vit import PlantedTokens, PlantedViT
-from xtool.testing.verdict import NotApplicable
+from xtool.testing.planted import CELL, PlantedCNN, planted_image
+from xtool.testing.planted_vit import PlantedViT
 
 SIZE = (48, 80)
 """Height and width; not square, so that rows cannot pass for columns."""
@@ -32,15 +31,12 @@ class World:
 
     def encoder(self, seed: int | None = None) -> Encoder:
         """A fresh encoder, planted or with random weights; nothing that was done to another one shows on it."""
-        try:
-            return self.make(SIZE, seed)
-        except SetupError as error:
-            raise NotApplicable(str(error)) from error
+        return self.make(SIZE, seed)
 
 
 WORLDS: dict[Architecture, World] = {
-    "cnn": World("cnn", PlantedCNN, PlantedFeatures),
-    "vit": World("vit", PlantedViT, PlantedTokens),
+    "cnn": World("cnn", PlantedCNN, LayerFeatures),
+    "vit": World("vit", PlantedViT, LayerFeatures),
 }
 
 

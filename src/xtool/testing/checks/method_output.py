@@ -13,7 +13,7 @@ from xtool.testing.worlds import scene, texts
 
 
 def shape_and_dtype(subject: MethodSubject) -> None:
-    """explain returns maps [B, T, h, w] float32 and present [B, T] bool, detached, on the encoder's device."""
+    """explain returns maps [B, T, h, w] float32 and present [B, T] bool or None, detached, on the encoder's device."""
     encoder, pixels, text = usual(subject)
     told = wrong_shape(subject.explain(encoder, pixels, text), encoder, pixels, text)
     require(not told, told)
@@ -116,4 +116,6 @@ def _same_verdict(alone: Saliency, together: Saliency, images: int | None = None
         # A score that lies on the very threshold may fall to either side in the last bit; the score itself decides.
         room = TOLERANCE * float(together.scores.abs().max())
         return float((alone.scores - together.scores[rows, columns]).abs().max()) <= room
+    if alone.present is None or together.present is None:
+        return alone.present is together.present
     return torch.equal(alone.present, together.present[rows, columns])

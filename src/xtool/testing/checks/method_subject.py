@@ -92,8 +92,8 @@ def wrong_shape(saliency: Any, encoder: Encoder, pixels: Tensor, text: Tensor) -
         return f"maps must be [{wanted[0]} images, {wanted[1]} texts, h, w], not {list(maps.shape)}"
     if maps.dtype != torch.float32:
         return f"maps must be float32, not {maps.dtype}"
-    if tuple(present.shape) != wanted or present.dtype != torch.bool:
-        return f"present must be {list(wanted)} bool, not {list(present.shape)} {present.dtype}"
+    if present is not None and (tuple(present.shape) != wanted or present.dtype != torch.bool):
+        return f"present must be {list(wanted)} bool or None, not {list(present.shape)} {present.dtype}"
     if scores is not None and (tuple(scores.shape) != wanted or scores.dtype != torch.float32):
         return f"scores must be {list(wanted)} float32 or None, not {list(scores.shape)} {scores.dtype}"
     if maps.device != encoder.device:
