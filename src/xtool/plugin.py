@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         FeatureExtractorSpec,
         SaliencyMethodSpec,
     )
-    from xtool.engine.layers import LayerFeatures, hooked, layer_name, read_heads, read_maps
+    from xtool.engine.layers import LayerFeatures, gradient_layer, hooked, layer_name, read_heads, read_maps
     from xtool.engine.masking import MaskedEmbeddings, embed_masked
     from xtool.engine.sharing import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
@@ -77,6 +77,7 @@ __all__ = [
     "box_iou",
     "box_sweep",
     "embed_masked",
+    "gradient_layer",
     "hooked",
     "hookimpl",
     "largest",
@@ -118,7 +119,7 @@ _HOMES = {
         "FeatureExtractorSpec",
         "SaliencyMethodSpec",
     ),
-    "xtool.engine.layers": ("LayerFeatures", "hooked", "layer_name", "read_heads", "read_maps"),
+    "xtool.engine.layers": ("LayerFeatures", "gradient_layer", "hooked", "layer_name", "read_heads", "read_maps"),
     "xtool.engine.masking": ("MaskedEmbeddings", "embed_masked"),
     "xtool.engine.sharing": ("shared", "tower_pass"),
     "xtool.errors": ("DataError", "SetupError", "UsageError", "XtoolError"),

@@ -40,6 +40,12 @@ def layer_name(info: EncoderInfo, name: str, also: Sequence[str] = ()) -> str:
     raise UsageError(f"{info.name} has no layer {name!r}; {hint}: {', '.join(info.layers)}")
 
 
+def gradient_layer(encoder: Encoder, name: str = AUTO) -> Layer:
+    """The layer ``name``, where ``auto`` is the one that suits gradient methods. Raises as ``Encoder.layer``."""
+    info = encoder.info
+    return encoder.layer(info.gradient_layer or info.default_layer if name == AUTO else name)
+
+
 @contextmanager
 def hooked(module: nn.Module, see: Callable[[Any], Any]) -> Iterator[None]:
     """Inside the block, ``see(output)`` is called on each output of ``module``; what it returns, if not ``None``,

@@ -21,6 +21,7 @@ class ScoreCAM:
         self.config = config
         self.extractor = extractor
 
+    @torch.no_grad()
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs 2 + C forward passes for any number of texts."""
         features = self.extractor.extract(encoder, pixels).maps
@@ -28,4 +29,4 @@ class ScoreCAM:
         scores = torch.einsum("bcd,td->btc", masked.embeddings, text.float())
         weights = (scores / self.config.temperature).softmax(dim=2)
         maps = torch.einsum("btc,bchw->bthw", weights, features.float()).relu()
-        return Saliency(maps, present=torch.ones(maps.shape[:2], dtype=torch.bool, device=maps.device))
+        return Saliency(maps, present=None)
