@@ -59,6 +59,8 @@ ENCODERS = {
     "training": {"deterministic"},
     "ignores-seed": {"deterministic"},
     "takes-any-tag": {"refuses_in_words"},
+    "sideways": {"layers_read_back"},
+    "any-layer-at-all": {"unknown_layers_are_refused"},
 }
 DATASETS = {
     "sound-data": set(),

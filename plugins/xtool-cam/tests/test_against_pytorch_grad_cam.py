@@ -28,7 +28,9 @@ CLOSE = {"atol": 1e-4, "rtol": 0}
 def test_gradient_methods(encoder: TinyEncoder, name: str, score: Any) -> None:
     pixels = pixels_for(encoder)
     text = texts_for(encoder, pixels)
-    config = GradCAMPlusPlusConfig(score=score, epsilon="pgc") if name == "GradCAMPlusPlus" else GradientConfig(score=score)
+    config = (
+        GradCAMPlusPlusConfig(score=score, epsilon="pgc") if name == "GradCAMPlusPlus" else GradientConfig(score=score)
+    )
     method = getattr(gradient, name)(config)
     expected = oracle(getattr(pgc, name), encoder, pixels, text, normalize=score == "cosine")
     np.testing.assert_allclose(as_shown(method.explain(encoder, pixels, text).maps, pixels), expected, **CLOSE)

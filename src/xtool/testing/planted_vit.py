@@ -97,7 +97,9 @@ def _block(block: PlantedBlock, grid: TokenGrid) -> Block:
 
     def project(tokens: Tensor, _: Tensor | None) -> Heads:
         fused = F.linear(tokens, attention.in_proj_weight, attention.in_proj_bias)
-        return Heads(tokens, *(part.reshape(*part.shape[:2], HEADS, SLOT).transpose(1, 2) for part in fused.chunk(3, dim=2)))
+        return Heads(
+            tokens, *(part.reshape(*part.shape[:2], HEADS, SLOT).transpose(1, 2) for part in fused.chunk(3, dim=2))
+        )
 
     return Block(
         block,

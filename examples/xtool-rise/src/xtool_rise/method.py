@@ -34,4 +34,4 @@ class RISE:
             scores = scores - scores.mean(dim=2, keepdim=True)
         maps = torch.einsum("btn,nhw->bthw", scores, self._masks) / (config.masks * config.keep)
         cells = F.avg_pool2d(maps, 2, stride=1)  # from nodes, which lie on the edges too, to the cells between them
-        return Saliency(cells, present=torch.ones(cells.shape[:2], dtype=torch.bool, device=cells.device))
+        return Saliency(cells, present=None)

@@ -1,4 +1,4 @@
-"""What the attention of a transformer block works with, as maps. What a layer puts out is the core's ``LayerFeatures``."""
+"""What the attention of a transformer block works with, as maps. Other layers are read by ``LayerFeatures``."""
 
 from __future__ import annotations
 

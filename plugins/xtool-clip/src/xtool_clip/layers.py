@@ -54,11 +54,8 @@ def is_timm_vit(trunk: nn.Module) -> bool:
 
 def first_norm(block: Any) -> nn.Module | None:
     """The norm before a block's attention; ``None`` where a block has none, or is of a kind that nobody has read."""
-    norm: nn.Module | None
-    if hasattr(block, "ln_1"):
-        norm = block.ln_1
-    else:
-        norm = block.norm1 if _is_one_of(block, NORM_FIRST) else None
+    name = "norm1" if _is_one_of(block, NORM_FIRST) else "ln_1"
+    norm: nn.Module | None = getattr(block, name, None)
     return norm
 
 
