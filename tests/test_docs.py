@@ -314,7 +314,7 @@ def stand_ins() -> ModuleType:
 
     @hookimpl
     def xtool_feature_extractors() -> Iterator[Any]:
-        yield FeatureExtractorSpec(name="planted", factory="xtool.testing.planted:PlantedFeatures", summary="Planted.")
+        yield FeatureExtractorSpec(name="planted", factory="xtool.plugin:LayerFeatures", summary="Planted.")
 
     @hookimpl
     def xtool_datasets() -> Iterator[Any]:

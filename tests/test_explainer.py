@@ -10,10 +10,11 @@ from xtool.contracts.config import MethodConfig
 from xtool.contracts.protocols import Saliency
 from xtool.contracts.registry import Provided
 from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.layers import LayerFeatures
 from xtool.engine.masking import embed_masked
 from xtool.engine.methods import MethodRequest
 from xtool.explainer import Explainer
-from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
+from xtool.testing.planted import PlantedCNN, planted_image
 
 CHANNELS = 6
 
@@ -22,7 +23,7 @@ class MaskScores:
     """Score-CAM in three lines: as many masked images as the planted tower has channels, two at a time."""
 
     def explain(self, encoder, pixels, text) -> Saliency:
-        maps = PlantedFeatures().extract(encoder, pixels).maps
+        maps = LayerFeatures().extract(encoder, pixels).maps
         masked = embed_masked(encoder, pixels, kept(maps), batch=2)
         scores = torch.einsum("bcd,td->btc", masked.embeddings, text)
         return Saliency(torch.einsum("btc,bchw->bthw", scores.relu(), maps), torch.ones(1, len(text), dtype=torch.bool))

@@ -8,9 +8,10 @@ import torch
 from xtool.contracts.protocols import Encoder, FeatureMaps
 from xtool.engine.encoders import CountedEncoder
 from xtool.engine.features import SharedExtractor
+from xtool.engine.layers import LayerFeatures
 from xtool.engine.reduce import principal_components
 from xtool.engine.work import Kept, account
-from xtool.testing.planted import PlantedCNN, PlantedFeatures
+from xtool.testing.planted import PlantedCNN
 
 
 def maps(batch: int = 2, channels: int = 6) -> torch.Tensor:
@@ -39,8 +40,8 @@ def test_the_sign_of_a_component_does_not_depend_on_the_solver() -> None:
 
 
 def test_one_pass_serves_two_methods_and_is_counted_for_each() -> None:
-    extractor = SharedExtractor(PlantedFeatures(), ("planted", "auto"))
-    reduced = SharedExtractor(PlantedFeatures(), ("planted", "auto"), pca=2)
+    extractor = SharedExtractor(LayerFeatures(), ("planted", "auto"))
+    reduced = SharedExtractor(LayerFeatures(), ("planted", "auto"), pca=2)
     encoder, pixels = PlantedCNN(), torch.rand(1, 3, 64, 64)
     with account(Kept()) as work, torch.no_grad():
         first = extractor.extract(encoder, pixels)
@@ -51,7 +52,7 @@ def test_one_pass_serves_two_methods_and_is_counted_for_each() -> None:
 
 
 def test_an_extractor_that_embeds_the_image_itself_counts_once() -> None:
-    class Embeds(PlantedFeatures):
+    class Embeds(LayerFeatures):
         def extract(self, encoder: Encoder, pixels: torch.Tensor) -> FeatureMaps:
             encoder.encode_image(pixels)
             return super().extract(encoder, pixels)

@@ -67,7 +67,7 @@ def test_a_run_is_not_resumed_with_another_version_of_a_plugin(
 def test_a_run_is_not_resumed_when_auto_means_another_layer(
     xtool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xtool.testing.planted import PlantedCNN, PlantedFeatures
+    from xtool.testing.planted import PlantedCNN
 
     run = (*COMPARE, "--methods", "colourcam", "--out", "run", "--resume")
     assert xtool(*run).returncode == 0
@@ -78,7 +78,6 @@ def test_a_run_is_not_resumed_when_auto_means_another_layer(
         return replace(self._info, layers=("layer1", "layer2"), default_layer="layer2")
 
     monkeypatch.setattr(PlantedCNN, "info", property(with_another_default))
-    monkeypatch.setattr(PlantedFeatures, "__init__", lambda self, layer=None: None)
     refused = xtool(*run)
     assert refused.returncode == 1
     assert "methods[0].config.layer: 'layer1' in the run, 'layer2' now" in refused.stderr

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from xtool.engine.features import SharedExtractor, build_extractor
+from xtool.engine.layers import LayerFeatures
 from xtool.engine.reduce import cluster_sums
 from xtool.errors import UsageError
-from xtool.testing.planted import PlantedCNN, PlantedFeatures
+from xtool.testing.planted import PlantedCNN
 
 
 def random_maps(channels: int = 12, seed: int = 0) -> torch.Tensor:
@@ -71,8 +72,8 @@ def test_fewer_maps_than_clusters_are_kept_as_they_are_and_the_rest_is_zero() ->
 def test_an_extractor_gives_clusters_and_refuses_two_reductions() -> None:
     encoder, pixels = PlantedCNN(), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        whole = PlantedFeatures().extract(encoder, pixels)
-        few = SharedExtractor(PlantedFeatures(), ("planted", "auto"), clusters=2).extract(encoder, pixels)
+        whole = LayerFeatures().extract(encoder, pixels)
+        few = SharedExtractor(LayerFeatures(), ("planted", "auto"), clusters=2).extract(encoder, pixels)
     assert torch.equal(few.maps, cluster_sums(whole.maps, 2))
     assert torch.equal(few.embedding, whole.embedding)
     with pytest.raises(UsageError, match="one of them"):

@@ -59,6 +59,8 @@ ENCODERS = {
     "training": {"deterministic"},
     "ignores-seed": {"deterministic"},
     "takes-any-tag": {"refuses_in_words"},
+    "sideways": {"layers_read_back"},
+    "any-layer-at-all": {"unknown_layers_are_refused"},
 }
 DATASETS = {
     "sound-data": set(),
@@ -117,12 +119,6 @@ def test_checking_disturbs_no_random_numbers() -> None:
     state = torch.get_rng_state()
     list(verdicts("sound"))
     assert torch.equal(state, torch.get_rng_state())
-
-
-def test_without_open_clip_the_checks_on_a_vit_are_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "open_clip.transformer", None)
-    skipped = {verdict.found for verdict in verdicts("sound") if verdict.case.setup == "vit"}
-    assert skipped == {"PlantedViT is built from open_clip: pip install open_clip_torch"}
 
 
 def test_importing_the_kit_needs_neither_torch_nor_pytest() -> None:

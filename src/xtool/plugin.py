@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xtool.cli.progress import progress_bar
     from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MethodConfig
     from xtool.contracts.hookspecs import hookimpl
+    from xtool.contracts.layers import Block, Heads, Layer, Layout, Pooling, SelfAttention, SpatialMaps, TokenGrid
     from xtool.contracts.protocols import (
         Dataset,
         Encoder,
@@ -39,7 +40,16 @@ if TYPE_CHECKING:
     from xtool.datasets.opening import open_dataset
     from xtool.engine.cost import Estimate, seconds_per_pass
     from xtool.engine.encoders import CountedEncoder, load_encoder
-    from xtool.engine.features import AUTO, build_extractor
+    from xtool.engine.features import build_extractor
+    from xtool.engine.layers import (
+        AUTO,
+        LayerFeatures,
+        gradient_layer,
+        hooked,
+        layer_name,
+        read_heads,
+        read_maps,
+    )
     from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
@@ -61,6 +71,7 @@ __all__ = [
     "DEFAULT_THRESHOLD",
     "FITS",
     "Architecture",
+    "Block",
     "BoxSweep",
     "CommandSpec",
     "CountedEncoder",
@@ -81,16 +92,24 @@ __all__ = [
     "FeatureExtractorSpec",
     "FeatureMaps",
     "Fit",
+    "Heads",
+    "Layer",
+    "LayerFeatures",
+    "Layout",
     "MaskedEmbeddings",
     "MethodConfig",
     "MethodRequest",
     "OnProgress",
+    "Pooling",
     "Run",
     "Saliency",
     "SaliencyMethod",
     "SaliencyMethodSpec",
     "Sample",
+    "SelfAttention",
     "SetupError",
+    "SpatialMaps",
+    "TokenGrid",
     "UsageError",
     "XtoolError",
     "box_iou",
@@ -104,8 +123,11 @@ __all__ = [
     "dataset_options",
     "embed_masked",
     "encoder_options",
+    "gradient_layer",
+    "hooked",
     "hookimpl",
     "largest",
+    "layer_name",
     "live_maps",
     "load_encoder",
     "methods_option",
@@ -116,6 +138,8 @@ __all__ = [
     "parse_shard",
     "progress_bar",
     "prompts_for",
+    "read_heads",
+    "read_maps",
     "registry",
     "seconds_per_pass",
     "shared",
@@ -128,6 +152,7 @@ _HOMES = {
     "xtool.cli.progress": "progress_bar",
     "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MethodConfig",
     "xtool.contracts.hookspecs": "hookimpl",
+    "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
     "xtool.contracts.protocols": "Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
     "Saliency SaliencyMethod Sample",
     "xtool.contracts.registry": "API_VERSION registry",
@@ -135,7 +160,8 @@ _HOMES = {
     "xtool.datasets.opening": "open_dataset",
     "xtool.engine.cost": "Estimate seconds_per_pass",
     "xtool.engine.encoders": "CountedEncoder load_encoder",
-    "xtool.engine.features": "AUTO build_extractor",
+    "xtool.engine.features": "build_extractor",
+    "xtool.engine.layers": "AUTO LayerFeatures gradient_layer hooked layer_name read_heads read_maps",
     "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",

@@ -6,8 +6,13 @@ from dataclasses import replace
 
 import torch
 
-from xtool.plugin import SetupError
+from xtool.plugin import SetupError, SpatialMaps
 from xtool.testing.planted import PlantedCNN
+
+
+class Sideways(SpatialMaps):
+    def maps(self, output):
+        return output.transpose(2, 3)
 
 
 class NamedCNN(PlantedCNN):
@@ -17,6 +22,12 @@ class NamedCNN(PlantedCNN):
         self._info = replace(self._info, name=name, default_features="sound-features")
         if name == "training":
             self._visual.train()
+
+    def layer(self, name):
+        if self.kind == "any-layer-at-all":
+            return super().layer("layer1")
+        layer = super().layer(name)
+        return replace(layer, layout=Sideways()) if self.kind == "sideways" else layer
 
     def encode_image(self, pixels):
         embedded = super().encode_image(pixels)

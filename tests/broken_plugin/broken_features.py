@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from torch.nn import functional as F
-
-from xtool.plugin import FeatureMaps, UsageError
+from xtool.plugin import FeatureMaps, LayerFeatures
 
 
-class SoundFeatures:
-    def __init__(self, layer=None) -> None:
-        self.layer = layer
-
-    def index(self, encoder):
-        layer = self.layer or encoder.info.default_layer
-        if layer not in encoder.info.layers:
-            raise UsageError(f"no layer {layer}")
-        return encoder.info.layers.index(layer)
-
-    def extract(self, encoder, pixels) -> FeatureMaps:
-        index = self.index(encoder)
-        if not hasattr(encoder.visual, "forward_intermediates"):
-            raise UsageError("strange tower")
-        found = encoder.visual.forward_intermediates(pixels, indices=[index])
-        return FeatureMaps(found["image_intermediates"][0], F.normalize(found["image_features"], dim=1))
+class SoundFeatures(LayerFeatures):
+    pass
 
 
 class TransposedFeatures(SoundFeatures):
@@ -38,10 +22,9 @@ class OtherEmbedding(SoundFeatures):
 
 
 class AnyLayer(SoundFeatures):
-    def index(self, encoder):
-        return (
-            encoder.info.layers.index(self.layer) if self.layer in encoder.info.layers else len(encoder.info.layers) - 1
-        )
+    def extract(self, encoder, pixels):
+        self.layer = self.layer if self.layer in encoder.info.layers else None
+        return super().extract(encoder, pixels)
 
 
 class HalfFeatures(SoundFeatures):

@@ -78,7 +78,16 @@ def xtool_feature_extractors():
 
 @hookimpl
 def xtool_encoders():
-    for name in ("sound-encoder", "long-vectors", "detached", "training", "ignores-seed", "takes-any-tag"):
+    for name in (
+        "sound-encoder",
+        "long-vectors",
+        "detached",
+        "training",
+        "ignores-seed",
+        "takes-any-tag",
+        "sideways",
+        "any-layer-at-all",
+    ):
         yield EncoderSpec(name=name, factory="broken_encoders:load", summary="An encoder.")
 
 

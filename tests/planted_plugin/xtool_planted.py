@@ -19,7 +19,7 @@ def xtool_encoders():
 def xtool_feature_extractors():
     yield FeatureExtractorSpec(
         name="planted",
-        factory="xtool.testing.planted:PlantedFeatures",
+        factory="xtool.plugin:LayerFeatures",
         summary="The colour detectors.",
         architectures=("cnn",),
     )

@@ -11,7 +11,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.plugin import EncoderInfo, FeatureMaps
+from xtool.plugin import EncoderInfo, FeatureMaps, Layer, SpatialMaps, TokenGrid, layer_name
 
 EMBED = 16
 
@@ -31,15 +31,23 @@ class TinyEncoder:
         return F.normalize(self.visual(pixels.to(self.dtype)).float(), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        raise NotImplementedError
+        generator = torch.Generator().manual_seed(len("".join(texts)))
+        return F.normalize(torch.randn(len(texts), EMBED, generator=generator), dim=-1)
+
+    def layer(self, name: str) -> Layer:
+        if self.info.architecture == "cnn":
+            name = layer_name(self.info, name)
+            return Layer(name, self.visual.get_submodule("avgpool" if name == "stem" else name), SpatialMaps())
+        name = layer_name(self.info, name, also=[f"{layer}.ln_1" for layer in self.info.layers])
+        module = self.visual.transformer.get_submodule(name.replace("blocks", "resblocks"))
+        return Layer(name, module, TokenGrid(*self.visual.grid_size, 1, self.visual.transformer.batch_first))
 
 
 class LastStage:
     """Feature extractor of a CNN's layer4, by open_clip's public call (independent of the plugin's hooks)."""
 
     def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
-        with torch.no_grad():
-            found = encoder.visual.forward_intermediates(pixels, indices=[4])
+        found = encoder.visual.forward_intermediates(pixels, indices=[4])
         return FeatureMaps(found["image_intermediates"][0], F.normalize(found["image_features"], dim=-1))
 
 
@@ -83,6 +91,7 @@ def make_vit(size: tuple[int, int] = (32, 48), blocks: int = 3, **options: Any) 
             patch_size=8,
             layers=layers,
             default_layer=layers[-1],
+            gradient_layer=f"{layers[-1]}.ln_1" if options.get("pool_type", "tok") == "tok" else None,
         ),
     )
 

@@ -15,7 +15,7 @@ from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 from xtool.plugin import FeatureMaps
 from xtool_cam import gradient
 from xtool_cam.ablationcam import AblationCAM
-from xtool_cam.config import AblationCAMConfig, EigenCAMConfig, GradientConfig, ScoreCAMConfig
+from xtool_cam.config import AblationCAMConfig, EigenCAMConfig, GradCAMPlusPlusConfig, GradientConfig, ScoreCAMConfig
 from xtool_cam.eigencam import EigenCAM
 from xtool_cam.scorecam import ScoreCAM
 
@@ -28,7 +28,10 @@ CLOSE = {"atol": 1e-4, "rtol": 0}
 def test_gradient_methods(encoder: TinyEncoder, name: str, score: Any) -> None:
     pixels = pixels_for(encoder)
     text = texts_for(encoder, pixels)
-    method = getattr(gradient, name)(GradientConfig(score=score))
+    config = (
+        GradCAMPlusPlusConfig(score=score, epsilon="pgc") if name == "GradCAMPlusPlus" else GradientConfig(score=score)
+    )
+    method = getattr(gradient, name)(config)
     expected = oracle(getattr(pgc, name), encoder, pixels, text, normalize=score == "cosine")
     np.testing.assert_allclose(as_shown(method.explain(encoder, pixels, text).maps, pixels), expected, **CLOSE)
     assert expected.max() > 0.9  # not a comparison of empty maps
@@ -46,7 +49,7 @@ def test_early_layers(cnn: TinyEncoder, layer: str) -> None:
 def test_the_stem_is_what_comes_out_of_it(cnn: TinyEncoder) -> None:
     pixels = pixels_for(cnn)
     text = texts_for(cnn, pixels)
-    found = gradient.layer_evidence(cnn, pixels, text, gradient.find_layer(cnn, "stem"), "cosine")
+    found = gradient.layer_evidence(cnn, pixels, text, cnn.layer("stem"), "cosine")
     with torch.no_grad():
         np.testing.assert_allclose(found.activations, cnn.visual.stem(pixels), atol=1e-6)
 
@@ -54,7 +57,7 @@ def test_the_stem_is_what_comes_out_of_it(cnn: TinyEncoder) -> None:
 def test_a_block_name_means_the_output_of_that_block(vit: TinyEncoder) -> None:
     pixels = pixels_for(vit)
     text = texts_for(vit, pixels)
-    found = gradient.layer_evidence(vit, pixels, text, gradient.find_layer(vit, "blocks.1"), "cosine")
+    found = gradient.layer_evidence(vit, pixels, text, vit.layer("blocks.1"), "cosine")
     with torch.no_grad():
         expected = vit.visual.forward_intermediates(pixels, indices=[1])["image_intermediates"][0]
     np.testing.assert_allclose(found.activations, expected, atol=1e-6)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from cam_encoders import TinyEncoder, make_vit, pixels_for, texts_for
 from torch import nn
 
-from xtool.plugin import UsageError
+from xtool.plugin import TokenGrid, UsageError
 from xtool_cam.ablationcam import AblationCAM
 from xtool_cam.config import AblationCAMConfig, GradientConfig
 from xtool_cam.gradient import GradCAM, HiResCAM
-from xtool_cam.layers import find_layer
 
 
 def test_the_last_block_of_a_vit_is_refused_and_says_what_to_use(vit: TinyEncoder) -> None:
@@ -46,13 +47,18 @@ def test_an_image_without_any_gradient_gives_a_zero_map_not_an_error(vit: TinyEn
 @pytest.mark.parametrize(("layer", "hint"), [("blocks.7", "did you mean blocks"), ("xyz", "it has: blocks.0")])
 def test_an_unknown_layer_is_refused_with_a_hint(vit: TinyEncoder, layer: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
-        find_layer(vit, layer)
+        GradCAM(GradientConfig(layer=layer)).explain(vit, pixels_for(vit), torch.zeros(1, 16))
 
 
-def test_a_tower_of_another_build_is_refused_in_words(cnn: TinyEncoder) -> None:
-    cnn.visual = nn.Sequential(nn.Conv2d(3, 16, 3))
-    with pytest.raises(UsageError, match="know open_clip's ModifiedResNet and VisionTransformer"):
-        find_layer(cnn, "auto")
+@pytest.mark.parametrize("method", [GradCAM(GradientConfig()), AblationCAM(AblationCAMConfig())])
+def test_a_layer_that_is_not_as_described_is_refused_in_words(
+    vit: TinyEncoder, method: GradCAM | AblationCAM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = vit.layer("blocks.1")
+    monkeypatch.setattr(vit, "layer", lambda _: replace(layer, layout=TokenGrid(4, 5, 1)))
+    pixels = pixels_for(vit)
+    with pytest.raises(UsageError, match=r"blocks\.1 gives \[2, 25, 32\], where 4×5 patch tokens behind 1 others"):
+        method.explain(vit, pixels, texts_for(vit, pixels))
 
 
 def test_dot_is_refused_where_the_tower_returns_something_else(cnn: TinyEncoder) -> None:

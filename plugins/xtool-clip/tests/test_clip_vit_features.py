@@ -1,4 +1,4 @@
-"""Tokens, attention, queries, keys and values of ViT blocks, against the block's own arithmetic."""
+"""LayerFeatures, attention, queries, keys and values of ViT blocks, against the block's own arithmetic."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import torch
 from clip_testing import VIT, Build, hooks_in, noise
 from torch import Tensor, nn
 
-from xtool.plugin import UsageError
+from xtool.plugin import LayerFeatures, UsageError
 from xtool_clip.encoder import ClipEncoder
-from xtool_clip.features.attention import ClassAttention
-from xtool_clip.features.projections import Keys, Queries, Values
-from xtool_clip.features.tokens import Tokens
+from xtool_clip.features import ClassAttention, Keys, Queries, Values
 
-EXTRACTORS = [Tokens, ClassAttention, Queries, Keys, Values]
+EXTRACTORS = [LayerFeatures, ClassAttention, Queries, Keys, Values]
 
 
 def blocks(encoder: ClipEncoder) -> Any:
@@ -47,7 +45,7 @@ def test_tokens_are_the_block_output_without_its_class_token(wide_vit: ClipEncod
     with recorded(blocks(wide_vit)[index]) as calls:
         wide_vit.encode_image(pixels)
     patches = calls[0][1][:, 1:]
-    maps = Tokens(f"blocks.{index}").extract(wide_vit, pixels).maps
+    maps = LayerFeatures(f"blocks.{index}").extract(wide_vit, pixels).maps
     assert maps.shape == (2, 48, 2, 5)
     for row in range(2):
         for column in range(5):
@@ -80,7 +78,7 @@ def test_queries_keys_and_values_are_the_block_weights_times_its_normed_input(wi
     layer.in_proj_bias.zero_()
 
 
-@pytest.mark.parametrize("extractor", [Tokens, Queries, Keys, Values])
+@pytest.mark.parametrize("extractor", [LayerFeatures, Queries, Keys, Values])
 @pytest.mark.parametrize("place", [(0, 3), (1, 1)])
 @torch.no_grad()
 def test_a_bright_patch_shows_at_its_own_row_and_column(
@@ -159,11 +157,11 @@ def test_siglip_like_towers_give_tokens_and_values_and_refuse_class_attention(bu
     siglip = build(vision, text=text, embed_dim=192)
     pixels = noise(siglip, batch=1)
     expected = siglip.encode_image(pixels)
-    for extractor in (Tokens, Values):
+    for extractor in (LayerFeatures, Values):
         features = extractor().extract(siglip, pixels)
         assert features.maps.shape == (1, 192, 14, 14)
         torch.testing.assert_close(features.embedding, expected)
-    with pytest.raises(UsageError, match="class token"):
+    with pytest.raises(UsageError, match="class token's"):
         ClassAttention().extract(siglip, pixels)
 
 
@@ -181,7 +179,7 @@ def test_a_timm_vit_with_a_class_token_gives_its_own_attention(build: Build) -> 
 
 
 @pytest.mark.parametrize(
-    ("vision", "reason"), [({"pool_type": "avg"}, "'avg'"), ({"attentional_pool": True}, "separate")]
+    ("vision", "reason"), [({"pool_type": "avg"}, "their mean"), ({"attentional_pool": True}, "their attention")]
 )
 def test_class_attention_is_refused_where_the_class_token_is_not_the_embedding(
     build: Build, vision: dict[str, Any], reason: str
@@ -191,15 +189,9 @@ def test_class_attention_is_refused_where_the_class_token_is_not_the_embedding(
         ClassAttention().extract(encoder, noise(encoder))
 
 
-def test_attention_with_rotary_positions_is_refused_in_words(build: Build) -> None:
-    rotary = build({"timm_model_name": "vit_pe_core_tiny_patch16_384", "image_size": 384, "timm_pool": "token"})
-    with pytest.raises(UsageError, match="AttentionRope; use features 'tokens'"):
-        Keys().extract(rotary, noise(rotary, batch=1))
-
-
-@pytest.mark.parametrize("extractor", EXTRACTORS)
+@pytest.mark.parametrize("extractor", [ClassAttention, Queries, Keys, Values])
 def test_a_cnn_is_refused_in_words(cnn: ClipEncoder, extractor: Any) -> None:
-    with pytest.raises(UsageError, match=r"need a vit encoder.*try spatial"):
+    with pytest.raises(UsageError, match="layer4 is no transformer block"):
         extractor().extract(cnn, noise(cnn))
 
 
@@ -227,7 +219,7 @@ def test_the_model_is_left_as_found_even_after_an_exception(vit: ClipEncoder, ex
 @torch.inference_mode()
 def test_vit_b_16_gives_its_12_heads_on_14_by_14_patches(vit_b_16: ClipEncoder) -> None:
     pixels = noise(vit_b_16, batch=1)
-    assert Tokens().extract(vit_b_16, pixels).maps.shape == (1, 768, 14, 14)
+    assert LayerFeatures().extract(vit_b_16, pixels).maps.shape == (1, 768, 14, 14)
     attention = ClassAttention().extract(vit_b_16, pixels)
     assert attention.maps.shape == (1, 12, 14, 14)
     assert (attention.maps.sum((-2, -1)) < 1).all()

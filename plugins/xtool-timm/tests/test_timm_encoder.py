@@ -10,12 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xtool.plugin import Encoder, EncoderOptions, FeatureExtractor, MethodConfig, SaliencyMethod, SetupError, UsageError
+from xtool.plugin import (
+    Encoder,
+    EncoderOptions,
+    FeatureExtractor,
+    LayerFeatures,
+    MethodConfig,
+    SaliencyMethod,
+    SetupError,
+    UsageError,
+)
 from xtool.testing.planted import PlantedCNN
 from xtool_timm import weights
 from xtool_timm.cam import CAM
 from xtool_timm.encoder import ClassifierEncoder
-from xtool_timm.features import Spatial
 from xtool_timm.load import load
 from xtool_timm.tower import class_vectors
 
@@ -49,7 +57,7 @@ def test_class_vectors_have_length_one_with_and_without_bias() -> None:
 
 def test_it_fulfils_the_protocols(random_resnet: ClassifierEncoder) -> None:
     assert isinstance(random_resnet, Encoder)
-    assert isinstance(Spatial(), FeatureExtractor)
+    assert isinstance(LayerFeatures(), FeatureExtractor)
     assert isinstance(CAM(MethodConfig()), SaliencyMethod)
     assert not random_resnet.info.trained
     assert random_resnet.info.weights == "random (seed 0)"
@@ -90,18 +98,18 @@ def test_cam_is_the_classifiers_weights_over_the_last_maps(random_resnet: Classi
 @torch.no_grad()
 def test_features_come_from_any_layer_and_leave_no_hook(random_resnet: ClassifierEncoder) -> None:
     for layer, shape in (("layer2", (2, 128, 12, 12)), (None, (2, 512, 3, 3))):
-        found = Spatial(layer).extract(random_resnet, noise())
+        found = LayerFeatures(layer).extract(random_resnet, noise())
         assert found.maps.shape == shape
         torch.testing.assert_close(found.embedding, random_resnet.encode_image(noise()))
     assert not any(module._forward_hooks for module in random_resnet.visual.modules())
     with pytest.raises(UsageError, match="no layer 'layer9'"):
-        Spatial("layer9").extract(random_resnet, noise())
+        LayerFeatures("layer9").extract(random_resnet, noise())
 
 
-def test_layers_are_found_by_gradient_methods(random_resnet: ClassifierEncoder) -> None:
+def test_layers_go_by_the_models_own_names(random_resnet: ClassifierEncoder) -> None:
     model: Any = random_resnet.visual.model
-    assert random_resnet.visual.get_submodule("layer4") is model.layer4
-    assert random_resnet.visual.get_submodule("features") is random_resnet.visual.features
+    assert random_resnet.layer("layer4").module is model.layer4
+    assert random_resnet.layer("auto").module is random_resnet.visual.features
 
 
 def test_what_lies_between_maps_and_classifier_is_refused() -> None:
@@ -110,7 +118,7 @@ def test_what_lies_between_maps_and_classifier_is_refused() -> None:
     with pytest.raises(UsageError, match="something in between"):
         CAM(MethodConfig()).explain(encoder, noise(), text)
     planted = PlantedCNN()
-    with pytest.raises(UsageError, match="no timm classifier"):
+    with pytest.raises(UsageError, match="needs a timm classifier"):
         CAM(MethodConfig()).explain(planted, torch.zeros(1, 3, 64, 64), planted.encode_text(["red"]))
 
 

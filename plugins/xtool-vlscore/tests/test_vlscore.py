@@ -15,8 +15,8 @@ from xtool.engine.encoders import CountedEncoder
 from xtool.engine.methods import parse_methods
 from xtool.engine.work import Kept, account
 from xtool.image.pixels import fit_image, to_pixels
-from xtool.plugin import FeatureMaps, UsageError
-from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
+from xtool.plugin import FeatureMaps, LayerFeatures, UsageError
+from xtool.testing.planted import PlantedCNN, planted_image
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.method import VLScore
 
@@ -30,7 +30,7 @@ def pixels_of(encoder: PlantedCNN) -> Tensor:
 
 def explain(*texts: str, **options: Any) -> Any:
     encoder = PlantedCNN()
-    method = VLScore(VLScoreConfig(**options), PlantedFeatures())
+    method = VLScore(VLScoreConfig(**options), LayerFeatures())
     return method.explain(encoder, pixels_of(encoder), encoder.encode_text(texts))
 
 
@@ -60,7 +60,7 @@ def test_a_colour_that_is_not_there_is_absent_and_its_map_is_empty() -> None:
 
 def test_eight_texts_equal_eight_calls_for_the_forwards_of_one() -> None:
     texts = ["red", "green", "blue", "a red thing", "zebra", "dog", "an image of green", "cat"]
-    encoder, method = PlantedCNN(), VLScore(VLScoreConfig(), PlantedFeatures())
+    encoder, method = PlantedCNN(), VLScore(VLScoreConfig(), LayerFeatures())
     pixels = pixels_of(encoder)
     forwards = []
     with account(Kept()) as work:
@@ -125,7 +125,7 @@ def test_every_option_equals_its_definition(options: dict[str, Any], text: str) 
     pixels, vector = pixels_of(encoder), encoder.encode_text([text])
     with torch.no_grad():
         expected = torch.tensor(reference(config, encoder, pixels, vector[0]))
-    found = VLScore(config, PlantedFeatures()).explain(encoder, pixels, vector).maps[0, 0]
+    found = VLScore(config, LayerFeatures()).explain(encoder, pixels, vector).maps[0, 0]
     assert torch.allclose(found, expected, atol=1e-5)
 
 
@@ -140,7 +140,7 @@ def test_top_k_scores_only_the_most_important_map(importance: str) -> None:
     best = int(evidence.sum(dim=(2, 3))[0].argmax())
     config = VLScoreConfig.model_validate({"top_k": 1, "contrast": False, "importance": importance})
     with account(Kept()) as work:
-        found = VLScore(config, PlantedFeatures()).explain(CountedEncoder(encoder), pixels, vector)
+        found = VLScore(config, LayerFeatures()).explain(CountedEncoder(encoder), pixels, vector)
     assert work.forwards == 2  # the base and one mask; a bare extractor is not counted
     assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
 
@@ -151,7 +151,7 @@ def test_maps_that_top_k_left_out_count_as_average_under_contrast() -> None:
     maps = encoder.visual.layer1(pixels)[0].detach()
     centred = maps - maps.mean(dim=(1, 2), keepdim=True)
     alive = [c for c in range(6) if maps[c].max() > maps[c].min()]
-    found = VLScore(VLScoreConfig(top_k=1), PlantedFeatures()).explain(encoder, pixels, vector).maps[0, 0]
+    found = VLScore(VLScoreConfig(top_k=1), LayerFeatures()).explain(encoder, pixels, vector).maps[0, 0]
     k = len(alive)
     expected = [(centred[best] - (k - 1) / k**2 * centred[alive].sum(dim=0)).relu() for best in alive]
     assert any(torch.allclose(found, candidate, atol=1e-6) for candidate in expected)
@@ -168,7 +168,7 @@ def test_top_k_of_all_maps_is_the_whole_method() -> None:
 
 
 def test_top_k_on_features_without_gradient_is_refused_in_words() -> None:
-    class Detached(PlantedFeatures):
+    class Detached(LayerFeatures):
         def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
             features = super().extract(encoder, pixels)
             return FeatureMaps(features.maps.detach().requires_grad_(), features.embedding)
@@ -179,7 +179,7 @@ def test_top_k_on_features_without_gradient_is_refused_in_words() -> None:
 
 
 def test_a_batch_of_two_equals_two_batches_of_one() -> None:
-    encoder, method = PlantedCNN(), VLScore(VLScoreConfig(), PlantedFeatures())
+    encoder, method = PlantedCNN(), VLScore(VLScoreConfig(), LayerFeatures())
     first, text = pixels_of(encoder), encoder.encode_text(["red", "green"])
     second = first.flip(3)
     both = method.explain(encoder, torch.cat([first, second]), text)

@@ -96,7 +96,8 @@ def _read(
 ) -> tuple[FeatureGrid, dict[str, Any]]:
     import torch
 
-    from xtool.engine.features import AUTO, build_extractor
+    from xtool.engine.features import build_extractor
+    from xtool.engine.layers import AUTO
     from xtool.image.pixels import fit_image, to_pixels
     from xtool.paint.feature_grid import FeatureGrid, most_varied
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
 
+    from xtool.contracts.layers import Layer
+
 __all__ = [
     "Dataset",
     "Encoder",
@@ -101,11 +103,15 @@ class EncoderInfo:
     layers: tuple[str, ...]
     """Names that feature extractors accept as ``layer``, from input to output."""
     default_layer: str
+    """The layer that feature extractors read when none is asked for."""
     default_features: str
     """Name of the feature extractor that suits this encoder when none is asked for."""
     weights: str
     """Where the weights come from: a pretrained tag, a file name, or ``"random (seed 0)"``."""
     weights_sha256: str | None = None
+    gradient_layer: str | None = None
+    """The layer that gradient methods read when none is asked for: the deepest whose places all still reach the
+    embedding; ``None`` where that is ``default_layer``. It need not be among ``layers``."""
     logit_scale: float = 100.0
     """Factor on cosine similarities in the model's own softmax over texts."""
     calibrations: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
@@ -141,6 +147,14 @@ class Encoder(Protocol):
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors [T, D], float32, without gradient."""
+        ...
+
+    def layer(self, name: str) -> Layer:
+        """Describe a layer of the image tower: one of ``info.layers``, ``info.gradient_layer``, or any other that it
+        knows; ``"auto"`` is ``info.default_layer``.
+
+        Raises :class:`xtool.plugin.UsageError` for a layer that there is not, or that it cannot describe.
+        """
         ...
 
 

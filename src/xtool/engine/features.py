@@ -10,14 +10,13 @@ from torch import Tensor
 from xtool.contracts.protocols import FeatureMaps
 from xtool.contracts.registry import registry, resolve
 from xtool.engine.encoders import exclusive
+from xtool.engine.layers import AUTO, layer_name
 from xtool.engine.reduce import cluster_sums, principal_components
 from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureExtractor
-
-AUTO = "auto"
 
 
 def build_extractor(
@@ -45,9 +44,8 @@ def build_extractor(
             f"features={name} reads {' and '.join(spec.architectures)} encoders; "
             f"{encoder.name} is a {encoder.architecture}, try features={encoder.default_features}"
         )
-    if layer != AUTO and layer not in encoder.layers:
-        raise UsageError(f"{encoder.name} has no layer {layer!r}; it has: {', '.join(encoder.layers)}")
-    return SharedExtractor(resolve(spec.factory)(None if layer == AUTO else layer), (name, layer), pca, clusters)
+    layer = layer_name(encoder, layer)  # so that who names the default layer shares the pass of who does not
+    return SharedExtractor(resolve(spec.factory)(layer), (name, layer), pca, clusters)
 
 
 class SharedExtractor:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtool.testing.judge import verdicts
-    from xtool.testing.planted import PlantedCNN, PlantedFeatures, planted_image
-    from xtool.testing.planted_vit import PlantedTokens, PlantedViT
+    from xtool.testing.planted import PlantedCNN, planted_image
+    from xtool.testing.planted_vit import PlantedViT
     from xtool.testing.pytest_support import conformance
 
 __all__ = [
     "PlantedCNN",
-    "PlantedFeatures",
-    "PlantedTokens",
     "PlantedViT",
     "conformance",
     "planted_image",
@@ -29,8 +27,6 @@ __all__ = [
 
 _HOME = {
     "PlantedCNN": "planted",
-    "PlantedFeatures": "planted",
-    "PlantedTokens": "planted_vit",
     "PlantedViT": "planted_vit",
     "conformance": "pytest_support",
     "planted_image": "planted",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
-from xtool.errors import UsageError
+from xtool.contracts.layers import Layer, SpatialMaps
+from xtool.contracts.protocols import EncoderInfo
+from xtool.engine.layers import layer_name
 
 COLOURS: dict[str, tuple[int, int, int]] = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
 CELL = 8
@@ -57,18 +57,7 @@ class PlantedTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] → [B, D], not normalised."""
-        cells: Tensor = self.layer1(pixels)
-        return self._embedded(cells)
-
-    def forward_intermediates(self, pixels: Tensor, indices: Sequence[int], output_fmt: str = "NCHW") -> dict[str, Any]:
-        """As open_clip's image towers have it, so that extractors written for them can read this one."""
-        if set(indices) != {0} or output_fmt != "NCHW":
-            raise ValueError(f"there is layer 0, as NCHW; not {list(indices)} as {output_fmt}")
-        cells: Tensor = self.layer1(pixels)
-        return {"image_intermediates": [cells], "image_features": self._embedded(cells)}
-
-    def _embedded(self, cells: Tensor) -> Tensor:
-        embedded: Tensor = self.proj(cells.mean(dim=(2, 3)))
+        embedded: Tensor = self.proj(self.layer1(pixels).mean(dim=(2, 3)))
         return embedded
 
 
@@ -127,19 +116,8 @@ class PlantedCNN(PlantedEncoder):
     def visual(self) -> PlantedTower:
         return self._visual
 
-
-class PlantedFeatures:
-    """The feature extractor of :class:`PlantedCNN`: its one layer."""
-
-    def __init__(self, layer: str | None = None) -> None:
-        if layer not in (None, "layer1"):
-            raise UsageError(f"planted-cnn has no layer {layer!r}; it has: layer1")
-
-    def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
-        tower = encoder.visual
-        assert isinstance(tower, PlantedTower)
-        maps = tower.layer1(pixels)
-        return FeatureMaps(maps, F.normalize(tower.proj(maps.mean(dim=(2, 3))), dim=1))
+    def layer(self, name: str) -> Layer:
+        return Layer(layer_name(self._info, name), self._visual.layer1, SpatialMaps())
 
 
 def planted_image(

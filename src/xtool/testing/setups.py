@@ -10,12 +10,11 @@ from torch import Tensor
 
 from xtool.contracts.protocols import Encoder, FeatureExtractor
 from xtool.contracts.specs import Architecture
-from xtool.errors import SetupError
+from xtool.engine.layers import LayerFeatures
 from xtool.image.pixels import fit_image, to_pixels
-from xtool.testing.planted import CELL, PlantedCNN, PlantedFeatures, planted_image
+from xtool.testing.planted import CELL, PlantedCNN, planted_image
 from xtool.testing.planted_dead_maps import PlantedDeadMaps
-from xtool.testing.planted_vit import PlantedTokens, PlantedViT
-from xtool.testing.verdict import NotApplicable
+from xtool.testing.planted_vit import PlantedViT
 
 SIZE = (48, 80)
 """Height and width; not square, so that rows cannot pass for columns."""
@@ -33,17 +32,14 @@ class Setup:
 
     def encoder(self, seed: int | None = None) -> Encoder:
         """A fresh encoder, planted or with random weights; nothing that was done to another one shows on it."""
-        try:
-            return self.make(SIZE, seed)
-        except SetupError as error:
-            raise NotApplicable(str(error)) from error
+        return self.make(SIZE, seed)
 
 
 SETUPS: dict[Architecture, Setup] = {
-    "cnn": Setup("cnn", PlantedCNN, PlantedFeatures),
-    "vit": Setup("vit", PlantedViT, PlantedTokens),
+    "cnn": Setup("cnn", PlantedCNN, LayerFeatures),
+    "vit": Setup("vit", PlantedViT, LayerFeatures),
 }
-DEAD_MAPS = Setup("cnn-dead-maps", PlantedDeadMaps, PlantedFeatures)
+DEAD_MAPS = Setup("cnn-dead-maps", PlantedDeadMaps, LayerFeatures)
 
 
 def scene(encoder: Encoder, *images: Patches) -> Tensor:

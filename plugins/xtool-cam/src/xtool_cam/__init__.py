@@ -1,6 +1,6 @@
 """The xtool plugin of the CAM family and the control baselines.
 
-This module holds specs only: torch and pytorch-grad-cam are imported when a method is built.
+This module holds specs only: torch is imported when a method is built, pytorch-grad-cam when its adapter is.
 """
 
 from collections.abc import Iterator
@@ -54,10 +54,11 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
             "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
         ),
     ):
+        config = "GradCAMPlusPlusConfig" if name == "gradcam++" else "GradientConfig"
         yield SaliencyMethodSpec(
             name=name,
             factory=f"xtool_cam.gradient:{factory}",
-            config="xtool_cam.config:GradientConfig",
+            config=f"xtool_cam.config:{config}",
             summary=summary,
             paper=paper,
             requires=frozenset({"gradients"}),
@@ -87,6 +88,14 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="Wang et al. 2020, arXiv:1910.01279",
         requires=frozenset({"features"}),
         forwards="2 + C",
+    )
+    yield SaliencyMethodSpec(
+        name="pgc",
+        factory="xtool_cam.pgc:PytorchGradCAM",
+        config="xtool_cam.config:PGCConfig",
+        summary="Any class of pytorch-grad-cam, by name: pgc:name=FinerCAM. Needs xtool-cam[pgc].",
+        requires=frozenset({"gradients"}),
+        forwards="T",
     )
     yield SaliencyMethodSpec(
         name="random",

@@ -10,10 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, Saliency, UsageError, live_maps
+from xtool.plugin import Encoder, Layer, Saliency, UsageError, gradient_layer, hooked, live_maps
 from xtool_cam.config import AblationCAMConfig
-from xtool_cam.hooks import hooked
-from xtool_cam.layers import Layer, find_layer
 from xtool_cam.scores import match_scores
 
 
@@ -30,13 +28,13 @@ class AblationCAM:
     @torch.no_grad()
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs 1 + C forward passes for any number of texts."""
-        layer = find_layer(encoder, self.config.layer)
+        layer = gradient_layer(encoder, self.config.layer)
         outputs: list[Tensor] = []
         with hooked(layer.module, outputs.append):
             whole = match_scores(encoder, pixels, text, self.config.score)
         if len(outputs) != 1:
             raise UsageError(f"layer {layer.name} ran {len(outputs)} times in one forward pass; expected once")
-        activations = layer.maps(outputs[0], pixels).float()
+        activations = layer.maps(outputs[0]).float()
         drops = torch.stack(
             [
                 self._drops(encoder, pixels[index : index + 1], text, layer, activations[index], whole[index])
@@ -63,7 +61,7 @@ class AblationCAM:
     def _ablated(self, layer: Layer, channels: Tensor, output: Tensor) -> Tensor:
         """The layer's output with channel ``channels[i]`` of image i taken away, at every place and class token."""
         output = output.clone(memory_format=torch.contiguous_format)
-        rows = layer.rows(output)  # a view
+        rows = layer.channels(output)  # a view
         value = torch.zeros(len(rows), 1, dtype=rows.dtype, device=rows.device)
         if self.config.ablate == "pgc":
             lowest = rows.amin(dim=(1, 2), keepdim=True)[:, :, 0]

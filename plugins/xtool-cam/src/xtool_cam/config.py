@@ -12,7 +12,8 @@ Score = Literal["cosine", "dot"]
 
 LAYER = (
     "Layer whose activations make the map: a layer of the encoder, or blocks.K.ln_1 for the input of block K's "
-    "attention. auto takes a CNN's default layer and the ln_1 of a ViT's last block."
+    "attention. auto takes the deepest whose places all reach the embedding: a CNN's last maps, the ln_1 of the last "
+    "block where a class token is the embedding, the last block's output where tokens are pooled."
 )
 SCORE = "What is explained: cosine of image and text, or the dot product before the image embedding is normalised."
 
@@ -22,6 +23,31 @@ class GradientConfig(MethodConfig):
 
     layer: str = Field("auto", description=LAYER)
     score: Score = Field("cosine", description=SCORE)
+
+
+class GradCAMPlusPlusConfig(GradientConfig):
+    """Options of Grad-CAM++."""
+
+    epsilon: Literal["pgc"] | None = Field(
+        None,
+        description="Added to the denominator of equation 19: nothing, as in the paper, or pgc for pytorch-grad-cam's "
+        "10⁻⁶, which outweighs the small gradients of a cosine.",
+    )
+
+
+class PGCConfig(GradientConfig):
+    """Options of the adapter of pytorch-grad-cam."""
+
+    name: str = Field(
+        "GradCAM",
+        min_length=1,
+        description="Class of pytorch-grad-cam, or your own as package.module.Class, a subclass of its BaseCAM.",
+    )
+    against: str = Field(
+        "",
+        description="FinerCAM only: texts that the text is compared with, separated by |; by default the empty text.",
+    )
+    alpha: float = Field(1.0, ge=0, description="FinerCAM only: how much of the compared texts' scores is taken away.")
 
 
 class AblationCAMConfig(MethodConfig):

@@ -1,4 +1,4 @@
-"""Controls: maps that know nothing of the model. A localisation number means something only above theirs."""
+"""Controls: maps that know nothing of the model. A localization number means something only above theirs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CenterBump:
         grid = self.config.grid
         offset = (torch.arange(grid, device=pixels.device) + 0.5) / grid - 0.5  # cell centres, symmetric around 0
         profile = torch.exp(-0.5 * (offset / self.config.sigma) ** 2)
-        return _saliency(torch.outer(profile, profile).repeat(len(pixels), len(text), 1, 1))
+        return Saliency(torch.outer(profile, profile).repeat(len(pixels), len(text), 1, 1), present=None)
 
 
 class RandomNoise:
@@ -40,7 +40,7 @@ class RandomNoise:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Runs no forward pass."""
         basis = torch.stack([self._noise(image, text.shape[1]) for image in pixels])
         maps = torch.einsum("bdhw,td->bthw", basis, text.detach().float().cpu())
-        return _saliency(maps.to(pixels.device))
+        return Saliency(maps.to(pixels.device), present=None)
 
     def _noise(self, image: Tensor, dimensions: int) -> Tensor:
         """[D, grid, grid], drawn on the CPU so that it is the same on every device."""
@@ -48,7 +48,3 @@ class RandomNoise:
         digest = hashlib.blake2b(data, digest_size=7, salt=self.config.seed.to_bytes(8, "big", signed=True)).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
         return torch.randn(dimensions, self.config.grid, self.config.grid, generator=generator)
-
-
-def _saliency(maps: Tensor) -> Saliency:
-    return Saliency(maps, present=None)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from xtool.plugin import Encoder, FeatureExtractor, Saliency
 from xtool_cam.config import EigenCAMConfig
-from xtool_cam.formulas import signed_formula
+from xtool_cam.formulas import eigencam
 
 
 class EigenCAM:
-    """Project each position's features on the image's first principal axis (pytorch-grad-cam's formula).
+    """ReLU of each position's features along the image's first principal axis (Muhammad and Yeasin 2020).
 
-    The sign of a principal axis is arbitrary. pytorch-grad-cam takes the one that the linear algebra library happens to
-    give, which differs between machines and batch sizes. Here it is the one in which the largest value is positive (the
-    usual convention), so that a run can be repeated. On some images that is the background.
+    The axis points to where the value of the largest magnitude is positive, so that a run can be repeated
+    (pytorch-grad-cam takes either end, as the linear algebra library has it). On some images that is the background.
     """
 
     def __init__(self, config: EigenCAMConfig, extractor: FeatureExtractor) -> None:
         self.config = config
         self.extractor = extractor
 
+    @torch.no_grad()
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Every text gets the same map."""
-        features = self.extractor.extract(encoder, pixels).maps
-        activations = features.detach().float().cpu().numpy()
-        component = signed_formula("EigenCAM", activations)
-        upright = component.max(axis=(1, 2), keepdims=True) >= -component.min(axis=(1, 2), keepdims=True)
-        component = np.where(upright, component, -component).clip(min=0)
-        maps = torch.from_numpy(component).to(pixels.device)[:, None].repeat(1, len(text), 1, 1)
-        return Saliency(maps, present=None)
+        maps = eigencam(self.extractor.extract(encoder, pixels).maps.float()).relu()
+        return Saliency(maps[:, None].repeat(1, len(text), 1, 1), present=None)

@@ -1,48 +1,72 @@
-"""pytorch-grad-cam as a library of formulas: (activations, gradients) -> map. The only module that imports it.
+"""The formulas of the CAM family: activations, and gradients of the score with respect to them, to one map.
 
-Its classes also run the model, one text at a time and with hooks that live as long as the object. Here they are given
-no layer to hook and a stand-in for the model, and asked for their formula alone.
+Both are [B, C, h, w] float32; maps are [B, h, w], before the ReLU that all of the methods end in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any, Literal
+import torch
+from torch import Tensor
 
-import numpy as np
-import pytorch_grad_cam
-from numpy.typing import NDArray
-from torch import nn
-
-Formula = Literal["GradCAM", "GradCAMPlusPlus", "XGradCAM", "HiResCAM", "LayerCAM", "EigenCAM"]
-FloatArray = NDArray[np.float32]
+PGC_EPSILON = 1e-6
 
 
-def apply_formula(formula: Formula, activations: FloatArray, gradients: FloatArray | None = None) -> FloatArray:
-    """:func:`signed_formula` after the ReLU that all of the methods end in."""
-    return np.maximum(signed_formula(formula, activations, gradients), 0)
+def gradcam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Σ_c mean(g_c) A_c (Selvaraju et al. 2017, equations 1 and 2)."""
+    return _weighed(activations, gradients.mean(dim=(2, 3)))
 
 
-def signed_formula(formula: Formula, activations: FloatArray, gradients: FloatArray | None = None) -> FloatArray:
-    """Evaluate the formula of the class ``pytorch_grad_cam.<formula>``.
+def gradcam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Σ_c w_c A_c with w_c = Σ_ij α ReLU(g) and α = g² / (2g² + Σ_ab A g³) (Chattopadhyay et al. 2018, equation 19).
 
-    Args:
-        formula: name of the class.
-        activations: [B, C, h, w].
-        gradients: [B, C, h, w] of the score of each image with respect to its activations.
-
-    Returns:
-        [B, h, w]; zero where the formula divides zero by zero.
+    Divided by g², α is 1 / (2 + g Σ_ab A). So nothing has to be added against a division by zero, squares and cubes of
+    small gradients do not vanish, and a layer in other units (s·A, g/s) gives the same map.
     """
-    with np.errstate(all="ignore"):  # 0/0 in the weights of a map without activation; defined as zero below
-        # In order: input, target layer, targets (no formula reads them), activations, gradients, eigen_smooth.
-        found = _formulas(formula)(None, None, None, activations, gradients, False)
-    return np.nan_to_num(np.asarray(found, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    alpha = 2 + gradients * activations.sum(dim=(2, 3), keepdim=True)
+    weights = torch.where(alpha == 0, 0, gradients.relu() / alpha)  # at the pole it is not defined
+    return _weighed(activations, weights.sum(dim=(2, 3)))
 
 
-@cache
-def _formulas(formula: Formula) -> Callable[..., Any]:
-    # The class asks its model for a parameter's device. A batch norm has one and draws no random numbers for it.
-    get_cam_image: Callable[..., Any] = getattr(pytorch_grad_cam, formula)(nn.BatchNorm2d(1), []).get_cam_image
-    return get_cam_image
+def gradcam_plus_plus_pgc(activations: Tensor, gradients: Tensor) -> Tensor:
+    """The same with 10⁻⁶ added to the denominator of α, as pytorch-grad-cam has it.
+
+    Where gradients are below a thousandth, as those of a cosine are, that is more than the rest of the denominator.
+    """
+    squares = gradients.square()
+    denominator = 2 * squares + activations.sum(dim=(2, 3), keepdim=True) * squares * gradients + PGC_EPSILON
+    return _weighed(activations, (gradients.relu() * squares / denominator).sum(dim=(2, 3)))
+
+
+def xgradcam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Σ_c w_c A_c with w_c = Σ_ij (A / ΣA) g (Fu et al. 2020, equation 7); zero for a map that sums to zero."""
+    total = activations.sum(dim=(2, 3))
+    evidence = (activations * gradients).sum(dim=(2, 3))
+    return _weighed(activations, torch.where(total == 0, 0, evidence / total))
+
+
+def hirescam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Σ_c g ⊙ A (Draelos and Carin 2020)."""
+    return (gradients * activations).sum(dim=1)
+
+
+def layercam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Σ_c ReLU(g) ⊙ A (Jiang et al. 2021, equations 5 and 6)."""
+    return (gradients.relu() * activations).sum(dim=1)
+
+
+def eigencam(activations: Tensor) -> Tensor:
+    """Each position's features, less their mean over the image, along the image's first principal axis.
+
+    The sign of a principal axis is arbitrary, and linear algebra libraries give either. Here the value of the largest
+    magnitude is positive.
+    """
+    features = activations.flatten(2).transpose(1, 2)  # [B, h·w, C]
+    features = features - features.mean(dim=1, keepdim=True)
+    axis = torch.linalg.svd(features, full_matrices=False)[2][:, 0]  # [B, C]
+    along = torch.einsum("bpc,bc->bp", features, axis)
+    upright = along.amax(dim=1, keepdim=True) >= -along.amin(dim=1, keepdim=True)
+    return torch.where(upright, along, -along).reshape(len(activations), *activations.shape[2:])
+
+
+def _weighed(activations: Tensor, weights: Tensor) -> Tensor:
+    return torch.einsum("bchw,bc->bhw", activations, weights)

@@ -1,86 +1,83 @@
-"""The methods that weigh activations by gradients, for any number of texts: one forward pass, a backward pass each.
-
-The formulas are pytorch-grad-cam's; activations and gradients are taken here, so that texts share the forward pass and
-the encoder is left as it was found.
-"""
+"""The methods that weigh activations by gradients, for any number of texts: one forward pass, a backward pass each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, Saliency, UsageError, shared
-from xtool_cam.config import GradientConfig, Score
-from xtool_cam.formulas import FloatArray, Formula, apply_formula
-from xtool_cam.hooks import hooked
-from xtool_cam.layers import Layer, find_layer
+from xtool.plugin import Encoder, Layer, Saliency, UsageError, gradient_layer, hooked, shared
+from xtool_cam import formulas
+from xtool_cam.config import GradCAMPlusPlusConfig, GradientConfig, Score
 from xtool_cam.scores import match_scores
+
+Formula = Callable[[Tensor, Tensor], Tensor]
 
 
 class _GradientMethod:
     """What the methods below have in common: everything but the formula."""
 
-    formula: ClassVar[Formula]
+    formula: Formula
 
     def __init__(self, config: GradientConfig) -> None:
         self.config = config
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs one forward pass and T backward passes."""
-        layer, score = find_layer(encoder, self.config.layer), self.config.score
+        layer, score = gradient_layer(encoder, self.config.layer), self.config.score
         # Within one image the methods of this family differ in the formula alone.
         evidence = shared(
             ("xtool-cam gradients", layer.name, score),
             (encoder.visual, pixels, text),
             lambda: layer_evidence(encoder, pixels, text, layer, score),
         )
-        per_text = [apply_formula(self.formula, evidence.activations, gradients) for gradients in evidence.gradients]
-        maps = torch.from_numpy(np.stack(per_text, axis=1)).to(pixels.device)
-        return Saliency(maps, present=None)
+        maps = [self.formula(evidence.activations, gradients).relu() for gradients in evidence.gradients]
+        return Saliency(torch.stack(maps, dim=1), present=None)
 
 
 class GradCAM(_GradientMethod):
     """ReLU(Σ_c mean(∂s/∂A_c) A_c)."""
 
-    formula = "GradCAM"
+    formula = staticmethod(formulas.gradcam)
 
 
 class GradCAMPlusPlus(_GradientMethod):
     """Grad-CAM with each position's gradient rectified and weighed by equation 19 of the paper."""
 
-    formula = "GradCAMPlusPlus"
+    def __init__(self, config: GradCAMPlusPlusConfig) -> None:
+        super().__init__(config)
+        self.formula = formulas.gradcam_plus_plus_pgc if config.epsilon == "pgc" else formulas.gradcam_plus_plus
 
 
 class XGradCAM(_GradientMethod):
     """Grad-CAM with gradients averaged in proportion to the activation."""
 
-    formula = "XGradCAM"
+    formula = staticmethod(formulas.xgradcam)
 
 
 class HiResCAM(_GradientMethod):
     """ReLU(Σ_c ∂s/∂A_c ⊙ A_c)."""
 
-    formula = "HiResCAM"
+    formula = staticmethod(formulas.hirescam)
 
 
 class LayerCAM(_GradientMethod):
     """Σ_c ReLU(∂s/∂A_c) ⊙ A_c, rectified."""
 
-    formula = "LayerCAM"
+    formula = staticmethod(formulas.layercam)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerEvidence:
     """What a layer says about B images and T texts."""
 
-    activations: FloatArray
-    """[B, C, h, w]"""
-    gradients: list[FloatArray]
-    """T times [B, C, h, w]: of each image's score with respect to its activations."""
+    activations: Tensor
+    """[B, C, h, w] float32"""
+    gradients: list[Tensor]
+    """T times [B, C, h, w] float32: of each image's score with respect to its activations."""
 
 
 def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer, score: Score) -> LayerEvidence:
@@ -108,10 +105,8 @@ def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer,
         if not scores.requires_grad:
             raise UsageError(f"the embedding of {encoder.info.name} cannot be differentiated up to layer {layer.name}")
         gradients = _gradients(scores, leaves[0])
-    _refuse_dead_patches(encoder, layer, gradients, pixels)
-    return LayerEvidence(
-        _array(layer.maps(leaves[0].detach(), pixels)), [_array(layer.maps(gradient, pixels)) for gradient in gradients]
-    )
+    _refuse_dead_patches(encoder, layer, gradients)
+    return LayerEvidence(layer.maps(leaves[0].detach()).float(), [layer.maps(gradient) for gradient in gradients])
 
 
 def _gradients(scores: Tensor, activation: Tensor) -> list[Tensor]:
@@ -125,19 +120,13 @@ def _gradients(scores: Tensor, activation: Tensor) -> list[Tensor]:
     ]
 
 
-def _refuse_dead_patches(encoder: Encoder, layer: Layer, gradients: list[Tensor], pixels: Tensor) -> None:
+def _refuse_dead_patches(encoder: Encoder, layer: Layer, gradients: list[Tensor]) -> None:
     """Tell a layer whose patch tokens reach the embedding no more from an image that just has no gradient."""
-    if any(bool(layer.maps(gradient, pixels).any()) for gradient in gradients):
+    if any(bool(layer.maps(gradient).any()) for gradient in gradients):
         return
-    tokens = [layer.class_token(gradient, pixels) for gradient in gradients]
-    if any(token is not None and bool(token.any()) for token in tokens):
+    if any(bool(layer.prefix(gradient).any()) for gradient in gradients):
         raise UsageError(
             f"at layer {layer.name} of {encoder.info.name} the gradient of every patch token is zero: after the last "
             "attention only the class token reaches the embedding, so there is nothing to map; use layer=auto "
-            f"({find_layer(encoder, 'auto').name}) or an earlier block"
+            f"({gradient_layer(encoder).name}) or an earlier block"
         )
-
-
-def _array(tensor: Tensor) -> FloatArray:
-    array: FloatArray = tensor.float().cpu().numpy()
-    return array

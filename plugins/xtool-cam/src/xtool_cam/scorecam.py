@@ -22,6 +22,7 @@ class ScoreCAM:
         self.config = config
         self.extractor = extractor
 
+    @torch.no_grad()
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs 2 + C forward passes for any number of texts."""
         features = self.extractor.extract(encoder, pixels).maps

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import Encoder, UsageError
+from xtool.plugin import Encoder, UsageError, hooked
 from xtool_cam.config import Score
-from xtool_cam.hooks import hooked
 
 
 def match_scores(encoder: Encoder, pixels: Tensor, text: Tensor, score: Score) -> Tensor:

@@ -22,37 +22,37 @@ def xtool_feature_extractors() -> Iterable[FeatureExtractorSpec]:
     """What a CNN's stages and a ViT's blocks compute."""
     yield FeatureExtractorSpec(
         name="spatial",
-        factory="xtool_clip.features.spatial:Spatial",
+        factory="xtool.plugin:LayerFeatures",
         summary="Output of a CNN stage: stem, layer1 to layer4.",
         architectures=("cnn",),
     )
     yield FeatureExtractorSpec(
         name="tokens",
-        factory="xtool_clip.features.tokens:Tokens",
+        factory="xtool.plugin:LayerFeatures",
         summary="Patch tokens after a ViT block.",
         architectures=("vit",),
     )
     yield FeatureExtractorSpec(
         name="attention",
-        factory="xtool_clip.features.attention:ClassAttention",
+        factory="xtool_clip.features:ClassAttention",
         summary="Attention of the class token to each patch in a ViT block, one map per head.",
         architectures=("vit",),
     )
     yield FeatureExtractorSpec(
         name="queries",
-        factory="xtool_clip.features.projections:Queries",
+        factory="xtool_clip.features:Queries",
         summary="Query vector of each patch in a ViT block.",
         architectures=("vit",),
     )
     yield FeatureExtractorSpec(
         name="keys",
-        factory="xtool_clip.features.projections:Keys",
+        factory="xtool_clip.features:Keys",
         summary="Key vector of each patch in a ViT block.",
         architectures=("vit",),
     )
     yield FeatureExtractorSpec(
         name="values",
-        factory="xtool_clip.features.projections:Values",
+        factory="xtool_clip.features:Values",
         summary="Value vector of each patch in a ViT block.",
         architectures=("vit",),
     )

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.plugin import EncoderInfo, UsageError
+from xtool.plugin import EncoderInfo, Layer, UsageError
 from xtool_clip.inference import InferenceTwin
+from xtool_clip.layers import describe_layer
 from xtool_clip.text import embed_tokens
 
 Tokenizer = Callable[[list[str]], Tensor]
@@ -70,7 +71,12 @@ class ClipEncoder:
         """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable.
 
         Under ``torch.inference_mode()`` it takes the faster way of :mod:`xtool_clip.inference`, in ``dtype``.
+
+        Raises :class:`ValueError` for pixels of another size: the positions that the model has learnt would not fit.
         """
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, *self.info.input_size):
+            wanted = ", ".join(map(str, (3, *self.info.input_size)))
+            raise ValueError(f"{self.info.name} takes pixels [B, {wanted}], not {list(pixels.shape)}")
         features: Tensor = self._twin(pixels) if self._twin.usable else self.model.encode_image(pixels)  # type: ignore[operator]
         return F.normalize(features.float(), dim=-1)
 
@@ -91,6 +97,10 @@ class ClipEncoder:
                 known.update(zip(new, embed_tokens(self.model, tokens), strict=True))
             self._remember(known)
         return torch.stack([known[text] for text in texts])
+
+    def layer(self, name: str) -> Layer:
+        """Describe a layer of the image tower; see :mod:`xtool_clip.layers`."""
+        return describe_layer(self.visual, self.info, name)
 
     def _remember(self, embeddings: dict[str, Tensor]) -> None:
         for text, embedding in embeddings.items():

@@ -134,6 +134,7 @@ def _describe(
         patch_size=tower.patch_size,
         layers=tower.layers,
         default_layer=tower.layers[-1],
+        gradient_layer=tower.gradient_layer,
         default_features="spatial" if tower.architecture == "cnn" else "tokens",
         weights=f"random (seed {seed})" if weights is None else weights.label,
         weights_sha256=None if weights is None else sha256(weights.file),

@@ -62,7 +62,7 @@ def xtool_feature_extractors() -> Iterator[FeatureExtractorSpec]:
     """Any layer that the encoder lists."""
     yield FeatureExtractorSpec(
         name="timm-spatial",
-        factory="xtool_timm.features:Spatial",
+        factory="xtool.plugin:LayerFeatures",
         summary="Output of a stage of a timm classifier; the last is what is pooled and classified.",
         architectures=("cnn",),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, MethodConfig, Saliency, UsageError
-from xtool_timm.features import classifier_tower, read_layer
+from xtool.plugin import Encoder, MethodConfig, Saliency, UsageError, read_maps
+from xtool_timm.tower import ClassifierTower
 
 __all__ = ["CAM"]
 
@@ -27,7 +27,9 @@ class CAM:
 
         Raises :class:`UsageError` for an encoder that is no classifier over averaged feature maps.
         """
-        tower = classifier_tower(encoder)
+        tower = encoder.visual
+        if not isinstance(tower, ClassifierTower):
+            raise UsageError(f"CAM needs a timm classifier, for example timm-resnet50; {encoder.info.name} is none")
         if id(tower) not in self._checked:
             if not tower.pools_by_mean(encoder.info.input_size):
                 raise UsageError(
@@ -35,6 +37,6 @@ class CAM:
                     "something in between; gradcam and layercam work on it"
                 )
             self._checked.add(id(tower))
-        maps = read_layer(encoder, pixels, tower.layers[-1]).maps
+        maps = read_maps(encoder, pixels, encoder.layer(tower.layers[-1])).maps
         heat = torch.einsum("tc,bchw->bthw", text[:, : maps.shape[1]].float(), maps)
-        return Saliency(heat, present=None)
+        return Saliency(heat.detach(), present=None)

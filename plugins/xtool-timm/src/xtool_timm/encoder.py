@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import EncoderInfo
+from xtool.plugin import EncoderInfo, Layer, SpatialMaps, layer_name
 from xtool_timm.names import ClassNames, Nearest
 from xtool_timm.tower import ClassifierTower
 
@@ -62,6 +62,11 @@ class ClassifierEncoder:
                 LOG.warning("%s: %s", self._info.name, found.told())
             rows.append(self._classes[[match.index for match in found.matches]].mean(dim=0))
         return F.normalize(torch.stack(rows), dim=1).to(self.device)
+
+    def layer(self, name: str) -> Layer:
+        """Describe a layer of the image tower: each gives maps [B, C, h, w]."""
+        name = layer_name(self._info, name)
+        return Layer(name, self._tower.module(name), SpatialMaps())
 
     def nearest(self, text: str) -> Nearest:
         """The classes that a text is taken for, nearest first."""

@@ -37,9 +37,9 @@ class ClassifierTower(nn.Module):
         pooled = model.forward_head(maps, pre_logits=True)
         return torch.cat([pooled, pooled.new_ones(len(pooled), 1), pooled.new_zeros(len(pooled), 1)], dim=1)
 
-    def get_submodule(self, target: str) -> nn.Module:
-        """Layers of the model go by their own names: ``layer4``, not ``model.layer4``."""
-        return super().get_submodule(f"model.{target}" if target in self.layers[:-1] else target)
+    def module(self, layer: str) -> nn.Module:
+        """The module whose output is a layer: a stage of the model by timm's name, or what is pooled."""
+        return self.features if layer == self.layers[-1] else self.model.get_submodule(layer)
 
     @torch.no_grad()
     def pools_by_mean(self, size: tuple[int, int]) -> bool:

@@ -29,10 +29,12 @@ def ranked_maps(
             if column.requires_grad and features.maps.requires_grad:
                 (gradient,) = torch.autograd.grad(column.sum(), features.maps, retain_graph=True, allow_unused=True)
             if gradient is None:
+                info = encoder.info
+                way_out = f"use features={info.default_features}, no pca and no clusters, or "
                 raise UsageError(
                     "vlscore: top_k and stop_at rank feature maps by their gradient, and the embedding does not depend "
-                    f"on features={config.features!r} (reduced or not) in a way that can be differentiated; use "
-                    "features=spatial, no pca and no clusters, or leave top_k and stop_at out"
+                    f"on features={config.features!r} (reduced or not) in a way that can be differentiated; "
+                    f"{way_out if info.architecture == 'cnn' else ''}leave top_k and stop_at out"
                 )
             evidence = gradient * features.maps if config.importance == "contribution" else gradient
             importance.append(evidence.detach().float().mean(dim=(2, 3)))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.contracts.protocols import Encoder
 from xtool.contracts.registry import registry
 from xtool.engine.encoders import load_encoder
 from xtool.engine.features import build_extractor
 from xtool.errors import XtoolError
+from xtool.testing.checks.encoder_layers import LAYER_CHECKS
+from xtool.testing.checks.encoder_subject import EncoderSubject
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.compare_maps import same
 from xtool.testing.snapshot import Snapshot
@@ -22,29 +20,11 @@ from xtool.testing.verdict import Case, CheckFailed, require
 TEXTS = ("an image of a dog.", "an image of a traffic light.")
 
 
-@dataclass(frozen=True)
-class EncoderSubject:
-    """An encoder, loaded on the CPU when the first check needs it."""
-
-    name: str
-    pretrained: str | None
-
-    def load(self) -> Encoder:
-        return load_encoder(self.name, pretrained=self.pretrained, device="cpu")
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        return self.load()
-
-    def pixels(self, images: int = 2) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(images, 3, *self.encoder.info.input_size, generator=generator)
-
-
 def plan_encoder(name: str, pretrained: str | None) -> list[Case]:
     """Checks of the spec, then of the encoder with random weights, or with the given ones."""
     provided = registry().encoders.find(name)
-    return [*spec_cases(provided.owner, provided.spec), *cases(CHECKS, EncoderSubject(name, pretrained))]
+    subject = EncoderSubject(name, pretrained)
+    return [*spec_cases(provided.owner, provided.spec), *cases((*CHECKS, *LAYER_CHECKS), subject)]
 
 
 def info_is_coherent(subject: EncoderSubject) -> None:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xtool.contracts.layers import Layer
 from xtool.contracts.protocols import Encoder, EncoderInfo, FeatureMaps
 from xtool.engine.encoders import counted
-from xtool.errors import XtoolError
+from xtool.errors import UsageError, XtoolError
 from xtool.testing.checks.method_subject import MethodSubject, usual, wrong_shape
 from xtool.testing.planted import text_embedding
 from xtool.testing.setups import Setup
@@ -86,6 +87,9 @@ class OpaqueEncoder:
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         return torch.stack([text_embedding(text) for text in texts])
+
+    def layer(self, name: str) -> Layer:
+        raise UsageError(f"the image tower of {self.info.name} has no layer that can be read")
 
 
 class OpaqueFeatures:

@@ -1,1 +1,0 @@
-"""Intermediate activations of open_clip image towers as spatial maps."""

@@ -1,0 +1,234 @@
+"""What an encoder says about a layer of its image tower: which module, how its output lies over the image, its parts.
+
+An encoder describes its layers in :meth:`xtool.plugin.Encoder.layer`; feature extractors and methods read them through
+these classes only, so that none of them knows how a model's code is written. Importing this module imports no torch.
+
+Notation for shapes: B images, C channels, h×w places, n tokens (prefix tokens, then h·w patches row by row), d the
+width of a head, D the width of the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from xtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["Block", "Heads", "Layer", "Layout", "Pooling", "SelfAttention", "SpatialMaps", "TokenGrid"]
+
+
+class Layout(Protocol):
+    """How a module's output, or a gradient of its shape, lies over the image.
+
+    Each method raises :class:`ValueError` for a tensor that does not lie so.
+    """
+
+    def maps(self, output: Tensor) -> Tensor:
+        """As maps [B, C, h, w]: row 0 is the top, tokens without a place are left out."""
+        ...
+
+    def restored(self, maps: Tensor, output: Tensor) -> Tensor:
+        """``output`` with ``maps`` [B, C, h, w] in its places, differentiable in both; the inverse of :meth:`maps`."""
+        ...
+
+    def prefix(self, output: Tensor) -> Tensor:
+        """[B, k, C]: the k tokens that belong to no place (class token, registers); k may be 0."""
+        ...
+
+    def channels(self, output: Tensor) -> Tensor:
+        """A view [B, C, places and prefix tokens] of ``output`` that can be written to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpatialMaps:
+    """The output is maps already: [B, C, h, w], or [B, h, w, C]."""
+
+    channels_last: bool = False
+
+    def maps(self, output: Tensor) -> Tensor:
+        """See :meth:`Layout.maps`."""
+        if output.ndim != 4:
+            raise ValueError("which are no spatial maps")
+        return output.permute(0, 3, 1, 2) if self.channels_last else output
+
+    def restored(self, maps: Tensor, output: Tensor) -> Tensor:
+        """See :meth:`Layout.restored`."""
+        return maps.permute(0, 2, 3, 1) if self.channels_last else maps
+
+    def prefix(self, output: Tensor) -> Tensor:
+        """See :meth:`Layout.prefix`. There are none."""
+        maps = self.maps(output)
+        return maps.new_zeros(len(maps), 0, maps.shape[1])
+
+    def channels(self, output: Tensor) -> Tensor:
+        """See :meth:`Layout.channels`."""
+        maps = self.maps(output)
+        return maps.view(*maps.shape[:2], -1)  # a flatten could be a copy
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGrid:
+    """The output is tokens [B, n, C], or [n, B, C]: some prefix tokens, then the patches row by row."""
+
+    height: int
+    """Patches from top to bottom."""
+    width: int
+    prefix_tokens: int
+    """Tokens before the patches (class token, registers)."""
+    batch_first: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of an image."""
+        return self.prefix_tokens + self.height * self.width
+
+    def ordered(self, output: Tensor) -> Tensor:
+        """The output as [B, n, C]."""
+        tokens = output if self.batch_first or output.ndim != 3 else output.transpose(0, 1)
+        if tokens.ndim != 3 or tokens.shape[1] != self.tokens:
+            raise ValueError(
+                f"where {self.height}×{self.width} patch tokens behind {self.prefix_tokens} others are expected; "
+                "is patch dropout on, or the image of another size?"
+            )
+        return tokens
+
+    def maps(self, output: Tensor) -> Tensor:
+        """See :meth:`Layout.maps`."""
+        patches = self.ordered(output)[:, self.prefix_tokens :]
+        # The grid's width varies fastest; on a square grid a mistake here would not show.
+        return patches.transpose(1, 2).reshape(len(patches), -1, self.height, self.width)
+
+    def restored(self, maps: Tensor, output: Tensor) -> Tensor:
+        """See :meth:`Layout.restored`."""
+        tokens = self.ordered(output).clone()
+        tokens[:, self.prefix_tokens :] = maps.flatten(2).transpose(1, 2)
+        return tokens if self.batch_first else tokens.transpose(0, 1)
+
+    def prefix(self, output: Tensor) -> Tensor:
+        """See :meth:`Layout.prefix`."""
+        return self.ordered(output)[:, : self.prefix_tokens]
+
+    def channels(self, output: Tensor) -> Tensor:
+        """See :meth:`Layout.channels`."""
+        return self.ordered(output).transpose(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What the heads of one attention layer work with."""
+
+    tokens: Tensor
+    """[B, n, width]: what went into the layer."""
+    queries: Tensor
+    """[B, heads, n, d], as they meet the keys: after per-head norms and after a rotation by position."""
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class SelfAttention:
+    """The attention of a block, taken apart: ``merge(softmax(scale · q kᵀ) v)`` is what ``module`` gives."""
+
+    module: nn.Module
+    scale: float
+    """Factor on the products of queries and keys."""
+    arguments: Callable[..., tuple[Tensor, Tensor | None]]
+    """The arguments that ``module`` is called with, which a hook sees, as tokens [B, n, width] and, in a layer that
+    rotates queries and keys by position, the rotation."""
+    project: Callable[[Tensor, Tensor | None], Heads]
+    """Tokens and rotation to queries, keys and values; without a rotation they are not rotated."""
+    merge: Callable[[Tensor, Heads], Tensor]
+    """What the heads give [B, heads, n, d] to tokens [B, n, width]: inner norm, gate, output projection."""
+
+    def weights(self, heads: Heads) -> Tensor:
+        """How much each token takes of each other one: [B, heads, n, n]; rows sum to 1."""
+        return (heads.queries @ heads.keys.transpose(-2, -1) * self.scale).softmax(dim=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A transformer block over tokens x [B, n, width], taken apart.
+
+    Its output is ``y + feed_forward(y)`` with ``y = x + residual(attention(norm(x)))``.
+    """
+
+    module: nn.Module
+    grid: TokenGrid
+    norm: Callable[[Tensor], Tensor]
+    """Before the attention; the identity in a block that norms afterwards."""
+    attention: SelfAttention
+    residual: Callable[[Tensor], Tensor]
+    """Between the attention and the sum: layer scale, or the norm of a block that norms afterwards."""
+    feed_forward: Callable[[Tensor], Tensor]
+    """The second branch with its norm and scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How the tokens after the last block become one embedding."""
+
+    kind: Literal["class token", "mean", "attention"]
+    embed: Callable[[Tensor], Tensor]
+    """Tokens after the last block [B, n, width] to the embedding [B, D], not normalised."""
+    embed_each: Callable[[Tensor], Tensor]
+    """[B, n, width] to [B, n, D]: each token on the pooled token's way, as if it were all that there is to pool."""
+    shares: Callable[[Tensor], Tensor]
+    """[B, n, width] to [B, heads, n]: the share of each token in what is pooled; sums to 1. One head where the pooling
+    is no attention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of an image tower."""
+
+    name: str
+    module: nn.Module
+    """The module whose output is the layer; it runs once in a pass."""
+    layout: Layout
+    read_block: Callable[[], Block] | None = None
+    """Gives :attr:`block`, or raises :class:`xtool.plugin.UsageError` that says why not."""
+    read_pooling: Callable[[], Pooling] | None = None
+    """The same for :attr:`pooling`."""
+
+    def maps(self, output: Any) -> Tensor:
+        """The output, or a gradient of its shape, as maps [B, C, h, w]. Raises :class:`xtool.plugin.UsageError`."""
+        return self._read(self.layout.maps, output)
+
+    def restored(self, maps: Tensor, output: Tensor) -> Tensor:
+        """``output`` with ``maps`` [B, C, h, w] in its places, differentiable in both."""
+        return self.layout.restored(maps, output)
+
+    def prefix(self, output: Any) -> Tensor:
+        """[B, k, C]: the k tokens that belong to no place in the image; k may be 0."""
+        return self._read(self.layout.prefix, output)
+
+    def channels(self, output: Any) -> Tensor:
+        """A view [B, C, places and prefix tokens] of the output that can be written to."""
+        return self._read(self.layout.channels, output)
+
+    @property
+    def block(self) -> Block:
+        """The transformer block that this layer is of. Raises :class:`xtool.plugin.UsageError` where there is none."""
+        if self.read_block is None:
+            raise UsageError(f"layer {self.name} is no transformer block, and has no queries, keys and values")
+        return self.read_block()
+
+    @property
+    def pooling(self) -> Pooling:
+        """How the tower pools its tokens. Raises :class:`xtool.plugin.UsageError` where it has none."""
+        if self.read_pooling is None:
+            raise UsageError(f"layer {self.name} is not of a transformer that pools tokens")
+        return self.read_pooling()
+
+    def _read(self, read: Callable[[Tensor], Tensor], output: Any) -> Tensor:
+        if not hasattr(output, "ndim"):
+            raise UsageError(f"layer {self.name} gives a {type(output).__name__}, not a tensor")
+        try:
+            return read(output)
+        except ValueError as error:
+            raise UsageError(f"layer {self.name} gives {list(output.shape)}, {error}") from error

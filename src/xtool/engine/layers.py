@@ -1,0 +1,114 @@
+"""Reading the layers that an encoder describes: find one by name, see its output, take maps or heads from one pass."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from xtool.contracts.layers import Heads, Layer
+from xtool.contracts.protocols import FeatureMaps
+from xtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from xtool.contracts.protocols import Encoder, EncoderInfo
+
+AUTO = "auto"
+
+
+def layer_name(info: EncoderInfo, name: str, also: Sequence[str] = ()) -> str:
+    """The layer meant by ``name``: ``auto`` is the encoder's default.
+
+    Args:
+        info: of the encoder.
+        name: what was asked for.
+        also: layers that can be read beside those of ``info.layers``.
+
+    Raises:
+        UsageError: there is no such layer; names the nearest.
+    """
+    if name == AUTO:
+        return info.default_layer
+    known = [*info.layers, *also]
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? It has" if near else "it has"
+    raise UsageError(f"{info.name} has no layer {name!r}; {hint}: {', '.join(info.layers)}")
+
+
+def gradient_layer(encoder: Encoder, name: str = AUTO) -> Layer:
+    """The layer ``name``, where ``auto`` is the one that suits gradient methods. Raises as ``Encoder.layer``."""
+    info = encoder.info
+    return encoder.layer(info.gradient_layer or info.default_layer if name == AUTO else name)
+
+
+@contextmanager
+def hooked(module: nn.Module, see: Callable[[Any], Any]) -> Iterator[None]:
+    """Inside the block, ``see(output)`` is called on each output of ``module``; what it returns, if not ``None``,
+    takes the output's place. The hook is gone when the block ends, however it ends."""
+    handle = module.register_forward_hook(lambda _module, _inputs, output: see(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def read_maps(encoder: Encoder, pixels: Tensor, layer: Layer) -> FeatureMaps:
+    """Maps of a layer and the image embedding, from one pass over pixels [B, 3, H, W].
+
+    Raises:
+        UsageError: the layer's output is not what the encoder says that it is.
+    """
+    outputs: list[Any] = []
+    with hooked(layer.module, outputs.append):
+        embedding = encoder.encode_image(pixels)
+    maps = layer.maps(_only(outputs, layer.name))
+    # A cast would be a copy that the embedding does not depend on, and no gradient would reach it.
+    return FeatureMaps(maps if maps.requires_grad else maps.float(), embedding)
+
+
+def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, Tensor]:
+    """Queries, keys and values of a layer's block, and the image embedding [B, D], from one pass.
+
+    The fused attention that models run keeps none of them, so they are computed again, from what went into the
+    attention layer. This costs one linear layer, not a second pass.
+
+    Raises:
+        UsageError: the layer is no block of a transformer, or of one whose attention the encoder cannot take apart.
+    """
+    attention = layer.block.attention
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    handle = attention.module.register_forward_pre_hook(
+        lambda _module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
+    )
+    try:
+        embedding = encoder.encode_image(pixels)
+    finally:
+        handle.remove()
+    args, kwargs = _only(calls, f"the attention of {layer.name}")
+    return attention.project(*attention.arguments(*args, **kwargs)), embedding
+
+
+class LayerFeatures:
+    """The feature extractor that gives any layer which an encoder describes.
+
+    Args:
+        layer: a name from ``encoder.info.layers``; ``None`` for the encoder's default.
+    """
+
+    def __init__(self, layer: str | None = None) -> None:
+        self.layer = layer
+
+    def extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
+        """See :meth:`xtool.plugin.FeatureExtractor.extract`."""
+        return read_maps(encoder, pixels, encoder.layer(AUTO if self.layer is None else self.layer))
+
+
+def _only(seen: list[Any], what: str) -> Any:
+    if len(seen) != 1:
+        raise UsageError(f"{what} ran {len(seen)} times in one pass; expected once")
+    return seen[0]
