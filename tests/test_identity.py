@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import PLANTED_PLUGIN
+PLANTED_PLUGIN = Path(__file__).parent / "planted_plugin"
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--limit", "2")
 
