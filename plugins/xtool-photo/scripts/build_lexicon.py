@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from curated import Lines, read_curated, resolve
-from given_names import read_given_names
-from meanings import ANIMAL, FOOD, TOPS, Tree, Weights
+from meanings import ANIMAL, FOOD, PERSON, TOPS, Tree, Weights
+from peoples_names import read_given_names, read_surnames
 from senses import Sense, senses_by_word, word_meaning
 from timm.data import ImageNetInfo
 from wordnet import FOLDER, read_counts, read_exceptions, read_nouns, read_words
@@ -29,6 +29,9 @@ OUT = Path(__file__).parents[1] / "src" / "xtool_photo" / "data" / "lexicon.npz"
 PLANT = 20
 A_NAME = 0.02
 """Percent of women or men: a word that so many are called by is a name, unless it is an animal, a food or a plant."""
+
+SHORTEST = 3
+"""Letters; shorter nouns are abbreviations of offices, and chance."""
 
 
 @dataclass
@@ -64,7 +67,8 @@ def meanings_of_words(wordnet: WordNet, names: dict[str, float]) -> dict[str, We
     for word, senses in wordnet.words.items():
         is_class = word in classes
         weights = word_meaning(senses, wordnet.tree, is_class)
-        if weights and (form := plain(word)) and (is_class or not _is_name(form, senses, wordnet.tree, names)):
+        form = plain(word)
+        if weights and (is_class or (len(form) >= SHORTEST and not _is_name(form, senses, wordnet.tree, names))):
             found.setdefault(form, weights)
     for words, parts in wordnet.curated:
         weights = resolve(parts, wordnet.first_names, found.get) if parts and not words[0].startswith("@") else None
@@ -84,10 +88,11 @@ def _is_name(word: str, senses: list[Sense], tree: Tree, names: dict[str, float]
 
 
 def common_words(found: dict[str, Weights], wordnet: WordNet) -> set[str]:
-    """Words that people misspell: those of ``curated.txt``, of the classes, and those with classes of their own."""
+    """Words that people misspell: those of ``curated.txt``, of the classes, and things that have classes of their own."""
     common = {plain(word) for words, _ in wordnet.curated for word in words}
     for word, senses in wordnet.words.items():
-        meanings = ((sense, wordnet.tree.meaning(sense.offset)) for sense in senses)
+        things = [sense for sense in senses if wordnet.tree.synsets[sense.offset].domain != PERSON]
+        meanings = ((sense, wordnet.tree.meaning(sense.offset)) for sense in things)
         if any(meaning and (meaning.steps == 0 or sense.uses > 1) for sense, meaning in meanings):
             common.add(plain(word))
     return {word for word in common if word in found and " " not in word}
@@ -116,6 +121,7 @@ def arrays(found: dict[str, Weights], wordnet: WordNet, folder: Path, names: dic
         "no_things": pack(sorted(word for word in nouns - qualities - found.keys() if " " not in word)),
         "qualities": pack(sorted(qualities - found.keys())),
         "given_names": pack(sorted(names)),
+        "surnames": pack(sorted(read_surnames())),
         "plurals": pack(plurals),
         "their_singulars": pack(plurals.values()),
         "class_names": pack(wordnet.first_names),

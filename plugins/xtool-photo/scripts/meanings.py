@@ -57,6 +57,8 @@ class Tree:
         """The classes that are the thing or kinds of it, else those that share its nearest kind."""
         synset = self.synsets[offset]
         above = ancestors(self.synsets, offset)
+        if offset in self.class_synsets:  # the bubble is abstract to WordNet
+            return Meaning(evenly(sorted(self.below[offset])), 0)
         if PHYSICAL not in above or synset.is_instance:
             return None
         steps = min((far for up, far in above.items() if up in self.overrides or up in self.below), default=None)
@@ -66,10 +68,12 @@ class Tree:
         for up in nearest:
             if up in self.overrides:
                 return Meaning(self.overrides[up], steps)
+        if steps > 0:  # a feather is no animal, though it has animals' place in WordNet's files
+            nearest = [up for up in nearest if self.synsets[up].domain == synset.domain]
         rows = sorted(set().union(*(self.below.get(up, set()) for up in nearest)))
         if steps == 0:
             return Meaning(evenly(rows), 0) if len(rows) <= TOO_GENERAL else None
-        if steps > FARTHEST.get(synset.domain, 0) or len(rows) > TOO_GENERAL_A_KIND:
+        if steps > FARTHEST.get(synset.domain, 0) or not 0 < len(rows) <= TOO_GENERAL_A_KIND:
             return None
         if synset.domain != ANIMAL and max(map(self._covered, nearest)) < LEAST_COVERED:
             return None

@@ -46,6 +46,11 @@ class PhotoEncoder:
     def dtype(self) -> torch.dtype:
         return self._classifier.dtype
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the 1000 classes are called, in the order of the classifier's outputs."""
+        return self._texts.class_names
+
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable."""
         return self._classifier.encode_image(pixels)

@@ -6,8 +6,7 @@ __all__ = ["CUTS", "JOINS", "PICTURES", "QUANTITIES", "SILENT"]
 
 SILENT = frozenset(
     """a an the this that these those my your his her its our their some any one two three four five six seven eight nine
-    ten many several few is are was were be being been am here there it i you we see can itap no not very really just
-    and or""".split()
+    ten many several few is are was were be being been am here there it i you we see can itap very really just""".split()
 )
 """Words that name nothing wherever they stand."""
 

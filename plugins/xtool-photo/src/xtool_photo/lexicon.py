@@ -33,6 +33,7 @@ class Lexicon:
         self._no_things = "\n" + _text(arrays["no_things"]) + "\n"
         self._qualities = "\n" + _text(arrays["qualities"]) + "\n"
         self._given_names = "\n" + _text(arrays["given_names"]) + "\n"
+        self._surnames = "\n" + _text(arrays["surnames"]) + "\n"
         self._irregular = dict(zip(_lines(arrays["plurals"]), _lines(arrays["their_singulars"]), strict=True))
         self.class_names = tuple(_lines(arrays["class_names"]))
         """The first of timm's names of each class, as people are told them. Two are ``crane``, and two ``maillot``."""
@@ -70,6 +71,10 @@ class Lexicon:
     def is_given_name(self, word: str) -> bool:
         """Whether people are called so."""
         return f"\n{word}\n" in self._given_names
+
+    def is_surname(self, word: str) -> bool:
+        """Whether families are called so."""
+        return f"\n{word}\n" in self._surnames
 
     def joined(self, word: str) -> str | None:
         """A word of several parts that was written as one: ``sportscar``."""

@@ -95,17 +95,18 @@ def _parts(spoken: Sequence[str], lexicon: Lexicon) -> list[_Part]:
 def _phrases(parts: Sequence[_Part], lexicon: Lexicon) -> list[list[_Part]]:
     """The noun phrases that are asked for."""
     phrases: list[list[_Part]] = [[]]
-    seen = False
+    seen_noun = False
     for part in parts:
-        if not part.is_thing and (part.word == COMMA or part.word in JOINS):
-            phrases.append([])
-        elif not part.is_thing and part.word in SILENT:
-            seen = seen or False
-        elif not part.is_thing and seen and (part.word in CUTS or _is_doing(part.word, lexicon)):
-            break
-        elif part.is_thing or part.word not in CUTS:
+        if part.is_thing:
             phrases[-1].append(part)
-            seen = seen or part.is_thing or not lexicon.is_quality(part.word)
+            seen_noun = True
+        elif part.word == COMMA or part.word in JOINS:
+            phrases.append([])
+        elif seen_noun and (part.word in CUTS or _is_doing(part.word, lexicon)):
+            break
+        elif part.word not in SILENT | CUTS:
+            phrases[-1].append(part)
+            seen_noun = seen_noun or not lexicon.is_quality(part.word)
     return phrases
 
 
@@ -126,7 +127,7 @@ def _noun(phrase: Sequence[_Part], lexicon: Lexicon) -> _Part | None:
 
 
 def _mended(word: str, lexicon: Lexicon) -> str | None:
-    if lexicon.is_no_thing(word) or lexicon.is_given_name(word):
+    if lexicon.is_no_thing(word) or lexicon.is_given_name(word) or lexicon.is_surname(word):
         return None
     return lexicon.joined(word) or corrected(word, lexicon.common_words)
 
@@ -151,7 +152,7 @@ def _nothing(text: str) -> str:
 def _unknown(word: str, lexicon: Lexicon) -> str:
     if lexicon.is_no_thing(word):
         return f"{word!r} names no thing that it has a class for"
-    if lexicon.is_given_name(word):
+    if lexicon.is_given_name(word) or lexicon.is_surname(word):
         return f"{word!r} is a name"
     return f"{word!r} is not among its words"
 

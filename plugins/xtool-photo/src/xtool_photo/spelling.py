@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 __all__ = ["SHORTEST", "corrected"]
 
-SHORTEST = 5
+SHORTEST = 6
 """Letters; among shorter words a neighbour is chance."""
 
 
