@@ -143,7 +143,9 @@ def main() -> None:
     sizes = Counter(min(len(weights), 10) for weights in found.values())
     told = ", ".join(f"{'10 or more' if size == 10 else size}: {number}" for size, number in sorted(sizes.items()))
     print(f"{len(found)} words with {len(made['starts']) - 1} meanings; classes of a word: {told}")
-    print(f"{len(names)} given names, {len(made['no_things'])} bytes of other nouns, {int(made['common'].sum())} common words")
+    print(
+        f"{len(names)} given names, {len(made['no_things'])} bytes of other nouns, {int(made['common'].sum())} common words"
+    )
     print(f"{options.out.name}: {options.out.stat().st_size} bytes")
 
 

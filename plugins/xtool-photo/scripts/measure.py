@@ -26,7 +26,7 @@ DATA = {
     "ilsvrc-val-400": ("imagenet", "ilsvrc-val-400"),
     "raccoon-mini": ("voc", "raccoon-mini"),
 }
-RESAMPLED = 1000
+RESAMPLED = 500
 
 
 @dataclass
@@ -36,7 +36,6 @@ class Half:
     """Unit vectors [N, D]."""
 
 
-@torch.inference_mode()
 def embedded(encoder: PhotoEncoder, name: str, root: Path, half: int) -> Half:
     kind, place = DATA[name]
     dataset = open_dataset(kind, root / place)
@@ -57,7 +56,9 @@ def told(name: str, present: Tensor, absent: Tensor) -> str:
     again = []
     for _ in range(RESAMPLED):
         rows = torch.randint(len(present), (len(present),), generator=generator)
-        others = rows if len(absent) == len(present) else torch.randint(len(absent), (len(absent),), generator=generator)
+        others = (
+            rows if len(absent) == len(present) else torch.randint(len(absent), (len(absent),), generator=generator)
+        )
         again.append(auroc(present[rows], absent[others]))
     low, high = torch.tensor(again).quantile(torch.tensor([0.025, 0.975])).tolist()
     return (
@@ -71,6 +72,7 @@ def cosines(encoder: PhotoEncoder, images: Tensor, texts: list[str]) -> Tensor:
     return (images * encoder.encode_text([f"an image of a {text}." for text in texts])).sum(dim=1)
 
 
+@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder that holds coco-160, ilsvrc-val-400 and raccoon-mini")
@@ -92,20 +94,30 @@ def main() -> None:
     print(told("ilsvrc-val-400, its class against another of the 20", present, absent))
     present = cosines(encoder, raccoons.images, ["raccoon"] * len(raccoons.images))
     elsewhere = torch.cat([coco.images, ilsvrc.images])
-    print(told("raccoon-mini, raccoon there and elsewhere", present, cosines(encoder, elsewhere, ["raccoon"] * len(elsewhere))))
+    print(
+        told(
+            "raccoon-mini, raccoon there and elsewhere",
+            present,
+            cosines(encoder, elsewhere, ["raccoon"] * len(elsewhere)),
+        )
+    )
     print(told("raccoon-mini, raccoon against car", present, cosines(encoder, raccoons.images, ["car"] * len(present))))
 
     truth = torch.tensor([sample.class_index for sample in ilsvrc.samples])
     names = encoder.class_names
     by_name = (ilsvrc.images @ encoder.encode_text([f"an image of a {name}." for name in names]).T).argmax(dim=1)
-    weight, bias = encoder.visual.model.get_classifier().weight, encoder.visual.model.get_classifier().bias  # type: ignore[operator]
-    logits = ilsvrc.images[:, : weight.shape[1]] @ weight.T + ilsvrc.images[:, weight.shape[1], None] * bias
+    classifier = encoder.visual.model.get_classifier()  # type: ignore[operator]
+    width = classifier.in_features
+    logits = ilsvrc.images[:, :width] @ classifier.weight.T + ilsvrc.images[:, width, None] * classifier.bias
+    by_name_right, right = ((found == truth).float().mean() for found in (by_name, logits.argmax(dim=1)))
     print(
-        f"ilsvrc-val-400, Top-1 over 1000 names {float((by_name == truth).float().mean()):.3f}, "
-        f"of the classifier {float((logits.argmax(dim=1) == truth).float().mean()):.3f}, n = {len(truth)}"
+        f"ilsvrc-val-400: Top-1 over 1000 names {float(by_name_right):.3f}, of the classifier itself {float(right):.3f}, "
+        f"n = {len(truth)}"
     )
-    unknown = [text for text in {*labels, *(sample.label for sample in coco.samples)} if not encoder.understand([text])[0].known]
-    print(f"unknown labels: {unknown or 'none'}; unknown names of classes: {[name for name in names if not encoder.understand([name])[0].known] or 'none'}")
+    labels = sorted({sample.label for half in (coco, ilsvrc, raccoons) for sample in half.samples})
+    for what, texts in (("labels", labels), ("names of classes", names)):
+        unknown = [found.text for found in encoder.understand(texts) if not found.known]
+        print(f"unknown {what}: {', '.join(unknown) or 'none'} of {len(texts)}")
 
 
 if __name__ == "__main__":

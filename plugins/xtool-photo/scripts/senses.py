@@ -54,7 +54,9 @@ def word_meaning(senses: list[Sense], tree: Tree, is_class: bool) -> Weights | N
     if 0 < own < rest:
         parts = [part * rest / own if own_class else part for part, own_class in zip(parts, classes, strict=True)]
     whole = sum(parts)
-    kept = [(part, meaning.weights) for part, (_, meaning) in zip(parts, things, strict=True) if part >= LEAST_PART * whole]
+    kept = [
+        (part, meaning.weights) for part, (_, meaning) in zip(parts, things, strict=True) if part >= LEAST_PART * whole
+    ]
     return mixture(kept)
 
 

@@ -11,7 +11,16 @@ __all__ = ["COMMA", "plain", "singulars", "tokens"]
 COMMA = ","
 """Stands for every sign that separates things in a list."""
 
-_ENDINGS = (("men", "man"), ("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("s", ""))
+_ENDINGS = (
+    ("men", "man"),
+    ("ies", "y"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("ses", "s"),
+    ("xes", "x"),
+    ("zes", "z"),
+    ("s", ""),
+)
 """WordNet's rules of detachment for nouns (morphy(7WN)), the longest first."""
 _SHORTEST = 3
 """Letters of a singular that a rule may give; shorter ones are chance."""
