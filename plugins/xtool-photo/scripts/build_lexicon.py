@@ -88,7 +88,7 @@ def _is_name(word: str, senses: list[Sense], tree: Tree, names: dict[str, float]
 
 
 def common_words(found: dict[str, Weights], wordnet: WordNet) -> set[str]:
-    """Words that people misspell: those of ``curated.txt``, of the classes, and things that have classes of their own."""
+    """Words that people misspell: those of ``curated.txt``, and things that have classes or are often spoken of."""
     common = {plain(word) for words, _ in wordnet.curated for word in words}
     for word, senses in wordnet.words.items():
         things = [sense for sense in senses if wordnet.tree.synsets[sense.offset].domain != PERSON]
@@ -144,7 +144,8 @@ def main() -> None:
     told = ", ".join(f"{'10 or more' if size == 10 else size}: {number}" for size, number in sorted(sizes.items()))
     print(f"{len(found)} words with {len(made['starts']) - 1} meanings; classes of a word: {told}")
     print(
-        f"{len(names)} given names, {len(made['no_things'])} bytes of other nouns, {int(made['common'].sum())} common words"
+        f"{len(names)} given names, {len(made['no_things'])} bytes of other nouns, "
+        f"{int(made['common'].sum())} common words"
     )
     print(f"{options.out.name}: {options.out.stat().st_size} bytes")
 

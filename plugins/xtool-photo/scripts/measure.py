@@ -111,7 +111,7 @@ def main() -> None:
     logits = ilsvrc.images[:, :width] @ classifier.weight.T + ilsvrc.images[:, width, None] * classifier.bias
     by_name_right, right = ((found == truth).float().mean() for found in (by_name, logits.argmax(dim=1)))
     print(
-        f"ilsvrc-val-400: Top-1 over 1000 names {float(by_name_right):.3f}, of the classifier itself {float(right):.3f}, "
+        f"ilsvrc-val-400: Top-1 over 1000 names {float(by_name_right):.3f}, the classifier's own {float(right):.3f}, "
         f"n = {len(truth)}"
     )
     labels = sorted({sample.label for half in (coco, ilsvrc, raccoons) for sample in half.samples})

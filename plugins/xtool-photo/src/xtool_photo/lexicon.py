@@ -18,7 +18,7 @@ class Lexicon:
     """Words of one or more parts, in the form of :func:`xtool_photo.words.plain`, and what they mean.
 
     The file is an ``.npz``. Word i has the meaning ``meaning[i]``; meaning m has the classes
-    ``rows[starts[m]:starts[m + 1]]`` with the ``weights`` beside them. Lists of words are UTF-8 with line feeds between.
+    ``rows[starts[m]:starts[m + 1]]`` with the ``weights`` beside them. Lists of words are UTF-8, a line each.
     """
 
     def __init__(self, file: Path) -> None:

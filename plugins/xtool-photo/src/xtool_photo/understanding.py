@@ -16,7 +16,7 @@ class Understanding:
     text: str
     known: bool
     nearest: tuple[tuple[str, float], ...] = ()
-    """Names of all classes that stand for the text with their weights, which sum to 1, largest first; empty if unknown."""
+    """Names of all classes that stand for the text, with weights that sum to 1, largest first; empty if unknown."""
     taken_for: tuple[str, ...] = ()
     """The words that were looked up: ``("fox",)`` for "two foxes", ``("cat", "dog")`` for "a cat and a dog"."""
     reason: str = ""
