@@ -39,4 +39,4 @@ class TextSide:
     def _mean(self, words: Sequence[str]) -> NDArray[np.float32]:
         if not words:
             return np.zeros(len(self.class_names), np.float32)
-        return np.stack([self._lexicon.weights(word) for word in words]).mean(axis=0, dtype=np.float32)
+        return np.asarray(np.mean([self._lexicon.weights(word) for word in words], axis=0), np.float32)
