@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 PLANTED_PLUGIN = Path(__file__).parent / "planted_plugin"
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--limit", "2")

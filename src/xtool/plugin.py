@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         Saliency,
         SaliencyMethod,
         Sample,
+        Understanding,
+        UnderstandsTexts,
     )
     from xtool.contracts.registry import API_VERSION, registry
     from xtool.contracts.specs import (
@@ -110,6 +112,8 @@ __all__ = [
     "SetupError",
     "SpatialMaps",
     "TokenGrid",
+    "Understanding",
+    "UnderstandsTexts",
     "UsageError",
     "XtoolError",
     "box_iou",
@@ -154,7 +158,7 @@ _HOMES = {
     "xtool.contracts.hookspecs": "hookimpl",
     "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
     "xtool.contracts.protocols": "Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
-    "Saliency SaliencyMethod Sample",
+    "Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
     "xtool.contracts.registry": "API_VERSION registry",
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",
     "xtool.datasets.opening": "open_dataset",

@@ -158,6 +158,46 @@ class Encoder(Protocol):
         ...
 
 
+_SHOWN_CLASSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """What a text was taken for, or why it was taken for nothing."""
+
+    text: str
+    known: bool
+    nearest: tuple[tuple[str, float], ...] = ()
+    """Names of all classes that stand for the text, with weights that sum to 1, largest first; empty if unknown."""
+    taken_for: tuple[str, ...] = ()
+    """The words that were looked up: ``("fox",)`` for "two foxes", ``("cat", "dog")`` for "a cat and a dog"."""
+    reason: str = ""
+    """Why the text is unknown, for people."""
+
+    def told(self) -> str:
+        """One sentence for people."""
+        if not self.known:
+            return f"{self.text!r} is not known: {self.reason}"
+        shown = ", ".join(f"{name} {weight:.0%}" for name, weight in self.nearest[:_SHOWN_CLASSES])
+        more = len(self.nearest) - _SHOWN_CLASSES
+        return f"{self.text!r} is taken for {' and '.join(self.taken_for)}: {shown}" + (
+            f" and {more} more" if more > 0 else ""
+        )
+
+
+@runtime_checkable
+class UnderstandsTexts(Protocol):
+    """What an :class:`Encoder` can be besides: one that knows which texts mean something to it.
+
+    CLIP embeds any text, sense or nonsense. An encoder whose words are finite can say what it takes a text for, and
+    that it does not know one; such a text is then shown as not understood, whatever the method's verdict.
+    """
+
+    def understand(self, texts: Sequence[str]) -> Sequence[Understanding]:
+        """What each text, prompt included, was taken for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureMaps:
     """Intermediate activations of B images as spatial maps."""
