@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from xtool.engine.cost import passes_of
 from xtool.engine.encoders import counted, exclusive, given_encoder
-from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
-from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates
+from xtool.engine.methods import MethodRequest, build_method, parse_methods, resolve_options, suggested_methods
+from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates, understand
 from xtool.engine.work import Kept, Work, account
 from xtool.errors import UsageError
 from xtool.explanation import Explanation, Explanations
@@ -26,7 +27,7 @@ from xtool.metrics.image_map import ImageMap
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
+    from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod, Understanding
 
 __all__ = ["Explainer", "explain", "read_texts"]
 
@@ -138,12 +139,15 @@ class Explainer:
             UsageError: no text, or a method that does not fit the encoder.
         """
         wanted, prompts = read_texts(texts, templates)
-        built = [build_method(request, self.encoder.info) for request in methods]
-        embedded = embed_prompts(self.encoder, prompts)
+        requests = [resolve_options(request, self.encoder.info) for request in methods]
+        built = [build_method(request, self.encoder.info) for request in requests]
+        question = _Question(
+            wanted, prompts, embed_prompts(self.encoder, prompts), understand(self.encoder, wanted, prompts)
+        )
         with self._kept_work(on_pass) as work, torch.no_grad():
             return Explanations(
-                self._explanation(request.label, method, wanted, prompts, embedded, work)
-                for request, method in zip(methods, built, strict=True)
+                self._explanation(request, method, question, work)
+                for request, method in zip(requests, built, strict=True)
             )
 
     def expected_passes(self, methods: Sequence[MethodRequest], texts: int) -> int:
@@ -156,29 +160,42 @@ class Explainer:
         return account(self._kept, on_pass=on_pass)
 
     def _explanation(
-        self,
-        label: str,
-        method: SaliencyMethod,
-        texts: tuple[str, ...],
-        prompts: tuple[tuple[str, ...], ...],
-        embedded: Tensor,
-        work: Work,
+        self, request: MethodRequest, method: SaliencyMethod, question: _Question, work: Work
     ) -> Explanation:
         with exclusive(self.encoder):
             forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
-            saliency = method.explain(self.encoder, self.pixels, embedded)
+            saliency = method.explain(self.encoder, self.pixels, question.embedded)
+        present = None if saliency.present is None else saliency.present[0].cpu().numpy()
         return Explanation(
             image=self.image,
-            texts=texts,
-            prompts=prompts,
-            method=label,
+            texts=question.texts,
+            prompts=question.prompts,
+            understood=question.understood,
+            method=request.label,
             encoder=self.encoder.info.name,
             maps=_at_image_resolution(saliency, self._fitted.geometry),
-            present=None if saliency.present is None else saliency.present[0].cpu().numpy(),
+            present=None if present is None else present & question.known,
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
+            calibration=request.calibration,
             seconds=time.perf_counter() - start + work.charged_seconds - charged,
             forwards=work.forwards - forwards,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Texts, as they were given, as the model reads them, and what it takes them for."""
+
+    texts: tuple[str, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    embedded: Tensor
+    """[T, D]."""
+    understood: tuple[Understanding | None, ...]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """[T] false where the encoder says that it does not know the text."""
+        return np.array([found is None or found.known for found in self.understood])
 
 
 def read_texts(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xtool.cli.options import encoder_options, method_options, methods_option, parse_settings
+from xtool.cli.options import calibration_option, encoder_options, method_options, methods_option, parse_settings
 
 if TYPE_CHECKING:
     from xtool.engine.methods import MethodRequest
@@ -32,6 +32,7 @@ MEASURED_FROM = 64
 )
 @methods_option
 @encoder_options
+@calibration_option
 @method_options
 @click.option(
     "--threshold",
@@ -56,6 +57,7 @@ def explain_command(
     methods: tuple[str, ...],
     encoder: str | None,
     loading: dict[str, Any],
+    calibration: str | None,
     fit: Any,
     settings: tuple[str, ...],
     threshold: float,
@@ -72,7 +74,8 @@ def explain_command(
     xtool explain photo.jpg --text dog --text cat -o out.png
     """
     # Everything that can be wrong with the arguments is said before a model loads.
-    from xtool.engine.methods import parse_methods, suggested_methods
+    from xtool.engine.calibration_file import require_use
+    from xtool.engine.methods import parse_methods, resolve_options, suggested_methods
     from xtool.engine.prompts import resolve_templates
     from xtool.errors import UsageError
     from xtool.explainer import Explainer, read_texts
@@ -94,7 +97,9 @@ def explain_command(
 
     from xtool.engine.encoders import load_encoder
 
-    loaded = load_encoder(encoder, **loading)
+    loaded = load_encoder(encoder, calibration=calibration, **loading)
+    if calibration is not None:
+        require_use(calibration, [resolve_options(request, loaded.info) for request in requests])
     explainer = Explainer(picture, loaded, fit=fit)
     from xtool.cli.progress import pass_bar
 
@@ -107,9 +112,12 @@ def explain_command(
         return
     from rich.console import Console
 
-    from xtool.cli.tables import explanation_table
+    from xtool.cli.tables import explanation_table, understood_lines
 
-    Console().print(explanation_table(explanations, threshold))
+    console = Console()
+    console.print(explanation_table(explanations, threshold))
+    for line in understood_lines(explanations[0].understood):
+        console.print(line)
     if not loaded.info.trained:
         click.echo(f"{loaded.info.name} has untrained weights: its maps are meaningless.", err=True)
     click.echo(f"written: {out}" if out else "no figure written; -o out.png draws one", err=True)

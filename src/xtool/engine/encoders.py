@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
+from xtool.engine.calibration_file import CalibrationFile
 from xtool.engine.work import tower_pass
 from xtool.errors import UsageError
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xtool.contracts.config import Dtype
-    from xtool.contracts.protocols import Encoder, EncoderInfo
+    from xtool.contracts.protocols import Calibration, Encoder, EncoderInfo
 
 
 def load_encoder(
@@ -29,6 +32,7 @@ def load_encoder(
     dtype: Dtype = "auto",
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
+    calibration: str | Path | None = None,
 ) -> CountedEncoder:
     """Load an image–text model.
 
@@ -41,9 +45,10 @@ def load_encoder(
         dtype: what passes without gradients compute in; ``auto`` is float32.
         compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder that downloaded weights are kept in.
+        calibration: a file that ``xtool calibrate`` wrote for this encoder; it precedes the encoder's own.
 
     Raises:
-        UsageError: unknown name or tag.
+        UsageError: unknown name or tag, or a calibration of another encoder or other weights.
         SetupError: weights or device that cannot be had here.
     """
     from xtool.contracts.config import EncoderOptions
@@ -59,21 +64,30 @@ def load_encoder(
         pretrained = spec.default_pretrained
     if pretrained is not None and pretrained.lower() == "none":
         pretrained = None
+    given = None if calibration is None else CalibrationFile.read(calibration)
     options = EncoderOptions(
         pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
     )
-    return counted(resolve(spec.factory)(spec.name, options))
+    encoder: Encoder = resolve(spec.factory)(spec.name, options)
+    if given is None or calibration is None:
+        return counted(encoder)
+    return CountedEncoder(encoder, given.for_encoder(encoder.info, calibration))
 
 
 class CountedEncoder:
-    """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own."""
+    """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own.
 
-    def __init__(self, encoder: Encoder) -> None:
+    ``calibrations`` precede those that the encoder has.
+    """
+
+    def __init__(self, encoder: Encoder, calibrations: tuple[Calibration, ...] = ()) -> None:
         self._encoder = encoder
+        self._calibrations = calibrations
 
     @property
     def info(self) -> EncoderInfo:
-        return self._encoder.info
+        own = self._encoder.info
+        return replace(own, calibrations=self._calibrations + own.calibrations) if self._calibrations else own
 
     @property
     def visual(self) -> nn.Module:

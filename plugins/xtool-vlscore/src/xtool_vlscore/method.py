@@ -95,16 +95,11 @@ class VLScore:
             maps = maps - maps.mean(dim=(2, 3), keepdim=True)
         saliency = torch.einsum("btc,bchw->bthw", weights, maps).relu()
         best = torch.where(scored.any(dim=2), gains.masked_fill(~scored, -torch.inf).amax(dim=2), 0.0)
-        bar = self._presence_bar(encoder)
-        scores = best if bar is None else best + base - bar
-        return Saliency(saliency, present=beats.any(dim=2) & (scores > 0), scores=scores)
-
-    def _presence_bar(self, encoder: Encoder) -> float | None:
-        """The cosine that the best masked image must exceed; ``None`` for the base image's."""
-        above = self.config.present_above
-        if above == "auto":
-            return encoder.info.calibrations.get("vlscore", {}).get("present_above")
-        return None if above == "base" else above
+        # The article's rule compares with the base image; cosines by themselves can be compared between images.
+        rule = config.present_above
+        scores = best if rule == "base" else best + base
+        bar = rule if isinstance(rule, float) else -torch.inf
+        return Saliency(saliency, present=beats.any(dim=2) & (scores > bar), scores=scores)
 
 
 def weigh(base: Tensor, gains: Tensor, kept: Tensor, config: VLScoreConfig) -> Tensor:
