@@ -1,4 +1,4 @@
-"""Calibrations in a file, each of one encoder with its weights: ``xtool calibrate`` writes it, ``--calibration`` reads."""
+"""Calibrations in a file, each of one encoder: ``xtool calibrate`` writes it, ``--calibration`` reads it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xtool.contracts.config import Dtype
-    from xtool.contracts.protocols import Calibration, Encoder, EncoderInfo
+    from xtool.contracts.protocols import Calibration, Encoder, EncoderInfo, PoolsMasks
 
 
 def load_encoder(
@@ -32,6 +32,7 @@ def load_encoder(
     dtype: Dtype = "auto",
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
+    input_size: int | None = None,
     calibration: str | Path | None = None,
 ) -> CountedEncoder:
     """Load an image–text model.
@@ -45,10 +46,12 @@ def load_encoder(
         dtype: what passes without gradients compute in; ``auto`` is float32.
         compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder that downloaded weights are kept in.
+        input_size: side of the square image that the model is given, in pixels; by default its own.
         calibration: a file that ``xtool calibrate`` wrote for this encoder; it precedes the encoder's own.
 
     Raises:
-        UsageError: unknown name or tag, or a calibration of another encoder or other weights.
+        UsageError: unknown name or tag, an input size that the model cannot take, or a calibration of another encoder
+            or other weights.
         SetupError: weights or device that cannot be had here.
     """
     from xtool.contracts.config import EncoderOptions
@@ -64,11 +67,22 @@ def load_encoder(
         pretrained = spec.default_pretrained
     if pretrained is not None and pretrained.lower() == "none":
         pretrained = None
+    if input_size is not None and input_size < 1:
+        raise UsageError(f"the input size must be at least 1 pixel, not {input_size}")
     given = None if calibration is None else CalibrationFile.read(calibration)
     options = EncoderOptions(
-        pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
+        pretrained=pretrained,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        compile=compile,
+        cache_dir=cache_dir,
+        input_size=input_size,
     )
     encoder: Encoder = resolve(spec.factory)(spec.name, options)
+    height, width = encoder.info.input_size
+    if input_size is not None and (height, width) != (input_size, input_size):
+        raise UsageError(f"{spec.name} takes images of {height}×{width} pixels and no others; leave the input size out")
     if given is None or calibration is None:
         return counted(encoder)
     return CountedEncoder(encoder, given.for_encoder(encoder.info, calibration))
@@ -104,6 +118,10 @@ class CountedEncoder:
     def encode_image(self, pixels: Tensor) -> Tensor:
         with exclusive(self), tower_pass(len(pixels)):
             return self._encoder.encode_image(pixels)
+
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        with exclusive(self), tower_pass(len(pixels)):
+            return cast("PoolsMasks", self._encoder).encode_pooled(pixels, masks)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         return self._encoder.encode_text(texts)
