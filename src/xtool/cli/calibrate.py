@@ -56,8 +56,8 @@ def _table(found: CalibrationFile) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, title=f"{found.encoder.name} on {_data(found)}", title_justify="left")
     table.add_column("method", style="bold")
-    for title in ("absent below", "bar", "present above", "balanced accuracy, 95 %", "images"):
-        table.add_column(title, justify="right")
+    for title in ("absent\nbelow", "bar", "present\nabove", "balanced accuracy,\n95 % interval", "images"):
+        table.add_column(title, justify="right", no_wrap=True)
     for bounds in found.bounds:
         low, high = bounds.interval
         table.add_row(

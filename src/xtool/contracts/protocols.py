@@ -103,9 +103,9 @@ class Calibration:
     bar: float
     """The text counts as present above this: the one verdict that is scored."""
     absent_below: float
-    """Under this evidence people are told "absent", and "unsure" from here to ``present_above``."""
+    """Up to this evidence people are told "absent", and "unsure" between this and ``present_above``."""
     present_above: float
-    """Over this evidence people are told "present"."""
+    """From this evidence on people are told "present"."""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The method's options behind the evidence, where they differ from its defaults. With others, nothing is known:
     see :meth:`xtool.plugin.MethodConfig.evidence_options`."""
@@ -118,7 +118,7 @@ class Calibration:
 
     def unsure(self, evidence: float) -> bool:
         """Whether true and absent texts alike have such evidence."""
-        return self.absent_below <= evidence <= self.present_above
+        return self.absent_below < evidence < self.present_above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
