@@ -1,4 +1,4 @@
-"""Image towers for pictures of another size than they were trained with: their positions are resized, as open_clip does.
+"""Image towers for pictures of another size than they were trained with: positions are resized, as open_clip does it.
 
 What is resized is the model with its weights, so that it does not matter where these came from.
 """
