@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
+from xtool.contracts.specs import PHOTOGRAPHS
 from xtool.engine.work import tower_pass
 from xtool.errors import UsageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def load_encoder(
     name: str | None = None,
     *,
+    shows: str = PHOTOGRAPHS,
     pretrained: str | None = "auto",
     seed: int = 0,
     device: str = "auto",
@@ -33,7 +35,10 @@ def load_encoder(
     """Load an image–text model.
 
     Args:
-        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests.
+        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests for what the
+            pictures show.
+        shows: what the pictures are where no name is given, ``"photographs"`` or ``"pictograms"``; where no installed
+            encoder knows them, one of another kind is taken (:func:`out_of_depth` says so).
         pretrained: a weights tag, a checkpoint file, ``None`` for random weights, or ``"auto"`` for the model's
             default weights where it has some.
         seed: seed of random weights.
@@ -49,7 +54,7 @@ def load_encoder(
     from xtool.contracts.config import EncoderOptions
 
     encoders = registry().encoders
-    spec = (encoders.default() if name is None else encoders.find(name)).spec
+    spec = (encoders.default(shows) if name is None else encoders.find(name)).spec
     if pretrained == "auto":
         if spec.default_pretrained is None:
             raise UsageError(
@@ -62,14 +67,17 @@ def load_encoder(
     options = EncoderOptions(
         pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
     )
-    return counted(resolve(spec.factory)(spec.name, options))
+    trained_as_told = pretrained is not None and pretrained == spec.default_pretrained
+    return CountedEncoder(resolve(spec.factory)(spec.name, options), spec.knows if trained_as_told else "")
 
 
 class CountedEncoder:
     """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, knows: str = "") -> None:
         self._encoder = encoder
+        self.knows = knows
+        """What its weights were trained on, as its spec says; empty where that is not told."""
 
     @property
     def info(self) -> EncoderInfo:
@@ -100,11 +108,27 @@ class CountedEncoder:
         return getattr(self._encoder, name)
 
 
-def given_encoder(given: Encoder | str | None) -> CountedEncoder:
-    """The encoder that a caller means: a loaded one, a name, or ``None`` for the one that a plugin suggests."""
+def given_encoder(given: Encoder | str | None, shows: str = PHOTOGRAPHS) -> CountedEncoder:
+    """The encoder that a caller means: a loaded one, a name, or ``None`` for the one that suits what is shown."""
     if given is None or isinstance(given, str):
-        return load_encoder(given)
+        return load_encoder(given, shows=shows)
     return counted(given)
+
+
+def out_of_depth(encoder: CountedEncoder, shows: str = PHOTOGRAPHS) -> str:
+    """A warning, with the way out, where an encoder meets pictures of a kind that it has not learnt; else empty.
+
+    One that has learnt photographs makes something of any picture, and of one that does not say what it knows nothing
+    can be said.
+    """
+    if encoder.knows in ("", PHOTOGRAPHS, shows):
+        return ""
+    encoders = registry().encoders
+    better = encoders.default(shows)
+    told = f"{encoder.info.name} knows {encoder.knows} only, not {shows}: maps and verdicts mean little here"
+    if better.spec.knows != shows:
+        return f"{told}. No installed encoder knows {shows}{encoders.missing()}."
+    return f"{told}. Take the encoder {encoders.name_of(better)}, which knows them."
 
 
 def counted(encoder: Encoder) -> CountedEncoder:
