@@ -130,7 +130,7 @@ def compare_command(
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)
-    if warning := out_of_depth(loaded, shows):
+    if warning := out_of_depth(loaded.info, shows):
         click.echo(warning, err=True)
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:

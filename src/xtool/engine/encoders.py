@@ -67,17 +67,14 @@ def load_encoder(
     options = EncoderOptions(
         pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
     )
-    trained_as_told = pretrained is not None and pretrained == spec.default_pretrained
-    return CountedEncoder(resolve(spec.factory)(spec.name, options), spec.knows if trained_as_told else "")
+    return counted(resolve(spec.factory)(spec.name, options))
 
 
 class CountedEncoder:
     """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own."""
 
-    def __init__(self, encoder: Encoder, knows: str = "") -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self.knows = knows
-        """What its weights were trained on, as its spec says; empty where that is not told."""
 
     @property
     def info(self) -> EncoderInfo:
@@ -115,20 +112,30 @@ def given_encoder(given: Encoder | str | None, shows: str = PHOTOGRAPHS) -> Coun
     return counted(given)
 
 
-def out_of_depth(encoder: CountedEncoder, shows: str = PHOTOGRAPHS) -> str:
+def out_of_depth(info: EncoderInfo, shows: str = PHOTOGRAPHS) -> str:
     """A warning, with the way out, where an encoder meets pictures of a kind that it has not learnt; else empty.
 
     One that has learnt photographs makes something of any picture, and of one that does not say what it knows nothing
     can be said.
     """
-    if encoder.knows in ("", PHOTOGRAPHS, shows):
+    knows = _knows(info)
+    if knows in ("", PHOTOGRAPHS, shows):
         return ""
     encoders = registry().encoders
     better = encoders.default(shows)
-    told = f"{encoder.info.name} knows {encoder.knows} only, not {shows}: maps and verdicts mean little here"
+    told = f"{info.name} knows only {knows}, and this is taken for {shows}: maps and verdicts mean little"
     if better.spec.knows != shows:
         return f"{told}. No installed encoder knows {shows}{encoders.missing()}."
-    return f"{told}. Take the encoder {encoders.name_of(better)}, which knows them."
+    return f"{told}. Take the encoder {encoders.name_of(better)}, which knows {shows}."
+
+
+def _knows(info: EncoderInfo) -> str:
+    """What the spec says of the default weights, if these are they."""
+    try:
+        spec = registry().encoders.find(info.name).spec
+    except UsageError:  # an encoder of the caller's own, or one of several of that name
+        return ""
+    return spec.knows if info.weights == spec.default_pretrained else ""
 
 
 def counted(encoder: Encoder) -> CountedEncoder:
