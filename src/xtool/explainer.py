@@ -221,17 +221,23 @@ class Explainer:
             return None, []
         with exclusive(self.encoder):
             probed = method.explain(self.encoder, self.pixels, question.probes).maps[0].float().cpu().numpy()
-        values, notes = [], []
-        for text, own in zip(question.texts, saliency.maps[0].float().cpu().numpy(), strict=True):
-            told = [(map_correlation(own, other), name) for other, name in zip(probed, question.probe_texts, strict=True)]
-            highest, name = max(((value, name) for value, name in told if value is not None), default=(np.nan, ""))
-            values.append(1 - highest)
-            if 1 - highest < TEXT_BLIND:
-                notes.append(
-                    f"{request.label}: the map of {text!r} hardly depends on the text; that of {name!r} is nearly the "
-                    f"same (correlation {highest:.2f})."
-                )
-        return np.array(values, np.float32), notes
+        own = saliency.maps[0].float().cpu().numpy()
+        likest = [_likest(heat, probed, question.probe_texts) for heat in own]
+        specificity = np.array([1 - correlation for correlation, _ in likest], np.float32)
+        blind = [repr(text) for text, value in zip(question.texts, specificity, strict=True) if value < TEXT_BLIND]
+        if not blind:
+            return specificity, []
+        highest, other = max(likest)
+        return specificity, [
+            f"{request.label}: the map hardly depends on the text; that of {' and '.join(blind)} is nearly that of "
+            f"{other!r} (correlation {highest:.2f})."
+        ]
+
+
+def _likest(heat: NDArray[Any], others: NDArray[Any], names: Sequence[str]) -> tuple[float, str]:
+    """The highest correlation of a map with others [K, h, w], and whose it is; NaN where none can be told."""
+    found = [(map_correlation(heat, other), name) for other, name in zip(others, names, strict=True)]
+    return max(((value, name) for value, name in found if value is not None), default=(float("nan"), ""))
 
 
 class _Question:

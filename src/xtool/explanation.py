@@ -32,7 +32,7 @@ __all__ = [
     "Threshold",
     "Explanation",
     "Explanations",
-    "boxes_in_words",
+    "caption",
     "notes_of",
 ]
 
@@ -67,7 +67,7 @@ class _Shown:
             shown[0].image,
             shown[0].texts,
             [list(row) for row in zip(*panels, strict=True)],
-            note="\n".join([f"{shown[0].encoder}, {boxes_in_words(shown, threshold)}", *notes_of(shown)]),
+            note=". ".join([caption(shown, threshold), *(note.rstrip(".") for note in notes_of(shown))]),
             threshold=fractions.pop() if len(fractions) == 1 else None,
             colour_map=colour_map,
         )
@@ -217,17 +217,24 @@ class Explanations(list[Explanation], _Shown):
         return np.stack([explanation.maps for explanation in self])
 
 
-def boxes_in_words(explanations: Sequence[Explanation], rule: Threshold = None) -> str:
-    """How the boxes of an answer are made: one rule for all methods, or each with its own."""
-    told = {explanation.method: _in_words(explanation.rule_of(rule)) for explanation in explanations}
-    if len(set(told.values())) == 1:
-        return f"boxes {next(iter(told.values()))}"
-    return "boxes " + ", ".join(f"{words} ({method})" for method, words in told.items())
+def caption(explanations: Sequence[Explanation], threshold: Threshold = None) -> str:
+    """Which encoder, how the boxes are made, and what the maps are held against."""
+    told = f"{explanations[0].encoder}, {_boxes_in_words(explanations, threshold)}"
+    against = explanations[0].against
+    return f"{told}, against {', '.join(against)}" if against else told
 
 
 def notes_of(explanations: Sequence[Explanation]) -> list[str]:
     """The notes of all, each once."""
     return list(dict.fromkeys(note for explanation in explanations for note in explanation.notes))
+
+
+def _boxes_in_words(explanations: Sequence[Explanation], rule: Threshold = None) -> str:
+    """How the boxes of an answer are made: one rule for all methods, or each with its own."""
+    told = {explanation.method: _in_words(explanation.rule_of(rule)) for explanation in explanations}
+    if len(set(told.values())) == 1:
+        return f"boxes {next(iter(told.values()))}"
+    return "boxes " + ", ".join(f"{words} ({method})" for method, words in told.items())
 
 
 def _in_words(rule: str) -> str:

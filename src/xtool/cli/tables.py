@@ -33,12 +33,10 @@ def explanation_table(explanations: Sequence[Explanation], threshold: Threshold 
     """Verdict and boxes of each text by each method."""
     from rich import box
 
-    from xtool.explanation import boxes_in_words
+    from xtool.explanation import caption
 
-    title = f"{explanations[0].encoder}, {boxes_in_words(explanations, threshold)}"
-    if explanations[0].against:
-        title += f", against {', '.join(explanations[0].against)}"
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left")
+    title = Text(caption(explanations, threshold))
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for title, justify in (("text", "left"), ("method", "left"), ("verdict", "left"), ("boxes (x0 y0 x1 y1)", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("s", justify="right")
