@@ -5,29 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xtool.contracts.protocols import Saliency
+from xtool.contracts.specs import PHOTOGRAPHS
+from xtool.engine.contrast import contrasted
 from xtool.engine.cost import passes_of
-from xtool.engine.encoders import counted, exclusive, given_encoder
+from xtool.engine.encoders import counted, exclusive, given_encoder, out_of_depth
 from xtool.engine.methods import MethodRequest, build_method, parse_methods, resolve_options, suggested_methods
+from xtool.engine.probes import probe_texts
 from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates, understand
 from xtool.engine.work import Kept, Work, account
 from xtool.errors import UsageError
-from xtool.explanation import Explanation, Explanations
+from xtool.explanation import TEXT_BLIND, Explanation, Explanations
 from xtool.image.files import ImageSource, to_image
 from xtool.image.geometry import Fit, Geometry
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.metrics.image_map import ImageMap
+from xtool.metrics.specificity import map_correlation
 
 if TYPE_CHECKING:
-    from torch import Tensor
 
-    from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod, Understanding
+    from xtool.contracts.protocols import Encoder, SaliencyMethod
+
+FEW_PASSES = 16
+"""More passes than these are not spent on whether a map depends on the text."""
 
 __all__ = ["Explainer", "explain", "read_texts"]
 
@@ -39,22 +45,22 @@ Settings = Mapping[str, Mapping[str, Any]]
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
 ) -> Explanation: ...  # fmt: skip
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
 ) -> Explanations: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
 ) -> list[Explanation]: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
 ) -> list[Explanations]: ...  # fmt: skip
 def explain(
     image: ImageSource | Images,
@@ -62,6 +68,7 @@ def explain(
     *,
     methods: str | Names | None = None,
     encoder: Encoder | str | None = None,
+    against: str | Sequence[str] = (),
     templates: Sequence[str] | None = DEFAULT_TEMPLATES,
     settings: Settings | None = None,
     fit: Fit = "squash",
@@ -78,7 +85,9 @@ def explain(
         texts: what to look for, one or more: ``"dog"``, ``"a red car"``, ``"a photo of two foxes."``.
         methods: as on the command line, ``"vlscore:top_k=256"``, or a list of such names; by default a plugin's
             suggestion.
-        encoder: a loaded encoder, a name, or ``None`` for the one that a plugin suggests.
+        encoder: a loaded encoder, a name, or ``None`` for the one that a plugin suggests for photographs.
+        against: background texts: maps show where the image is like a text rather than like these
+            (:mod:`xtool.engine.contrast`). Verdicts are those of the text alone.
         templates: what bare names are put into, with ``{label}``; sentences are read as they are, and with ``None`` so
             is every text. :func:`xtool.engine.prompts.prompts_for` has the rule.
         settings: options by method name.
@@ -98,7 +107,10 @@ def explain(
         raise UsageError(f"{methods!r} names several methods; give them as a list")
     read_texts(texts, templates)
     loaded = given_encoder(encoder)
-    answers = [Explainer(each, loaded, fit=fit).explain(texts, requests, templates=templates) for each in pictures]
+    answers = [
+        Explainer(each, loaded, fit=fit).explain(texts, requests, against=against, templates=templates)
+        for each in pictures
+    ]
     if isinstance(methods, str):
         firsts = [answer[0] for answer in answers]
         return firsts if several else firsts[0]
@@ -112,7 +124,9 @@ class Explainer:
     explainer is, so that a second text is answered at once. ``seconds`` of an answer still counts what was kept.
     """
 
-    def __init__(self, image: ImageSource, encoder: Encoder, *, fit: Fit = "squash") -> None:
+    def __init__(self, image: ImageSource, encoder: Encoder, *, fit: Fit = "squash", shows: str = PHOTOGRAPHS) -> None:
+        """``shows`` is what the image is, ``"photographs"`` or ``"pictograms"``: not every encoder knows both."""
+        self._warning = out_of_depth(encoder.info, shows)
         self.image = to_image(image)
         self.encoder = counted(encoder)
         self._fitted = fit_image(self.image, encoder.info, fit)
@@ -124,6 +138,7 @@ class Explainer:
         texts: str | Sequence[str],
         methods: Sequence[MethodRequest],
         *,
+        against: str | Sequence[str] = (),
         templates: Sequence[str] | None = DEFAULT_TEMPLATES,
         on_pass: Callable[[int], None] | None = None,
     ) -> Explanations:
@@ -132,6 +147,7 @@ class Explainer:
         Args:
             texts: one or more.
             methods: as :func:`xtool.engine.methods.parse_methods` returns them.
+            against: background texts, as :func:`explain` takes them.
             templates: as :func:`explain` takes them.
             on_pass: told of each pass through the image tower with the images in it; what it raises stops the work.
 
@@ -141,10 +157,9 @@ class Explainer:
         wanted, prompts = read_texts(texts, templates)
         requests = [resolve_options(request, self.encoder.info) for request in methods]
         built = [build_method(request, self.encoder.info) for request in requests]
-        question = _Question(
-            wanted, prompts, embed_prompts(self.encoder, prompts), understand(self.encoder, wanted, prompts)
-        )
+        background = (against,) if isinstance(against, str) else tuple(against)
         with self._kept_work(on_pass) as work, torch.no_grad():
+            question = _Question(self.encoder, wanted, prompts, background, templates)
             return Explanations(
                 self._explanation(request, method, question, work)
                 for request, method in zip(requests, built, strict=True)
@@ -164,7 +179,10 @@ class Explainer:
     ) -> Explanation:
         with exclusive(self.encoder):
             forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
-            saliency = method.explain(self.encoder, self.pixels, question.embedded)
+            saliency = question.answered(method.explain(self.encoder, self.pixels, question.asked))
+        seconds = time.perf_counter() - start + work.charged_seconds - charged
+        forwards = work.forwards - forwards
+        specificity, blind = self._specificity(request, method, question, saliency)
         present = None if saliency.present is None else saliency.present[0].cpu().numpy()
         return Explanation(
             image=self.image,
@@ -177,25 +195,75 @@ class Explainer:
             present=None if present is None else present & question.known,
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
             calibration=request.calibration,
-            seconds=time.perf_counter() - start + work.charged_seconds - charged,
-            forwards=work.forwards - forwards,
+            seconds=seconds,
+            forwards=forwards,
+            box_threshold=request.provided.spec.box_threshold,
+            against=question.against,
+            specificity=specificity,
+            notes=tuple(filter(None, (self._warning, *question.notes, *blind))),
         )
 
+    def _specificity(
+        self, request: MethodRequest, method: SaliencyMethod, question: _Question, saliency: Saliency
+    ) -> tuple[NDArray[np.float32] | None, list[str]]:
+        """[T] how much each map depends on its text, and a note for each that hardly does; nothing where it is dear."""
+        asked, more = len(question.asked), len(question.probes)
+        dear = passes_of(request, self.encoder, self.pixels, asked + more) - passes_of(
+            request, self.encoder, self.pixels, asked
+        )
+        if dear > FEW_PASSES or not more:
+            return None, []
+        with exclusive(self.encoder):
+            probed = method.explain(self.encoder, self.pixels, question.probes).maps[0].float().cpu().numpy()
+        own = saliency.maps[0].float().cpu().numpy()
+        likest = [_likest(heat, probed, question.probe_texts) for heat in own]
+        specificity = np.array([1 - correlation for correlation, _ in likest], np.float32)
+        blind = [repr(text) for text, value in zip(question.texts, specificity, strict=True) if value < TEXT_BLIND]
+        if not blind:
+            return specificity, []
+        highest, other = max(likest)
+        return specificity, [
+            f"{request.label}: the map hardly depends on the text; that of {' and '.join(blind)} is nearly that of "
+            f"{other!r} (correlation {highest:.2f})."
+        ]
 
-@dataclass(frozen=True, slots=True)
+
+def _likest(heat: NDArray[Any], others: NDArray[Any], names: Sequence[str]) -> tuple[float, str]:
+    """The highest correlation of a map with others [K, h, w], and whose it is; NaN where none can be told."""
+    found = [(map_correlation(heat, other), name) for other, name in zip(others, names, strict=True)]
+    return max(((value, name) for value, name in found if value is not None), default=(float("nan"), ""))
+
+
 class _Question:
-    """Texts, as they were given, as the model reads them, and what it takes them for."""
+    """What a method is asked about T texts: their embeddings, those of the background taken away, and the probes."""
 
-    texts: tuple[str, ...]
-    prompts: tuple[tuple[str, ...], ...]
-    embedded: Tensor
-    """[T, D]."""
-    understood: tuple[Understanding | None, ...]
+    def __init__(
+        self,
+        encoder: Encoder,
+        texts: tuple[str, ...],
+        prompts: tuple[tuple[str, ...], ...],
+        against: tuple[str, ...],
+        templates: Sequence[str] | None,
+    ) -> None:
+        embedded = embed_prompts(encoder, prompts)
+        self.texts, self.prompts, self.against, self.asked = texts, prompts, against, embedded
+        self.understood = understand(encoder, texts, prompts)
+        self.known = np.array([found is None or found.known for found in self.understood])
+        self.notes: list[str] = []
+        self.probe_texts, self.probes = probe_texts(encoder, embedded, templates)
+        if against:
+            directions, self.notes = contrasted(encoder, texts, embedded, against, templates)
+            self.asked = torch.cat([embedded, directions])
+            self.probes, _ = contrasted(encoder, self.probe_texts, self.probes, against, templates)
 
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """[T] false where the encoder says that it does not know the text."""
-        return np.array([found is None or found.known for found in self.understood])
+    def answered(self, saliency: Saliency) -> Saliency:
+        """The maps against the background, with the verdicts of the texts alone."""
+        count = len(self.texts)
+        return Saliency(
+            saliency.maps[:, -count:],
+            None if saliency.present is None else saliency.present[:, :count],
+            None if saliency.scores is None else saliency.scores[:, :count],
+        )
 
 
 def read_texts(
