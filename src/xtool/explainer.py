@@ -29,7 +29,6 @@ from xtool.metrics.image_map import ImageMap
 from xtool.metrics.specificity import map_correlation
 
 if TYPE_CHECKING:
-
     from xtool.contracts.protocols import Encoder, SaliencyMethod
 
 FEW_PASSES = 16
