@@ -35,8 +35,7 @@ def explanation_table(explanations: Sequence[Explanation], threshold: Threshold 
 
     from xtool.explanation import caption
 
-    title = Text(caption(explanations, threshold))
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=Text(caption(explanations, threshold)), title_justify="left")
     for title, justify in (("text", "left"), ("method", "left"), ("verdict", "left"), ("boxes (x0 y0 x1 y1)", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("s", justify="right")
