@@ -44,22 +44,26 @@ Settings = Mapping[str, Mapping[str, Any]]
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
-    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> Explanation: ...  # fmt: skip
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
-    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> Explanations: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
-    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> list[Explanation]: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
-    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> list[Explanations]: ...  # fmt: skip
 def explain(
     image: ImageSource | Images,
@@ -221,10 +225,11 @@ class Explainer:
         if not blind:
             return specificity, []
         highest, other = max(likest)
-        return specificity, [
+        note = (
             f"{request.label}: the map hardly depends on the text; that of {' and '.join(blind)} is nearly that of "
             f"{other!r} (correlation {highest:.2f})."
-        ]
+        )
+        return specificity, [note]
 
 
 def _likest(heat: NDArray[Any], others: NDArray[Any], names: Sequence[str]) -> tuple[float, str]:

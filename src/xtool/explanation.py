@@ -17,7 +17,6 @@ from PIL import Image
 from xtool.errors import RunError
 from xtool.metrics.box_rules import box_rule
 from xtool.paint.embed import data_uri
-from xtool.paint.figure import maps_figure
 from xtool.paint.heat import COLOUR_MAP
 from xtool.paint.panel import MapPanel
 from xtool.paint.save import ENDINGS, check_target, figure_png, save_figure
@@ -61,7 +60,9 @@ class _Shown:
         raise NotImplementedError
 
     def figure(self, threshold: Threshold = None, colour_map: str = COLOUR_MAP) -> Figure:
-        """A matplotlib figure: a row per text, a column per method; ``threshold`` as :meth:`Explanation.boxes` takes it."""
+        """A matplotlib figure: a row per text, a column per method, with the :meth:`boxes` of ``threshold``."""
+        from xtool.paint.figure import maps_figure
+
         shown = self._all()
         panels = [explanation.panels(threshold) for explanation in shown]
         fractions = {_fraction(explanation.rule_of(threshold)) for explanation in shown}

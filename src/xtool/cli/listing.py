@@ -93,6 +93,7 @@ def datasets_command(*, name: str | None) -> None:
         return
     spec: DatasetSpec = catalogue.find(name).spec
     facts = {title: value(spec) for title, value in needs.items()}
+    facts["shows"] = spec.shows
     _show(catalogue.find(name), {**facts, "expects": (resolve(spec.factory).__doc__ or "").strip()})
 
 
@@ -195,9 +196,17 @@ def _list(
 
 
 def _print_default(console: Console, catalogue: Catalogue[Any]) -> None:
-    suggested = [catalogue.name_of(item) for item in catalogue.suggested()]
-    if suggested:
-        console.print(f"default: {', '.join(suggested)}", highlight=False)
+    names = [catalogue.name_of(item) for item in catalogue.suggested()]
+    if not names:
+        return
+    told = ", ".join(names)
+    if catalogue.kind == "encoder":
+        told = ", ".join(f"{name} for {_knows(catalogue.find(name).spec)}" for name in names)
+    elif catalogue.kind == "data set":
+        from xtool.datasets.opening import example_name
+
+        told = f"{names[0]}; without an image, explain and features show {example_name()}"
+    console.print(f"default: {told}", highlight=False)
 
 
 def _show(item: Provided[Any], facts: dict[str, str], table: Table | None = None) -> None:

@@ -288,7 +288,7 @@ def _moved(error: BaseException) -> str:
 
 
 def _subject(spec: Spec) -> str:
-    """What an encoder knows or a data set shows."""
+    """What an encoder knows or a data set shows; empty where that is not told, and for other things."""
     return getattr(spec, "knows", "") or getattr(spec, "shows", "")
 
 

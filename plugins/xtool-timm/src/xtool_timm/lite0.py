@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 in plain torch, with timm's names of modules and weights.
 
-The same network as timm's ``tf_efficientnet_lite0``, which the tests hold it against. It is here because the first answer
-counts: importing timm, and torchvision behind it, takes longer than all the rest of a start together.
+The same network as timm's ``tf_efficientnet_lite0``, which the tests hold it against. It is here because people wait
+for the first answer: importing timm, and torchvision behind it, takes longer than all the rest of a start together.
 
 Source: Tan and Le, EfficientNet, ICML 2019; the Lite variants have neither squeeze-and-excitation nor swish.
 """
@@ -78,7 +78,7 @@ class Lite0(nn.Module):
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow pads: by as much as the size needs, and the odd pixel at the right and below."""
+    """A convolution padded as TensorFlow does it: by as much as the size needs, the odd pixel right and below."""
 
     def __init__(self, channels: int, out: int, kernel: int, *, stride: int, groups: int = 1) -> None:
         super().__init__(channels, out, kernel, stride, groups=groups, bias=False)

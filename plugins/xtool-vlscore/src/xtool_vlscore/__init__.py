@@ -15,6 +15,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="VL-Score (Gao and Wang 2022)",
         requires=frozenset({"features"}),
         forwards="2 + C",
+        box_threshold=0.06,
         suggested=30,
     )
 
