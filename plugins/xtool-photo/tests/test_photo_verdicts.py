@@ -16,7 +16,8 @@ from xtool_photo.load import INPUT_SIZE
 
 NONSENSE = (
     "asdfgh", "sadness", "猫", "Angela Merkel", "12345", "😀", "justice", "qwertyuiop", "さくら", "the day after",
-    "blorptang", "Taylor Swift", "xkcd", "?!", "yesterday", "photosynthesis", "a feeling of hope", "zzz", "犬と猫", "of the",
+    "blorptang", "Taylor Swift", "xkcd", "?!", "yesterday", "photosynthesis", "a feeling of hope", "zzz", "犬と猫",
+    "of the",
 )  # fmt: skip
 
 needs_vlscore = pytest.mark.skipif(find_spec("xtool_vlscore") is None, reason="needs the method of xtool-vlscore")
