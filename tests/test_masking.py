@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from xtool.engine.encoders import CountedEncoder
+from xtool.engine.encoders import CountedEncoder, counted
 from xtool.engine.masking import MaskedEmbeddings, embed_masked, scaled_masks
 from xtool.engine.work import Kept, account
 from xtool.errors import UsageError
@@ -79,7 +79,7 @@ def test_constant_maps_cost_nothing_and_give_exactly_the_base(encoder: PlantedCN
     maps[0, 2] = 0.0
     maps[1, 4] = 3.5
     with account(Kept()) as work:
-        result = embed_masked(CountedEncoder(encoder), picture(), maps)
+        result = embed_masked(counted(encoder), picture(), maps)
     assert work.forwards == 2 + 2 * 7 - 2
     assert result.alive.sum() == 12
     assert torch.equal(result.embeddings[0, 2], result.base[0])
@@ -166,7 +166,7 @@ def test_multiples_of_a_map_are_one_mask_and_cost_one_pass(encoder: PlantedCNN) 
     maps[0, 3] = 4 * maps[0, 1]
     maps[1, 3] = maps[0, 1]  # the same map of another image is another mask
     with account(Kept()) as work:
-        result = embed_masked(CountedEncoder(encoder), picture(), maps)
+        result = embed_masked(counted(encoder), picture(), maps)
     assert work.forwards == 2 + 7
     assert torch.equal(result.embeddings[0, 3], result.embeddings[0, 1])
     alone = embed_masked(encoder, picture()[:1], maps[:1, 3:])
@@ -185,7 +185,7 @@ def test_only_wanted_maps_are_embedded_and_each_as_if_all_were(encoder: PlantedC
     maps[0, 3] = 4 * maps[0, 1]  # the same mask: embedded as the first of its kind, also where that is not wanted
     wanted = torch.tensor([[True, False, False, True], [False, False, True, False]])
     with account(Kept()) as work:
-        some = embed_masked(CountedEncoder(encoder), picture(), maps, wanted=wanted)
+        some = embed_masked(counted(encoder), picture(), maps, wanted=wanted)
     assert work.forwards == 2 + 3
     assert torch.equal(some.alive, wanted)
     whole = embed_masked(encoder, picture(), maps)

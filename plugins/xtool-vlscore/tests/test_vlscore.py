@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.encoders import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.engine.methods import parse_methods
 from xtool.engine.work import Kept, account
 from xtool.image.pixels import fit_image, to_pixels
@@ -65,11 +65,11 @@ def test_eight_texts_equal_eight_calls_for_the_forwards_of_one() -> None:
     pixels = pixels_of(encoder)
     forwards = []
     with account(Kept()) as work:
-        together = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text(texts))
+        together = method.explain(counted(encoder), pixels, encoder.encode_text(texts))
         forwards.append(work.forwards)
     for i, text in enumerate(texts):
         with account(Kept()) as work:
-            alone = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text([text]))
+            alone = method.explain(counted(encoder), pixels, encoder.encode_text([text]))
             forwards.append(work.forwards)
         assert torch.allclose(alone.maps[0, 0], together.maps[0, i], atol=1e-6)
         assert alone.present[0, 0] == together.present[0, i]
@@ -141,7 +141,7 @@ def test_top_k_scores_only_the_most_important_map(importance: str) -> None:
     best = int(evidence.sum(dim=(2, 3))[0].argmax())
     config = VLScoreConfig.model_validate({"top_k": 1, "contrast": False, "importance": importance})
     with account(Kept()) as work:
-        found = VLScore(config, PlantedFeatures()).explain(CountedEncoder(encoder), pixels, vector)
+        found = VLScore(config, PlantedFeatures()).explain(counted(encoder), pixels, vector)
     assert work.forwards == 2  # the base and one mask; a bare extractor is not counted
     assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
 
