@@ -139,7 +139,7 @@ def test_top_k_scores_only_the_most_important_map(importance: str) -> None:
     config = VLScoreConfig.model_validate({"top_k": 1, "contrast": False, "importance": importance})
     with image_ledger() as ledger:
         found = VLScore(config, LayerFeatures()).explain(CountedEncoder(encoder), pixels, vector)
-    assert ledger.forwards == 2  # the base and one mask; a bare extractor is not counted
+    assert ledger.forwards == 3  # the features, the base and one mask
     assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
 
 
