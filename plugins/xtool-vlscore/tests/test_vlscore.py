@@ -142,7 +142,7 @@ def test_top_k_scores_only_the_most_important_map(importance: str) -> None:
     config = VLScoreConfig.model_validate({"top_k": 1, "contrast": False, "importance": importance})
     with account(Kept()) as work:
         found = VLScore(config, LayerFeatures()).explain(counted(encoder), pixels, vector)
-    assert work.forwards == 2  # the base and one mask; a bare extractor is not counted
+    assert work.forwards == 3  # the features, the base and one mask
     assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
 
 
@@ -204,7 +204,7 @@ def test_a_calibrated_bar_decides_presence_and_the_articles_rule_stays_at_hand()
     assert explain("red", present_above="base").present[0, 0]
 
 
-class WithDeadMaps(PlantedFeatures):
+class WithDeadMaps(LayerFeatures):
     """The planted features, and after them maps that are the same everywhere."""
 
     def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
@@ -236,7 +236,7 @@ def test_dead_maps_change_nothing(options: dict[str, Any]) -> None:
     encoder = PlantedCNN()
     pixels, text = pixels_of(encoder), encoder.encode_text(["red", "green", "blue", "zebra"])
     config = VLScoreConfig.model_validate(options)
-    without = VLScore(config, PlantedFeatures()).explain(encoder, pixels, text)
+    without = VLScore(config, LayerFeatures()).explain(encoder, pixels, text)
     beside = VLScore(config, WithDeadMaps()).explain(encoder, pixels, text)
     assert torch.allclose(beside.maps, without.maps, atol=1e-6)
     assert torch.equal(beside.present, without.present)
@@ -245,7 +245,7 @@ def test_dead_maps_change_nothing(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("present_above", ["auto", "base", -1.0])
 def test_where_all_maps_are_dead_the_text_is_absent_and_its_map_zero(present_above: Any) -> None:
-    class Dead(PlantedFeatures):
+    class Dead(LayerFeatures):
         def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
             features = super().extract(encoder, pixels)
             return FeatureMaps(torch.ones_like(features.maps), features.embedding)
@@ -260,7 +260,7 @@ def test_where_all_maps_are_dead_the_text_is_absent_and_its_map_zero(present_abo
 def test_the_bar_is_the_encoders_calibration_for_this_method() -> None:
     encoder = PlantedCNN()
     pixels, text = pixels_of(encoder), encoder.encode_text(["red"])
-    best = VLScore(VLScoreConfig(present_above=-1.0), PlantedFeatures()).explain(encoder, pixels, text).scores[0, 0] - 1
+    best = VLScore(VLScoreConfig(present_above=-1.0), LayerFeatures()).explain(encoder, pixels, text).scores[0, 0] - 1
     for calibrations, present in (
         ({}, True),
         ({"another": {"present_above": 0.999}}, True),
@@ -268,4 +268,4 @@ def test_the_bar_is_the_encoders_calibration_for_this_method() -> None:
         ({"vlscore": {"present_above": float(best) + 0.01}}, False),
     ):
         encoder._info = replace(PlantedCNN().info, calibrations=calibrations)
-        assert VLScore(VLScoreConfig(), PlantedFeatures()).explain(encoder, pixels, text).present.item() is present
+        assert VLScore(VLScoreConfig(), LayerFeatures()).explain(encoder, pixels, text).present.item() is present
