@@ -163,6 +163,6 @@ def test_missing_packaged_weights_say_how_to_get_them(monkeypatch: pytest.Monkey
 
 
 def test_published_weights_out_of_reach_tell_the_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SetupError, match="--pretrained packaged"):
         load("timm-resnet18", EncoderOptions(pretrained="tv_in1k", device="cpu", cache_dir=str(tmp_path)))
