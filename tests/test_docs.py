@@ -310,7 +310,9 @@ def stand_ins() -> ModuleType:
 
     @hookimpl
     def xtool_encoders() -> Iterator[Any]:
-        yield EncoderSpec(name="tiny-rn", factory=f"{STAND_INS}:load", summary="Planted.", default_pretrained="scenes")
+        yield EncoderSpec(
+            name="tiny-rn", factory=f"{STAND_INS}:load", summary="Planted.", default_pretrained="scenes", suggested=1
+        )
 
     @hookimpl
     def xtool_feature_extractors() -> Iterator[Any]:
@@ -318,7 +320,9 @@ def stand_ins() -> ModuleType:
 
     @hookimpl
     def xtool_datasets() -> Iterator[Any]:
-        yield DatasetSpec(name="scenes", factory=f"{STAND_INS}:scenes", summary="Planted.", needs_data_dir=False)
+        yield DatasetSpec(
+            name="scenes", factory=f"{STAND_INS}:scenes", summary="Planted.", needs_data_dir=False, suggested=1
+        )
 
     module.xtool_encoders = xtool_encoders
     module.xtool_feature_extractors = xtool_feature_extractors
