@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xtool.contracts.config import Dtype
-    from xtool.contracts.protocols import Encoder, EncoderInfo
+    from xtool.contracts.protocols import Encoder, EncoderInfo, PoolsMasks
 
 
 def load_encoder(
@@ -29,6 +29,7 @@ def load_encoder(
     dtype: Dtype = "auto",
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
+    input_size: int | None = None,
 ) -> CountedEncoder:
     """Load an image–text model.
 
@@ -41,9 +42,10 @@ def load_encoder(
         dtype: what passes without gradients compute in; ``auto`` is float32.
         compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder that downloaded weights are kept in.
+        input_size: side of the square image that the model is given, in pixels; by default its own.
 
     Raises:
-        UsageError: unknown name or tag.
+        UsageError: unknown name or tag, or an input size that the model cannot take.
         SetupError: weights or device that cannot be had here.
     """
     from xtool.contracts.config import EncoderOptions
@@ -59,10 +61,22 @@ def load_encoder(
         pretrained = spec.default_pretrained
     if pretrained is not None and pretrained.lower() == "none":
         pretrained = None
+    if input_size is not None and input_size < 1:
+        raise UsageError(f"the input size must be at least 1 pixel, not {input_size}")
     options = EncoderOptions(
-        pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
+        pretrained=pretrained,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        compile=compile,
+        cache_dir=cache_dir,
+        input_size=input_size,
     )
-    return counted(resolve(spec.factory)(spec.name, options))
+    encoder: Encoder = resolve(spec.factory)(spec.name, options)
+    height, width = encoder.info.input_size
+    if input_size is not None and (height, width) != (input_size, input_size):
+        raise UsageError(f"{spec.name} takes images of {height}×{width} pixels and no others; leave the input size out")
+    return counted(encoder)
 
 
 class CountedEncoder:
@@ -90,6 +104,10 @@ class CountedEncoder:
     def encode_image(self, pixels: Tensor) -> Tensor:
         with exclusive(self), tower_pass(len(pixels)):
             return self._encoder.encode_image(pixels)
+
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        with exclusive(self), tower_pass(len(pixels)):
+            return cast("PoolsMasks", self._encoder).encode_pooled(pixels, masks)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         return self._encoder.encode_text(texts)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import EncoderInfo, Layer, SpatialMaps, layer_name
+from xtool.plugin import EncoderInfo, Layer, SpatialMaps, UsageError, layer_name
 from xtool_timm.names import ClassNames, Nearest
 from xtool_timm.tower import ClassifierTower
 
@@ -47,6 +47,15 @@ class ClassifierEncoder:
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable."""
         return F.normalize(self._tower(pixels.to(self.dtype)).float(), dim=1)
+
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; an image of nothing is ``(0, 1, 0)``.
+
+        Raises :class:`UsageError` for a network that puts something between its last maps and its classifier.
+        """
+        if not self._info.pools_masks:
+            raise UsageError(f"{self._info.name} does not pool its last maps by their mean, and takes no masks there")
+        return F.normalize(self._tower.pooled(pixels.to(self.dtype), masks).float(), dim=2)
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

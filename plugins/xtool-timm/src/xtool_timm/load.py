@@ -35,7 +35,8 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
     Args:
         name: of the encoder.
         options: ``pretrained`` is a tag of the model, the path of a checkpoint, ``"packaged"`` for the weights of an
-            index package (``tf_efficientnet_lite0`` only), or ``None`` for random weights.
+            index package (``tf_efficientnet_lite0`` only), or ``None`` for random weights. Networks that are
+            convolutional throughout take any ``input_size`` that leaves something of the picture at their last stage.
 
     Raises :class:`UsageError` for an unknown model or tag or one that is no ImageNet CNN with a linear classifier, and
     :class:`SetupError` for weights or a device that cannot be had.
@@ -47,13 +48,17 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
     model, weights, digest = _model(model_name, pretrained, options)
     config: Any = model.pretrained_cfg
     input_size = (int(config["input_size"][1]), int(config["input_size"][2]))
+    if options.input_size is not None:
+        input_size = (options.input_size, options.input_size)
     try:
         vectors = class_vectors(model.get_classifier())  # type: ignore[operator]
         layers = (*_stages(model, input_size), FEATURES)
         names = _class_names(model)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
-    tower = ClassifierTower(model.to(device, resolve_dtype(options.dtype)), layers)
+    tower = ClassifierTower(model, layers)
+    pools_masks = tower.pools_by_mean(input_size)
+    tower.to(device, resolve_dtype(options.dtype))
     info = EncoderInfo(
         name=name,
         architecture="cnn",
@@ -68,6 +73,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
         weights=weights,
         weights_sha256=digest,
         trained=pretrained is not None,
+        pools_masks=pools_masks,
     )
     return ClassifierEncoder(tower, vectors.to(device), names, info)
 
@@ -137,6 +143,9 @@ def _stages(model: nn.Module, input_size: tuple[int, int]) -> tuple[str, ...]:
     handles = [modules[name].register_forward_hook(see(name)) for name in listed if name in modules]
     try:
         maps = model.forward_features(torch.zeros(1, 3, *input_size))  # type: ignore[operator]
+    except (AssertionError, RuntimeError, ValueError) as error:  # too small, or a tower with a size of its own
+        size = "×".join(map(str, input_size))
+        raise UsageError(f"it cannot take images of {size} pixels, try another input size: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
