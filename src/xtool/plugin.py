@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.explainer import Explainer
-    from xtool.explanation import DEFAULT_THRESHOLD, Explanation
+    from xtool.explanation import Explanation
     from xtool.image.files import open_image
     from xtool.image.geometry import FITS, Fit
     from xtool.metrics.boxes import BoxSweep, box_sweep, largest
@@ -71,7 +71,6 @@ __all__ = [
     "API_VERSION",
     "AUTO",
     "DEFAULT_TEMPLATES",
-    "DEFAULT_THRESHOLD",
     "FITS",
     "Architecture",
     "Block",
@@ -176,7 +175,7 @@ _HOMES = {
     "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",
     "xtool.explainer": "Explainer",
-    "xtool.explanation": "DEFAULT_THRESHOLD Explanation",
+    "xtool.explanation": "Explanation",
     "xtool.image.files": "open_image",
     "xtool.image.geometry": "FITS Fit",
     "xtool.metrics.boxes": "BoxSweep box_sweep largest",

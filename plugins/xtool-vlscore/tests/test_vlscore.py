@@ -365,7 +365,7 @@ def test_at_the_pool_maps_weigh_the_mean_of_the_last_maps() -> None:
         whole = float(encoder.encode_image(pixels)[0] @ vector[0])
     expected = loops(maps.numpy(), weights, list(kept.values()), base, whole, "auto")
     with account(Kept()) as work:
-        found = VLScore(VLScoreConfig(), LayerFeatures()).explain(CountedEncoder(encoder), pixels, vector)
+        found = VLScore(VLScoreConfig(), LayerFeatures()).explain(counted(encoder), pixels, vector)
     assert work.forwards == 2  # the image, and all masks with the base
     np.testing.assert_allclose(found.maps[0, 0].numpy(), expected, atol=1e-5)
     assert float(found.scores[0, 0]) == pytest.approx(max(kept.values()) - base, abs=1e-6)

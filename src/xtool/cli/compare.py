@@ -110,16 +110,20 @@ def compare_command(
     from rich.console import Console
 
     from xtool.contracts.registry import registry
-    from xtool.engine.encoders import load_encoder
+    from xtool.datasets.opening import shown_by
+    from xtool.engine.encoders import load_encoder, out_of_depth
     from xtool.errors import UsageError
     from xtool.runs import comparison
 
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to resume")
-    loaded = load_encoder(encoder, **loading)
+    shows = shown_by(dataset)
+    loaded = load_encoder(encoder, shows=shows, **loading)
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)
+    if warning := out_of_depth(loaded.info, shows):
+        click.echo(warning, err=True)
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
         click.echo(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.", err=True)

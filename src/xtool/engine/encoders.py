@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
+from xtool.contracts.specs import PHOTOGRAPHS
 from xtool.engine.work import tower_pass
 from xtool.errors import UsageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def load_encoder(
     name: str | None = None,
     *,
+    shows: str = PHOTOGRAPHS,
     pretrained: str | None = "auto",
     seed: int = 0,
     device: str = "auto",
@@ -34,7 +36,10 @@ def load_encoder(
     """Load an image–text model.
 
     Args:
-        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests.
+        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests for what the
+            pictures show.
+        shows: what the pictures are where no name is given, ``"photographs"`` or ``"pictograms"``; where no installed
+            encoder knows them, one of another kind is taken (:func:`out_of_depth` says so).
         pretrained: a weights tag, a checkpoint file, ``None`` for random weights, or ``"auto"`` for the model's
             default weights where it has some.
         seed: seed of random weights.
@@ -51,7 +56,7 @@ def load_encoder(
     from xtool.contracts.config import EncoderOptions
 
     encoders = registry().encoders
-    spec = (encoders.default() if name is None else encoders.find(name)).spec
+    spec = (encoders.default(shows) if name is None else encoders.find(name)).spec
     if pretrained == "auto":
         if spec.default_pretrained is None:
             raise UsageError(
@@ -118,11 +123,37 @@ class CountedEncoder:
         return getattr(self._encoder, name)
 
 
-def given_encoder(given: Encoder | str | None) -> CountedEncoder:
-    """The encoder that a caller means: a loaded one, a name, or ``None`` for the one that a plugin suggests."""
+def given_encoder(given: Encoder | str | None, shows: str = PHOTOGRAPHS) -> CountedEncoder:
+    """The encoder that a caller means: a loaded one, a name, or ``None`` for the one that suits what is shown."""
     if given is None or isinstance(given, str):
-        return load_encoder(given)
+        return load_encoder(given, shows=shows)
     return counted(given)
+
+
+def out_of_depth(info: EncoderInfo, shows: str = PHOTOGRAPHS) -> str:
+    """A warning, with the way out, where an encoder meets pictures of a kind that it has not learnt; else empty.
+
+    One that has learnt photographs makes something of any picture, and of one that does not say what it knows nothing
+    can be said.
+    """
+    knows = _knows(info)
+    if knows in ("", PHOTOGRAPHS, shows):
+        return ""
+    encoders = registry().encoders
+    better = encoders.default(shows)
+    told = f"{info.name} knows only {knows}, and this is taken for {shows}: maps and verdicts mean little"
+    if better.spec.knows != shows:
+        return f"{told}. No installed encoder knows {shows}{encoders.missing()}."
+    return f"{told}. Take the encoder {encoders.name_of(better)}, which knows {shows}."
+
+
+def _knows(info: EncoderInfo) -> str:
+    """What the spec says of the default weights, if these are they."""
+    try:
+        spec = registry().encoders.find(info.name).spec
+    except UsageError:  # an encoder of the caller's own, or one of several of that name
+        return ""
+    return spec.knows if info.weights == spec.default_pretrained else ""
 
 
 def counted(encoder: Encoder) -> CountedEncoder:

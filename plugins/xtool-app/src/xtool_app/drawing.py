@@ -15,7 +15,7 @@ from xtool.paint.heat import COLOUR_MAPS, OPACITY
 from xtool.paint.heat import resized as resized_to
 from xtool.paint.panel import overlay as painted
 from xtool.paint.save import figure_png
-from xtool.plugin import DEFAULT_THRESHOLD, Explanation
+from xtool.plugin import Explanation
 
 __all__ = ["COLOUR_MAPS", "Look", "difference", "overlay", "resized", "sheet"]
 
@@ -27,7 +27,7 @@ SHOWN_SIDE = 720
 class Look:
     """What a visitor can change without a model."""
 
-    threshold: float = DEFAULT_THRESHOLD
+    threshold: float = 0.15
     colour_map: str = COLOUR_MAPS[0]
     opacity: float = OPACITY
     """Of the hottest place; cold places let the picture through."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +21,10 @@ LOG = logging.getLogger("xtool_timm")
 class ClassifierEncoder:
     """Texts become the direction of the nearest classes; see :mod:`xtool_timm.tower` for what the cosine means."""
 
-    def __init__(self, tower: ClassifierTower, classes: Tensor, names: ClassNames, info: EncoderInfo) -> None:
+    def __init__(
+        self, tower: ClassifierTower, classes: Tensor, names: Callable[[], ClassNames], info: EncoderInfo
+    ) -> None:
+        """``names`` gives the names of the classes, and is called when a text is asked for."""
         self._tower = tower.eval()
         self._classes = classes
         self._names = names
@@ -79,4 +82,4 @@ class ClassifierEncoder:
 
     def nearest(self, text: str) -> Nearest:
         """The classes that a text is taken for, nearest first."""
-        return self._names.nearest(text)
+        return self._names().nearest(text)

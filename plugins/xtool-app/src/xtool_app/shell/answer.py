@@ -45,7 +45,7 @@ def _answer(answer: Answer) -> None:
         names = titles(answer.query.questions)
         st.subheader("What the model sees")
         _summary(answer, names)
-        look = _choose_look()
+        look = _choose_look(answer)
         compare = len(answer.explanations) > 1
         tabs = st.tabs([*names, *([":material/compare: Methods compared"] if compare else [])])
         for row, tab in enumerate(tabs[: len(names)]):
@@ -68,10 +68,10 @@ def _summary(answer: Answer, names: list[str]) -> None:
             st.markdown(f"**{plain(explanation.method)}** looked for {' '.join(told)}")
 
 
-def _choose_look() -> Look:
+def _choose_look(answer: Answer) -> Look:
     left, right = st.columns([5, 2], gap="large", vertical_alignment="bottom")
     threshold = left.slider(
-        "Threshold of the boxes", 0.05, 0.95, Look().threshold, 0.01, key="threshold",
+        "Threshold of the boxes", 0.0, 0.95, answer.explanations[0].box_threshold, 0.01, key="threshold",
         help="Boxes surround what is hotter than this fraction of the hottest place. No model runs when it moves.",
     )  # fmt: skip
     with right.popover("Colours", icon=":material/palette:", width="stretch"):
