@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 __all__ = ["MetricName", "ProtocolName"]
 
 
-class _Name(click.ParamType):
+class _Name(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on only
     """One of several names."""
 
     def names(self) -> tuple[str, ...]:

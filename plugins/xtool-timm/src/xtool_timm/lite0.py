@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 in plain torch, with timm's names of modules and weights.
 
-The same network as timm's ``tf_efficientnet_lite0``, which the tests hold it against. It is here because people wait for
-the first answer: importing timm, and torchvision behind it, takes longer than all the rest of a start together.
+The same network as timm's ``tf_efficientnet_lite0``, which the tests hold it against. It is here because people wait
+for the first answer: importing timm, and torchvision behind it, takes longer than all the rest of a start together.
 
 Source: Tan and Le, EfficientNet, ICML 2019; the Lite variants have neither squeeze-and-excitation nor swish.
 """
