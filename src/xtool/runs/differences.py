@@ -85,7 +85,7 @@ def difference(rows: Resampled, name: str, row: int, other: int) -> Difference |
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided p of a split at least this uneven, if on images that only one of two finds each were as likely to be it.
+    """Two-sided p: how often a split is this uneven if each of two is as likely to be the only one to find an image.
 
     The exact form of McNemar's test (Psychometrika 1947), with the binomial distribution in place of χ².
     """
