@@ -16,8 +16,8 @@ class Settings:
     encoder: str | None = None
     """Chosen when the page opens; ``None`` for the one that a plugin suggests."""
     loading: Mapping[str, Any] = field(default_factory=dict)
-    """How encoders are loaded: device, precision and so on. ``pretrained`` holds for that encoder only, every other
-    one takes its own default: only whoever starts the server may name files."""
+    """How encoders are loaded: device, precision and so on. ``pretrained`` and ``calibration`` hold for that encoder
+    only, every other one takes its own: only whoever starts the server may name files."""
 
 
 _current = Settings()
