@@ -1,4 +1,4 @@
-"""A method's options as form fields, read from its pydantic config, and back to a request."""
+"""The methods on offer, and a method's options as form fields, read from its pydantic config, and back to a request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from xtool.plugin import (
     registry,
 )
 
-__all__ = ["FormField", "Kind", "build_request", "fields_of", "usable_methods"]
+__all__ = ["FormField", "Kind", "MethodChoice", "build_request", "fields_of", "quick_preset", "usable_methods"]
+
+QUICK = "fast"
+"""The preset that the page starts with where a method has it: somebody is waiting."""
 
 Kind = Literal["switch", "choice", "whole", "number", "text"]
 
@@ -41,6 +44,30 @@ class FormField:
     minimum: float | None = None
     maximum: float | None = None
     """Bounds that are values themselves: an open bound is moved a little inwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodChoice:
+    """A method on offer."""
+
+    name: str
+    summary: str
+    forwards: str
+    """Passes through the model, as its spec says it: ``"2 + C"``."""
+
+    @property
+    def cost(self) -> str:
+        """Its passes in a word or two."""
+        if self.forwards == "0":
+            return "no pass"
+        if self.forwards in ("1", "T"):
+            return "quick"
+        return "many passes"
+
+    @property
+    def label(self) -> str:
+        """One line for the list of methods: what it does, before what it is called."""
+        return f"{self.summary.split('; ')[0].rstrip('.')} ({self.name}, {self.cost})"
 
 
 def fields_of(
@@ -86,15 +113,20 @@ def build_request(
     return replace(request, label=":".join([method, *told]))
 
 
-def usable_methods(architecture: Architecture | None) -> dict[str, str]:
-    """Names of the methods that work on an architecture, with their one-line summaries."""
+def usable_methods(architecture: Architecture | None) -> list[MethodChoice]:
+    """The methods that work on an architecture, suggested ones first; while it is unknown, those that work on any."""
     catalogue = registry().saliency_methods
-    rivals = catalogue.conflicts()
-    return {
-        item.qualified_name if item.spec.name in rivals else item.spec.name: item.spec.summary
-        for item in catalogue
-        if architecture is None or architecture in item.spec.architectures
-    }
+    needed = get_args(Architecture) if architecture is None else (architecture,)
+    fitting = [item for item in catalogue if set(needed) <= set(item.spec.architectures)]
+    return [
+        MethodChoice(name=catalogue.name_of(item), summary=item.spec.summary, forwards=item.spec.forwards)
+        for item in sorted(fitting, key=lambda item: -item.spec.suggested)
+    ]
+
+
+def quick_preset(method: str) -> str | None:
+    """The preset to start with, or ``None`` for the method's defaults."""
+    return QUICK if QUICK in presets_of(method) else None
 
 
 def presets_of(method: str) -> tuple[str, ...]:
