@@ -11,22 +11,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xtool.contracts.protocols import Saliency
+from xtool.contracts.specs import PHOTOGRAPHS
+from xtool.engine.contrast import contrasted
 from xtool.engine.cost import passes_of
-from xtool.engine.encoders import counted, exclusive, given_encoder
+from xtool.engine.encoders import counted, exclusive, given_encoder, out_of_depth
 from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
+from xtool.engine.probes import probe_texts
 from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates
 from xtool.engine.work import Kept, Work, account
 from xtool.errors import UsageError
-from xtool.explanation import Explanation, Explanations
+from xtool.explanation import TEXT_BLIND, Explanation, Explanations
 from xtool.image.files import ImageSource, to_image
 from xtool.image.geometry import Fit, Geometry
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.metrics.image_map import ImageMap
+from xtool.metrics.specificity import map_correlation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
+    from xtool.contracts.protocols import Encoder, SaliencyMethod
+
+FEW_PASSES = 16
+"""More passes than these are not spent on whether a map depends on the text."""
 
 __all__ = ["Explainer", "explain", "read_texts"]
 
@@ -38,22 +46,26 @@ Settings = Mapping[str, Mapping[str, Any]]
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> Explanation: ...  # fmt: skip
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> Explanations: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> list[Explanation]: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
-    templates: Sequence[str] | None = ..., settings: Settings | None = ..., fit: Fit = ...,
+    against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
+    fit: Fit = ...,
 ) -> list[Explanations]: ...  # fmt: skip
 def explain(
     image: ImageSource | Images,
@@ -61,6 +73,7 @@ def explain(
     *,
     methods: str | Names | None = None,
     encoder: Encoder | str | None = None,
+    against: str | Sequence[str] = (),
     templates: Sequence[str] | None = DEFAULT_TEMPLATES,
     settings: Settings | None = None,
     fit: Fit = "squash",
@@ -77,7 +90,9 @@ def explain(
         texts: what to look for, one or more: ``"dog"``, ``"a red car"``, ``"a photo of two foxes."``.
         methods: as on the command line, ``"vlscore:top_k=256"``, or a list of such names; by default a plugin's
             suggestion.
-        encoder: a loaded encoder, a name, or ``None`` for the one that a plugin suggests.
+        encoder: a loaded encoder, a name, or ``None`` for the one that a plugin suggests for photographs.
+        against: background texts: maps show where the image is like a text rather than like these
+            (:mod:`xtool.engine.contrast`). Verdicts are those of the text alone.
         templates: what bare names are put into, with ``{label}``; sentences are read as they are, and with ``None`` so
             is every text. :func:`xtool.engine.prompts.prompts_for` has the rule.
         settings: options by method name.
@@ -97,7 +112,10 @@ def explain(
         raise UsageError(f"{methods!r} names several methods; give them as a list")
     read_texts(texts, templates)
     loaded = given_encoder(encoder)
-    answers = [Explainer(each, loaded, fit=fit).explain(texts, requests, templates=templates) for each in pictures]
+    answers = [
+        Explainer(each, loaded, fit=fit).explain(texts, requests, against=against, templates=templates)
+        for each in pictures
+    ]
     if isinstance(methods, str):
         firsts = [answer[0] for answer in answers]
         return firsts if several else firsts[0]
@@ -111,7 +129,9 @@ class Explainer:
     explainer is, so that a second text is answered at once. ``seconds`` of an answer still counts what was kept.
     """
 
-    def __init__(self, image: ImageSource, encoder: Encoder, *, fit: Fit = "squash") -> None:
+    def __init__(self, image: ImageSource, encoder: Encoder, *, fit: Fit = "squash", shows: str = PHOTOGRAPHS) -> None:
+        """``shows`` is what the image is, ``"photographs"`` or ``"pictograms"``: not every encoder knows both."""
+        self._warning = out_of_depth(encoder.info, shows)
         self.image = to_image(image)
         self.encoder = counted(encoder)
         self._fitted = fit_image(self.image, encoder.info, fit)
@@ -123,6 +143,7 @@ class Explainer:
         texts: str | Sequence[str],
         methods: Sequence[MethodRequest],
         *,
+        against: str | Sequence[str] = (),
         templates: Sequence[str] | None = DEFAULT_TEMPLATES,
         on_pass: Callable[[int], None] | None = None,
     ) -> Explanations:
@@ -131,6 +152,7 @@ class Explainer:
         Args:
             texts: one or more.
             methods: as :func:`xtool.engine.methods.parse_methods` returns them.
+            against: background texts, as :func:`explain` takes them.
             templates: as :func:`explain` takes them.
             on_pass: told of each pass through the image tower with the images in it; what it raises stops the work.
 
@@ -140,9 +162,11 @@ class Explainer:
         wanted, prompts = read_texts(texts, templates)
         built = [build_method(request, self.encoder.info) for request in methods]
         embedded = embed_prompts(self.encoder, prompts)
+        background = (against,) if isinstance(against, str) else tuple(against)
         with self._kept_work(on_pass) as work, torch.no_grad():
+            question = _Question(self.encoder, wanted, embedded, background, templates)
             return Explanations(
-                self._explanation(request.label, method, wanted, prompts, embedded, work)
+                self._explanation(request, method, wanted, prompts, question, work)
                 for request, method in zip(methods, built, strict=True)
             )
 
@@ -157,27 +181,94 @@ class Explainer:
 
     def _explanation(
         self,
-        label: str,
+        request: MethodRequest,
         method: SaliencyMethod,
         texts: tuple[str, ...],
         prompts: tuple[tuple[str, ...], ...],
-        embedded: Tensor,
+        question: _Question,
         work: Work,
     ) -> Explanation:
         with exclusive(self.encoder):
             forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
-            saliency = method.explain(self.encoder, self.pixels, embedded)
+            saliency = question.answered(method.explain(self.encoder, self.pixels, question.asked))
+        seconds = time.perf_counter() - start + work.charged_seconds - charged
+        forwards = work.forwards - forwards
+        specificity, blind = self._specificity(request, method, question, saliency)
         return Explanation(
             image=self.image,
             texts=texts,
             prompts=prompts,
-            method=label,
+            method=request.label,
             encoder=self.encoder.info.name,
             maps=_at_image_resolution(saliency, self._fitted.geometry),
             present=None if saliency.present is None else saliency.present[0].cpu().numpy(),
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
-            seconds=time.perf_counter() - start + work.charged_seconds - charged,
-            forwards=work.forwards - forwards,
+            seconds=seconds,
+            forwards=forwards,
+            box_threshold=request.provided.spec.box_threshold,
+            against=question.against,
+            specificity=specificity,
+            notes=tuple(filter(None, (self._warning, *question.notes, *blind))),
+        )
+
+    def _specificity(
+        self, request: MethodRequest, method: SaliencyMethod, question: _Question, saliency: Saliency
+    ) -> tuple[NDArray[np.float32] | None, list[str]]:
+        """[T] how much each map depends on its text, and a note for each that hardly does; nothing where it is dear."""
+        asked, more = len(question.asked), len(question.probes)
+        dear = passes_of(request, self.encoder, self.pixels, asked + more) - passes_of(
+            request, self.encoder, self.pixels, asked
+        )
+        if dear > FEW_PASSES or not more:
+            return None, []
+        with exclusive(self.encoder):
+            probed = method.explain(self.encoder, self.pixels, question.probes).maps[0].float().cpu().numpy()
+        own = saliency.maps[0].float().cpu().numpy()
+        likest = [_likest(heat, probed, question.probe_texts) for heat in own]
+        specificity = np.array([1 - correlation for correlation, _ in likest], np.float32)
+        blind = [repr(text) for text, value in zip(question.texts, specificity, strict=True) if value < TEXT_BLIND]
+        if not blind:
+            return specificity, []
+        highest, other = max(likest)
+        note = (
+            f"{request.label}: the map hardly depends on the text; that of {' and '.join(blind)} is nearly that of "
+            f"{other!r} (correlation {highest:.2f})."
+        )
+        return specificity, [note]
+
+
+def _likest(heat: NDArray[Any], others: NDArray[Any], names: Sequence[str]) -> tuple[float, str]:
+    """The highest correlation of a map with others [K, h, w], and whose it is; NaN where none can be told."""
+    found = [(map_correlation(heat, other), name) for other, name in zip(others, names, strict=True)]
+    return max(((value, name) for value, name in found if value is not None), default=(float("nan"), ""))
+
+
+class _Question:
+    """What a method is asked about T texts: their embeddings, those of the background taken away, and the probes."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        texts: tuple[str, ...],
+        embedded: Tensor,
+        against: tuple[str, ...],
+        templates: Sequence[str] | None,
+    ) -> None:
+        self.texts, self.against, self.asked = texts, against, embedded
+        self.notes: list[str] = []
+        self.probe_texts, self.probes = probe_texts(encoder, embedded, templates)
+        if against:
+            directions, self.notes = contrasted(encoder, texts, embedded, against, templates)
+            self.asked = torch.cat([embedded, directions])
+            self.probes, _ = contrasted(encoder, self.probe_texts, self.probes, against, templates)
+
+    def answered(self, saliency: Saliency) -> Saliency:
+        """The maps against the background, with the verdicts of the texts alone."""
+        count = len(self.texts)
+        return Saliency(
+            saliency.maps[:, -count:],
+            None if saliency.present is None else saliency.present[:, :count],
+            None if saliency.scores is None else saliency.scores[:, :count],
         )
 
 

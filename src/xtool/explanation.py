@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xtool.errors import RunError, UsageError
-from xtool.metrics.boxes import box_sweep
+from xtool.errors import RunError
+from xtool.metrics.box_rules import box_rule
 from xtool.paint.embed import data_uri
-from xtool.paint.figure import maps_figure
 from xtool.paint.heat import COLOUR_MAP
 from xtool.paint.panel import MapPanel
 from xtool.paint.save import ENDINGS, check_target, figure_png, save_figure
@@ -26,9 +25,22 @@ from xtool.paint.verdicts import Verdict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["DEFAULT_THRESHOLD", "FILE_ENDINGS", "Explanation", "Explanations"]
+__all__ = [
+    "FILE_ENDINGS",
+    "TEXT_BLIND",
+    "Explanation",
+    "Explanations",
+    "Threshold",
+    "caption",
+    "notes_of",
+]
 
-DEFAULT_THRESHOLD = 0.6
+Threshold = float | str | None
+"""How boxes are made: a fraction of a map's maximum, a rule (:mod:`xtool.metrics.box_rules`), or ``None`` for the
+fraction that suits the method."""
+
+TEXT_BLIND = 0.05
+"""With less specificity a map is said to hardly depend on the text."""
 
 FILE_ENDINGS = (*ENDINGS, ".npy")
 """What an explanation can be saved as: figures, and the maps themselves."""
@@ -45,20 +57,23 @@ class _Shown:
     def _maps(self) -> NDArray[np.float32]:
         raise NotImplementedError
 
-    def figure(self, threshold: float = DEFAULT_THRESHOLD, colour_map: str = COLOUR_MAP) -> Figure:
-        """A matplotlib figure: a row per text, a column per method, boxes at ``threshold`` of each map's maximum."""
+    def figure(self, threshold: Threshold = None, colour_map: str = COLOUR_MAP) -> Figure:
+        """A matplotlib figure: a row per text, a column per method, with the :meth:`boxes` of ``threshold``."""
+        from xtool.paint.figure import maps_figure
+
         shown = self._all()
         panels = [explanation.panels(threshold) for explanation in shown]
+        fractions = {_fraction(explanation.rule_of(threshold)) for explanation in shown}
         return maps_figure(
             shown[0].image,
             shown[0].texts,
             [list(row) for row in zip(*panels, strict=True)],
-            note=f"{shown[0].encoder}, boxes at {threshold:g} of the maximum",
-            threshold=threshold,
+            note=". ".join([caption(shown, threshold), *(note.rstrip(".") for note in notes_of(shown))]),
+            threshold=fractions.pop() if len(fractions) == 1 else None,
             colour_map=colour_map,
         )
 
-    def show(self, threshold: float = DEFAULT_THRESHOLD, colour_map: str = COLOUR_MAP) -> None:
+    def show(self, threshold: Threshold = None, colour_map: str = COLOUR_MAP) -> None:
         """Show the figure: in the notebook, or in the system's image viewer."""
         png = figure_png(self.figure(threshold, colour_map))
         notebook = sys.modules.get("IPython")
@@ -67,7 +82,7 @@ class _Shown:
         else:
             Image.open(BytesIO(png)).show()
 
-    def save(self, path: str | Path, threshold: float = DEFAULT_THRESHOLD, colour_map: str = COLOUR_MAP) -> Path:
+    def save(self, path: str | Path, threshold: Threshold = None, colour_map: str = COLOUR_MAP) -> Path:
         """Write the figure (.png, .svg, .pdf, .jpg, .webp), or the maps as a NumPy array (.npy).
 
         Raises:
@@ -113,6 +128,15 @@ class Explanation(_Shown):
     seconds: float
     forwards: int
     """Images through the encoder."""
+    box_threshold: float = 0.15
+    """The fraction of the maximum at which this method's boxes are drawn where nobody says otherwise."""
+    against: tuple[str, ...] = ()
+    """Background texts that the maps are held against."""
+    specificity: NDArray[np.float32] | None = None
+    """[T] one less the highest correlation of the map with that of an absent or a senseless text: near 0 where any
+    text gives the same map. NaN where that cannot be told; ``None`` where it would have taken many more passes."""
+    notes: tuple[str, ...] = ()
+    """What people should know before they believe the answer, a sentence each."""
 
     def __repr__(self) -> str:
         width, height = self.image.size
@@ -126,26 +150,40 @@ class Explanation(_Shown):
             return (Verdict.CANNOT_TELL,) * len(self.texts)
         return tuple(Verdict.of(found) for found in self.present.tolist())
 
-    def boxes(self, threshold: float = DEFAULT_THRESHOLD) -> list[NDArray[np.int64]]:
-        """Per text, half-open boxes [N, 4] (x0, y0, x1, y1) around what exceeds ``threshold`` of the map's maximum."""
-        if not 0 <= threshold < 1:
-            raise UsageError(f"threshold must lie in [0, 1), not {threshold}")
-        return [box_sweep(heat, [threshold]).at(0).astype(np.int64) for heat in self.maps]
+    def boxes(self, threshold: Threshold = None) -> list[NDArray[np.int64]]:
+        """Per text, half-open boxes [N, 4] (x0, y0, x1, y1).
 
-    def panels(self, threshold: float = DEFAULT_THRESHOLD) -> list[MapPanel]:
+        Args:
+            threshold: the fraction of the map's maximum that they surround, a rule such as ``"otsu"`` or ``"mean"``
+                (:mod:`xtool.metrics.box_rules` has them all), or ``None`` for the fraction that suits the method.
+
+        Raises:
+            UsageError: a fraction outside of [0, 1), or an unknown rule.
+        """
+        found = box_rule(self.rule_of(threshold))
+        return [found(heat) for heat in self.maps]
+
+    def rule_of(self, threshold: Threshold = None) -> str:
+        """The rule that :meth:`boxes` takes, by its name."""
+        return str(self.box_threshold if threshold is None else threshold)
+
+    def panels(self, threshold: Threshold = None) -> list[MapPanel]:
         """Per text, what is drawn over the image."""
         return [
-            MapPanel(heat=heat, boxes=boxes, title=self.method, verdict=verdict)
-            for heat, boxes, verdict in zip(self.maps, self.boxes(threshold), self.verdicts, strict=True)
+            MapPanel(heat=heat, boxes=found, title=self.method, verdict=verdict)
+            for heat, found, verdict in zip(self.maps, self.boxes(threshold), self.verdicts, strict=True)
         ]
 
-    def as_json(self, threshold: float = DEFAULT_THRESHOLD) -> dict[str, Any]:
+    def as_json(self, threshold: Threshold = None) -> dict[str, Any]:
         """Boxes and verdicts, for machines."""
         found = self.boxes(threshold)
         return {
             "method": self.method,
             "encoder": self.encoder,
-            "threshold": threshold,
+            "boxes": self.rule_of(threshold),
+            "threshold": _fraction(self.rule_of(threshold)),
+            "against": list(self.against),
+            "notes": list(self.notes),
             "seconds": self.seconds,
             "forwards": self.forwards,
             "texts": [
@@ -155,6 +193,7 @@ class Explanation(_Shown):
                     "present": None if self.present is None else bool(self.present[i]),
                     "verdict": self.verdicts[i].words,
                     "score": None if self.scores is None else float(self.scores[i]),
+                    "specificity": None if self.specificity is None else _number(self.specificity[i]),
                     "boxes": found[i].tolist(),
                 }
                 for i, text in enumerate(self.texts)
@@ -177,3 +216,40 @@ class Explanations(list[Explanation], _Shown):
     def _maps(self) -> NDArray[np.float32]:
         """[M, T, H, W]."""
         return np.stack([explanation.maps for explanation in self])
+
+
+def caption(explanations: Sequence[Explanation], threshold: Threshold = None) -> str:
+    """Which encoder, how the boxes are made, and what the maps are held against."""
+    told = f"{explanations[0].encoder}, {_boxes_in_words(explanations, threshold)}"
+    against = explanations[0].against
+    return f"{told}, against {', '.join(against)}" if against else told
+
+
+def notes_of(explanations: Sequence[Explanation]) -> list[str]:
+    """The notes of all, each once."""
+    return list(dict.fromkeys(note for explanation in explanations for note in explanation.notes))
+
+
+def _boxes_in_words(explanations: Sequence[Explanation], rule: Threshold = None) -> str:
+    """How the boxes of an answer are made: one rule for all methods, or each with its own."""
+    told = {explanation.method: _in_words(explanation.rule_of(rule)) for explanation in explanations}
+    if len(set(told.values())) == 1:
+        return f"boxes {next(iter(told.values()))}"
+    return "boxes " + ", ".join(f"{words} ({method})" for method, words in told.items())
+
+
+def _in_words(rule: str) -> str:
+    fraction = _fraction(rule)
+    return f"by {rule}" if fraction is None else f"at {fraction:g} of the maximum"
+
+
+def _fraction(rule: str) -> float | None:
+    """The fraction of the maximum that a rule takes; ``None`` for one that looks at each map."""
+    try:
+        return float(rule.removeprefix("max-fraction="))
+    except ValueError:
+        return None
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xtool.cli.completion import complete_datasets, complete_encoders, complete_methods
     from xtool.cli.options import dataset_options, encoder_options, methods_option, parse_shard
     from xtool.cli.progress import progress_bar
-    from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MethodConfig
+    from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MaskConfig, MethodConfig
     from xtool.contracts.hookspecs import hookimpl
     from xtool.contracts.layers import Block, Heads, Layer, Layout, Pooling, SelfAttention, SpatialMaps, TokenGrid
     from xtool.contracts.protocols import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         EncoderInfo,
         FeatureExtractor,
         FeatureMaps,
+        PoolsMasks,
         Saliency,
         SaliencyMethod,
         Sample,
@@ -52,13 +53,13 @@ if TYPE_CHECKING:
         read_heads,
         read_maps,
     )
-    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps
+    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.explainer import Explainer
-    from xtool.explanation import DEFAULT_THRESHOLD, Explanation
+    from xtool.explanation import Explanation
     from xtool.image.files import open_image
     from xtool.image.geometry import FITS, Fit
     from xtool.metrics.boxes import BoxSweep, box_sweep, largest
@@ -70,7 +71,6 @@ __all__ = [
     "API_VERSION",
     "AUTO",
     "DEFAULT_TEMPLATES",
-    "DEFAULT_THRESHOLD",
     "FITS",
     "Architecture",
     "Block",
@@ -98,11 +98,13 @@ __all__ = [
     "Layer",
     "LayerFeatures",
     "Layout",
+    "MaskConfig",
     "MaskedEmbeddings",
     "MethodConfig",
     "MethodRequest",
     "OnProgress",
     "Pooling",
+    "PoolsMasks",
     "Run",
     "Saliency",
     "SaliencyMethod",
@@ -134,6 +136,7 @@ __all__ = [
     "layer_name",
     "live_maps",
     "load_encoder",
+    "masked_means",
     "methods_option",
     "open_dataset",
     "open_image",
@@ -155,11 +158,11 @@ _HOMES = {
     "xtool.cli.completion": "complete_datasets complete_encoders complete_methods",
     "xtool.cli.options": "dataset_options encoder_options methods_option parse_shard",
     "xtool.cli.progress": "progress_bar",
-    "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MethodConfig",
+    "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MaskConfig MethodConfig",
     "xtool.contracts.hookspecs": "hookimpl",
     "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
     "xtool.contracts.protocols": "Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
-    "Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
+    "PoolsMasks Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
     "xtool.contracts.registry": "API_VERSION registry resolve",
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",
     "xtool.datasets.opening": "open_dataset",
@@ -167,13 +170,13 @@ _HOMES = {
     "xtool.engine.encoders": "CountedEncoder load_encoder",
     "xtool.engine.features": "build_extractor",
     "xtool.engine.layers": "AUTO LayerFeatures gradient_layer hooked layer_name read_heads read_maps",
-    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps",
+    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",
     "xtool.explainer": "Explainer",
-    "xtool.explanation": "DEFAULT_THRESHOLD Explanation",
+    "xtool.explanation": "Explanation",
     "xtool.image.files": "open_image",
     "xtool.image.geometry": "FITS Fit",
     "xtool.metrics.boxes": "BoxSweep box_sweep largest",

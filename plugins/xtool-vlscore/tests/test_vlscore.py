@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,8 @@ from xtool.engine.work import Kept, account
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.plugin import FeatureMaps, LayerFeatures, UsageError
 from xtool.testing.planted import PlantedCNN, planted_image
+from xtool.testing.planted_pool import PlantedPool
+from xtool_vlscore import contrast
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.method import VLScore
 
@@ -94,17 +97,36 @@ def reference(options: VLScoreConfig, encoder: PlantedCNN, pixels: Tensor, text:
         weights = {i: math.exp(value / options.temperature) / total for i, value in shifted.items()}
     else:
         weights = {i: value / options.temperature for i, value in shifted.items()}
-    means = [0.0] * len(maps)
-    if options.contrast and kept:
-        share = (len(kept) - 1) / len(kept)
-        average = sum(weights.values()) / len(kept)
-        weights = {i: weight - share * average for i, weight in weights.items()}
-        means = [float(low.mean()) for low in maps]
-    _, h, w = maps.shape
-    return [
-        [max(0.0, sum(weights[i] * (float(maps[i, y, x]) - means[i]) for i in kept)) for x in range(w)]
-        for y in range(h)
-    ]
+    whole = float(encoder.encode_image(pixels)[0] @ text)
+    return loops(maps.numpy(), weights, [scores[i] for i in kept], base, whole, options.contrast)
+
+
+def loops(
+    maps: NDArray[Any], weights: dict[int, float], scores: list[float], base: float, whole: float, contrast: bool | str
+) -> list[list[float]]:
+    """The contrasted sum of maps [C, h, w], from the formula, with loops. Not for maps that all are left out."""
+    kept, (_, height, width) = list(weights), maps.shape
+    means = [float(low.mean()) for low in maps]
+
+    def signed(strength: float) -> NDArray[Any]:
+        count, total = len(kept), sum(weights.values())
+        heat = np.zeros((height, width))
+        for i in kept:
+            weight = weights[i] - strength * total / count * (count - 1) / count
+            for y in range(height):
+                for x in range(width):
+                    heat[y, x] += weight * (float(maps[i, y, x]) - strength * means[i])
+        return heat
+
+    if not kept:
+        return np.zeros((height, width)).tolist()  # type: ignore[no-any-return]
+    strength = float(contrast) if contrast != "auto" else 1.0
+    if contrast == "auto":
+        ratio = min(max((whole - base) / (max(scores) - base), 0.0), 1.0) if max(scores) > base else 1.0
+        ones, others = signed(1.0).ravel(), np.asarray(maps, float).sum(axis=0).ravel()
+        correlation = float(np.corrcoef(ones, others)[0, 1]) if ones.std() and others.std() else 0.0
+        strength = min(max(1 - ratio, -2 * correlation, 0.0), 1.0)
+    return np.maximum(signed(strength), 0.0).tolist()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +138,9 @@ def reference(options: VLScoreConfig, encoder: PlantedCNN, pixels: Tensor, text:
         {"softmax": False},
         {"softmax": False, "shift": False},
         {"align_corners": False},
+        {"contrast": True},
         {"contrast": False},
+        {"cap": False, "softmax": False},
         {"contrast": False, "cap": False, "softmax": False},
     ],
 )
@@ -152,7 +176,7 @@ def test_maps_that_top_k_left_out_count_as_average_under_contrast() -> None:
     maps = encoder.visual.layer1(pixels)[0].detach()
     centred = maps - maps.mean(dim=(1, 2), keepdim=True)
     alive = [c for c in range(6) if maps[c].max() > maps[c].min()]
-    found = VLScore(VLScoreConfig(top_k=1), LayerFeatures()).explain(encoder, pixels, vector).maps[0, 0]
+    found = VLScore(VLScoreConfig(top_k=1, contrast=True), LayerFeatures()).explain(encoder, pixels, vector).maps[0, 0]
     k = len(alive)
     expected = [(centred[best] - (k - 1) / k**2 * centred[alive].sum(dim=0)).relu() for best in alive]
     assert any(torch.allclose(found, candidate, atol=1e-6) for candidate in expected)
@@ -194,7 +218,7 @@ def test_the_preset_paper_is_the_published_code() -> None:
     assert isinstance(config, VLScoreConfig)
     assert (config.cap, config.shift, config.softmax, config.temperature) == (True, True, True, 1.0)
     assert (config.base, config.align_corners, config.top_k) == ("zero", True, None)
-    assert (config.contrast, config.present_above) == (False, "base")
+    assert (config.contrast, config.present_above, config.mask_at) == (False, "base", "pixels")
 
 
 def test_a_calibrated_bar_decides_presence_and_the_articles_rule_stays_at_hand() -> None:
@@ -269,3 +293,93 @@ def test_the_bar_is_the_encoders_calibration_for_this_method() -> None:
     ):
         encoder._info = replace(PlantedCNN().info, calibrations=calibrations)
         assert VLScore(VLScoreConfig(), LayerFeatures()).explain(encoder, pixels, text).present.item() is present
+
+
+def random_case(seed: int, channels: int = 12, kept: int = 7) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Maps [1, C, h, w], of which one is dead, weights [1, 1, C], those kept, and a share of the best score."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(1, channels, 4, 5, generator=generator)
+    maps[0, 3] = 2.0
+    alive = [i for i in torch.randperm(channels, generator=generator).tolist() if i != 3][:kept]
+    average = torch.zeros(1, 1, channels, dtype=torch.bool)
+    average[0, 0, alive] = True
+    weights = torch.rand(1, 1, channels, generator=generator) * average
+    return maps, weights, average, float(torch.rand((), generator=generator) * 1.4 - 0.2)
+
+
+def test_auto_contrast_equals_its_formula() -> None:
+    """Over random scores all three cases occur: the ratio decides, the correlation decides, and either is clipped."""
+    strengths = []
+    for seed in range(30):
+        maps, weights, average, whole = random_case(seed)
+        best = torch.ones(1, 1)
+        strength = contrast.contrast_strength(torch.full((1, 1), whole), best, weights, average, maps)
+        found = contrast.contrasted_map(weights, average, maps, strength).relu()[0, 0]
+        by_index = {i: float(weights[0, 0, i]) for i in average[0, 0].nonzero().squeeze(1).tolist()}
+        expected = loops(maps[0].numpy(), by_index, [1.0], 0.0, whole, "auto")
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+        strengths.append(float(strength))
+    assert {0.0, 1.0} < set(strengths)
+    assert any(0.0 < strength < 1.0 for strength in strengths)
+
+
+def test_contrast_is_full_where_what_is_special_lies_away_from_what_all_maps_show() -> None:
+    """Two maps of one place and one of another: for a text that wants the other alone, ρ is negative."""
+    maps = torch.zeros(1, 3, 1, 4)
+    maps[0, :2, 0, 0] = 1.0
+    maps[0, 2, 0, 3] = 1.0
+    weights, average = torch.tensor([[[0.0, 0.0, 1.0]]]), torch.ones(1, 1, 3, dtype=torch.bool)
+    whole_explains_all = torch.ones(1, 1)
+    # By hand: w − (2/3)·(1/3) = (−2/9, −2/9, 7/9), so the special map is (−4/9, 0, 0, 7/9) up to a constant, the common
+    # one (2, 0, 0, 1); their correlation is −2/9 · … < 0 by Σxy − ΣxΣy/4 = −8/9 + 7/9 − 3·(3/9)/4 = −13/36.
+    x, y = np.array([-4 / 9, 0, 0, 7 / 9]), np.array([2.0, 0, 0, 1])
+    rho = (-13 / 36) / (np.sqrt((x**2).sum() - x.sum() ** 2 / 4) * np.sqrt((y**2).sum() - y.sum() ** 2 / 4))
+    strength = contrast.contrast_strength(whole_explains_all, torch.ones(1, 1), weights, average, maps)
+    assert float(strength) == pytest.approx(min(-2 * rho, 1.0), abs=1e-6)
+
+
+def test_auto_contrast_of_eight_texts_equals_eight_calls() -> None:
+    together = explain("red", "green", "blue", "zebra", cap=False)
+    for i, text in enumerate(("red", "green", "blue", "zebra")):
+        assert torch.allclose(explain(text, cap=False).maps[0, 0], together.maps[0, i], atol=1e-6)
+
+
+def test_at_the_pool_maps_weigh_the_mean_of_the_last_maps() -> None:
+    """Against the definition in loops: the embedding of a weighted mean, instead of that of a masked image."""
+    encoder = PlantedPool()
+    pixels, vector = pixels_of(encoder), encoder.encode_text(["red"])
+    with torch.no_grad():
+        maps = encoder.visual.layer1(pixels)[0]
+
+        def cosine(features: Tensor) -> float:
+            return float(F.normalize(encoder.visual.proj(features), dim=0) @ vector[0])
+
+        base, scores = cosine(torch.zeros(len(maps))), {}
+        for i, low in enumerate(maps):
+            mask = (low - low.min()) / (low.max() - low.min() + 1e-7)
+            if float(mask.sum()) > 0:
+                scores[i] = cosine(torch.stack([(mask * other).sum() / mask.sum() for other in maps]))
+        kept = {i: score for i, score in scores.items() if score > base}
+        total = sum(math.exp((score - base) / 0.05) for score in kept.values())
+        weights = {i: math.exp((score - base) / 0.05) / total for i, score in kept.items()}
+        whole = float(encoder.encode_image(pixels)[0] @ vector[0])
+    expected = loops(maps.numpy(), weights, list(kept.values()), base, whole, "auto")
+    with account(Kept()) as work:
+        found = VLScore(VLScoreConfig(), LayerFeatures()).explain(counted(encoder), pixels, vector)
+    assert work.forwards == 2  # the image, and all masks with the base
+    np.testing.assert_allclose(found.maps[0, 0].numpy(), expected, atol=1e-5)
+    assert float(found.scores[0, 0]) == pytest.approx(max(kept.values()) - base, abs=1e-6)
+
+
+def test_auto_masks_the_pixels_of_encoders_that_cannot_pool_masks_and_pool_is_refused_for_them() -> None:
+    auto, pixels = explain("red", mask_at="auto"), explain("red", mask_at="pixels")
+    assert torch.equal(auto.maps, pixels.maps)
+    with pytest.raises(UsageError, match="planted-cnn cannot pool under a mask"):
+        explain("red", mask_at="pool")
+
+
+def test_ways_to_fewer_passes_say_nothing_at_the_pool() -> None:
+    info = PlantedPool().info
+    config = VLScoreConfig(top_k=2, stop_at=0.5)
+    assert (config.resolved(info).top_k, config.resolved(info).stop_at) == (None, None)
+    assert config.model_copy(update={"mask_at": "pixels"}).resolved(info).top_k == 2

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xtool.cli.choices import MetricName, ProtocolName
 from xtool.cli.completion import complete_encoders
 from xtool.cli.options import (
     dataset_options,
@@ -18,8 +19,6 @@ from xtool.cli.options import (
     parse_shard,
 )
 from xtool.cli.progress import progress_bar
-from xtool.metrics.protocols import PROTOCOLS, RENAMED
-from xtool.metrics.registry import ON_REQUEST
 
 if TYPE_CHECKING:
     import torch
@@ -32,25 +31,17 @@ GLANCE = 24
 UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --dataset choose others."
 
 
-def _present_name(_context: click.Context, _parameter: click.Parameter, protocol: str) -> str:
-    """A protocol by its name of today; an earlier one still works, and is told."""
-    if protocol in RENAMED:
-        click.echo(f"The protocol {protocol} is now called {RENAMED[protocol]}.", err=True)
-    return RENAMED.get(protocol, protocol)
-
-
 @click.command("compare")
 @methods_option
 @encoder_options
 @dataset_options
 @click.option(
     "--protocol",
-    type=click.Choice([*PROTOCOLS, *RENAMED]),
-    metavar=f"[{'|'.join(PROTOCOLS)}]",
+    type=ProtocolName(),
+    metavar="NAME",
     default="anybox",
     show_default=True,
-    callback=_present_name,
-    help="How boxes are made and hits are counted.",
+    help="How boxes are made and hits are counted: anybox, maxboxacc, …; a wrong name lists all.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods.")
 @click.option(
@@ -72,8 +63,9 @@ def _present_name(_context: click.Context, _parameter: click.Parameter, protocol
     "--metric",
     "metrics",
     multiple=True,
-    type=click.Choice(ON_REQUEST),
-    help="Additional metric; repeatable.",
+    type=MetricName(),
+    metavar="NAME",
+    help="Additional metric, for example pxap; repeatable; a wrong name lists all.",
 )
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
 @click.option(
@@ -118,16 +110,20 @@ def compare_command(
     from rich.console import Console
 
     from xtool.contracts.registry import registry
-    from xtool.engine.encoders import load_encoder
+    from xtool.datasets.opening import shown_by
+    from xtool.engine.encoders import load_encoder, out_of_depth
     from xtool.errors import UsageError
     from xtool.runs import comparison
 
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to resume")
-    loaded = load_encoder(encoder, **loading)
+    shows = shown_by(dataset)
+    loaded = load_encoder(encoder, shows=shows, **loading)
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)
+    if warning := out_of_depth(loaded.info, shows):
+        click.echo(warning, err=True)
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
         click.echo(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.", err=True)

@@ -24,6 +24,12 @@ MEASURED_FROM = 64
     "--text", "texts", multiple=True, metavar="TEXT", help='What to look for: "dog", "a red car"; repeatable.'
 )
 @click.option(
+    "--against",
+    multiple=True,
+    metavar="TEXT",
+    help='Show where the picture is like the text rather than like this: "a cat", "grass"; repeatable.',
+)
+@click.option(
     "--template",
     "templates",
     multiple=True,
@@ -36,9 +42,12 @@ MEASURED_FROM = 64
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.6,
-    show_default=True,
-    help="Boxes surround what exceeds this fraction of the map's maximum.",
+    help="Boxes surround what exceeds this fraction of the map's maximum.  [default: what suits the method]",
+)
+@click.option(
+    "--boxes",
+    metavar="RULE",
+    help="In place of --threshold, a rule that looks at the map: mean, otsu, quantile=0.9 or search=0.8.",
 )
 @click.option("--colour-map", default="turbo", show_default=True, metavar="NAME", help="Any colour map of matplotlib.")
 @click.option(
@@ -58,7 +67,9 @@ def explain_command(
     loading: dict[str, Any],
     fit: Any,
     settings: tuple[str, ...],
-    threshold: float,
+    threshold: float | None,
+    boxes: str | None,
+    against: tuple[str, ...],
     colour_map: str,
     out: str | None,
     as_json: bool,
@@ -66,18 +77,20 @@ def explain_command(
     """Show where a model sees each text in IMAGE: heat map, boxes, and whether it is there at all.
 
     A bare name such as "dog" is put into a prompt, "an image of a dog."; a sentence is read as it is. Without IMAGE,
-    the first sample of the default data set is explained.
+    a bundled photograph is explained.
 
     \b
     xtool explain photo.jpg --text dog --text cat -o out.png
     """
     # Everything that can be wrong with the arguments is said before a model loads.
+    from xtool.contracts.specs import PHOTOGRAPHS
     from xtool.engine.methods import parse_methods, suggested_methods
     from xtool.engine.prompts import resolve_templates
     from xtool.errors import UsageError
     from xtool.explainer import Explainer, read_texts
-    from xtool.explanation import FILE_ENDINGS
+    from xtool.explanation import FILE_ENDINGS, notes_of
     from xtool.image.files import to_image
+    from xtool.metrics.box_rules import box_rule
     from xtool.paint.heat import check_colour_map
     from xtool.paint.save import check_target
 
@@ -86,30 +99,38 @@ def explain_command(
     if out is not None:
         check_target(out, FILE_ENDINGS)
     check_colour_map(colour_map)
+    if threshold is not None and boxes is not None:
+        raise UsageError("--threshold and --boxes both say how boxes are made; give one of them")
+    cut = threshold if boxes is None else boxes
+    if cut is not None:
+        box_rule(str(cut))
     requests = parse_methods(methods or suggested_methods()[:1], parse_settings(settings))
     filled = resolve_templates(templates)
-    picture, own = _first_sample() if image is None else (to_image(image), ())
+    picture, own, shows = _first_sample() if image is None else (to_image(image), (), PHOTOGRAPHS)
     texts = texts or own
-    read_texts(texts, filled)
+    read_texts((*texts, *against), filled)
 
     from xtool.engine.encoders import load_encoder
 
-    loaded = load_encoder(encoder, **loading)
-    explainer = Explainer(picture, loaded, fit=fit)
+    loaded = load_encoder(encoder, shows=shows, **loading)
+    explainer = Explainer(picture, loaded, fit=fit, shows=shows)
     from xtool.cli.progress import pass_bar
 
-    with pass_bar(_announced(explainer, requests, len(texts))) as on_pass:
-        explanations = explainer.explain(texts, requests, templates=filled, on_pass=on_pass)
+    asked = len(texts) * (2 if against else 1)
+    with pass_bar(_announced(explainer, requests, asked)) as on_pass:
+        explanations = explainer.explain(texts, requests, against=against, templates=filled, on_pass=on_pass)
     if out is not None:
-        explanations.save(out, threshold, colour_map)
+        explanations.save(out, cut, colour_map)
     if as_json:
-        click.echo(json.dumps({"file": out, "explanations": [e.as_json(threshold) for e in explanations]}))
+        click.echo(json.dumps({"file": out, "explanations": [e.as_json(cut) for e in explanations]}))
         return
     from rich.console import Console
 
     from xtool.cli.tables import explanation_table
 
-    Console().print(explanation_table(explanations, threshold))
+    Console().print(explanation_table(explanations, cut))
+    for note in notes_of(explanations):
+        click.secho(note, err=True, fg="yellow", bold=True)
     if not loaded.info.trained:
         click.echo(f"{loaded.info.name} has untrained weights: its maps are meaningless.", err=True)
     click.echo(f"written: {out}" if out else "no figure written; -o out.png draws one", err=True)
@@ -134,11 +155,12 @@ def _announced(explainer: Explainer, requests: Sequence[MethodRequest], texts: i
     return passes
 
 
-def _first_sample() -> tuple[Any, tuple[str, ...]]:
-    """The first sample of the default data set, and the names of something in it and something that is not."""
-    from xtool.datasets.opening import open_dataset
+def _first_sample() -> tuple[Any, tuple[str, ...], str]:
+    """A bundled picture, the names of something in it and of something that is not, and what kind of picture it is."""
+    from xtool.datasets.opening import example_name, open_dataset, shown_by
 
-    dataset = open_dataset()
+    dataset = open_dataset(example_name())
     sample = dataset[0]
     click.echo(f"No image given: explaining {sample.id} of {dataset.name}.", err=True)
-    return sample.open(), tuple(name for name in (sample.label, sample.distractor, sample.absent) if name)
+    texts = tuple(name for name in (sample.label, sample.distractor, sample.absent) if name)
+    return sample.open(), texts, shown_by(dataset)

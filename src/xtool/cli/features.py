@@ -148,9 +148,9 @@ def _open(path: str) -> Image.Image:
 
 
 def _first_sample() -> Image.Image:
-    from xtool.datasets.opening import open_dataset
+    from xtool.datasets.opening import example_name, open_dataset
 
-    dataset = open_dataset()
+    dataset = open_dataset(example_name())
     sample = dataset[0]
     click.echo(f"No image given: showing {sample.id} of {dataset.name}.", err=True)
     return sample.open()

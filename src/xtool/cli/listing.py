@@ -87,6 +87,7 @@ def datasets_command(*, name: str | None) -> None:
     needs: dict[str, Callable[[DatasetSpec], str]] = {
         "splits": lambda spec: " ".join(spec.splits) or "–",
         "needs --data-dir": lambda spec: "yes" if spec.needs_data_dir else "no",
+        "shows": lambda spec: spec.shows,
     }
     if name is None:
         _list(catalogue, needs)
@@ -195,7 +196,12 @@ def _list(
 
 
 def _print_default(console: Console, catalogue: Catalogue[Any]) -> None:
-    suggested = [catalogue.name_of(item) for item in catalogue.suggested()]
+    from xtool.contracts.registry import subject_of
+
+    suggested = [
+        f"{catalogue.name_of(item)} for {subject}" if (subject := subject_of(item.spec)) else catalogue.name_of(item)
+        for item in catalogue.suggested()
+    ]
     if suggested:
         console.print(f"default: {', '.join(suggested)}", highlight=False)
 

@@ -14,7 +14,7 @@ from xtool.cli.completion import complete_datasets, complete_encoders, complete_
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LOADING = ("pretrained", "seed", "device", "dtype", "compile", "cache_dir")
+LOADING = ("pretrained", "seed", "device", "dtype", "compile", "cache_dir", "input_size")
 """What :func:`xtool.load_encoder` is told besides the name."""
 
 
@@ -27,6 +27,12 @@ def encoder_options(command: F) -> F:
         return command(**given, loading=loading)
 
     options = (
+        click.option(
+            "--input-size",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Give the model images of N×N pixels; by default of its own size. More see smaller things.",
+        ),
         click.option("--cache-dir", type=click.Path(file_okay=False), help="Folder for downloaded weights."),
         click.option(
             "--compile", is_flag=True, help="Compile the image tower: a minute once, then faster passes. CLIP's CNNs."

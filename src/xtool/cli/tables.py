@@ -12,7 +12,7 @@ from xtool.runs.columns import show
 
 if TYPE_CHECKING:
     from xtool.engine.work import Work
-    from xtool.explanation import Explanation
+    from xtool.explanation import Explanation, Threshold
 
 
 def profile_table(profile: Work) -> Table:
@@ -29,11 +29,13 @@ def profile_table(profile: Work) -> Table:
     return table
 
 
-def explanation_table(explanations: Sequence[Explanation], threshold: float) -> Table:
+def explanation_table(explanations: Sequence[Explanation], threshold: Threshold = None) -> Table:
     """Verdict and boxes of each text by each method."""
     from rich import box
 
-    table = Table(box=box.SIMPLE_HEAD, title=f"{explanations[0].encoder}, boxes at {threshold:g}", title_justify="left")
+    from xtool.explanation import caption
+
+    table = Table(box=box.SIMPLE_HEAD, title=Text(caption(explanations, threshold)), title_justify="left")
     for title, justify in (("text", "left"), ("method", "left"), ("verdict", "left"), ("boxes (x0 y0 x1 y1)", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("s", justify="right")

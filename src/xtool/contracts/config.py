@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xtool.errors import UsageError
+
 if TYPE_CHECKING:
     from xtool.contracts.protocols import EncoderInfo
 
@@ -25,6 +27,12 @@ class MethodConfig(BaseModel):
     """Named sets of options, chosen by ``method:preset=name``; options given beside a preset win over it."""
     deprecated_presets: ClassVar[dict[str, str]] = {}
     """Former names of presets, each with the present one; they still work, and warn."""
+
+    flip: bool = Field(default=False, description="Average the map with that of the mirrored image: twice the passes.")
+    refine: Literal["pamr"] | None = Field(
+        default=None,
+        description="Draw the map to the borders in the picture: pamr, pixel-adaptive refinement; no more passes.",
+    )
 
     def resolved(self, encoder: EncoderInfo) -> Self:
         """These options with every ``auto`` by its name for this encoder, as a run's manifest holds them.
@@ -55,6 +63,28 @@ class FeatureConfig(MethodConfig):
         return self.model_copy(update=chosen)
 
 
+class MaskConfig(FeatureConfig):
+    """Options of a method that embeds an image under masks, :func:`xtool.plugin.embed_masked`."""
+
+    mask_at: Literal["auto", "pixels", "pool"] = Field(
+        "auto",
+        description="Where masks act: on the pixels, one pass for each mask, or where the encoder pools its last maps, "
+        "one pass for all masks; auto is pool for encoders that can.",
+    )
+
+    def masks_at(self, encoder: EncoderInfo) -> Literal["pixels", "pool"]:
+        """Where masks act on this encoder. Raises :class:`UsageError` for a pool that takes none."""
+        if self.mask_at == "auto":
+            return "pool" if encoder.pools_masks else "pixels"
+        if self.mask_at == "pool" and not encoder.pools_masks:
+            raise UsageError(f"{encoder.name} cannot pool under a mask; use mask_at=pixels, or leave it out")
+        return self.mask_at
+
+    def resolved(self, encoder: EncoderInfo) -> Self:
+        """With the place of the masks by name, too. Raises what :meth:`masks_at` raises."""
+        return super().resolved(encoder).model_copy(update={"mask_at": self.masks_at(encoder)})
+
+
 class EncoderOptions(BaseModel):
     """How an encoder is loaded."""
 
@@ -70,3 +100,6 @@ class EncoderOptions(BaseModel):
         False, description="Compile the image tower for passes without gradients; a minute once, then faster."
     )
     cache_dir: str | None = Field(None, description="Folder that downloaded weights are kept in.")
+    input_size: int | None = Field(
+        None, ge=1, description="Side of the square image that the model is given, in pixels; by default its own."
+    )

@@ -30,6 +30,7 @@ __all__ = [
     "EncoderInfo",
     "FeatureExtractor",
     "FeatureMaps",
+    "PoolsMasks",
     "Saliency",
     "SaliencyMethod",
     "Sample",
@@ -119,6 +120,8 @@ class EncoderInfo:
     0.31}}``. Only that method reads them. Calibrate on data that no result is reported on."""
     trained: bool = True
     """``False`` for random weights, which results must say in words."""
+    pools_masks: bool = False
+    """Whether the encoder is one that :class:`PoolsMasks`."""
 
 
 @runtime_checkable
@@ -195,6 +198,29 @@ class UnderstandsTexts(Protocol):
 
     def understand(self, texts: Sequence[str]) -> Sequence[Understanding]:
         """What each text, prompt included, was taken for."""
+        ...
+
+
+class PoolsMasks(Encoder, Protocol):
+    """What an :class:`Encoder` with ``info.pools_masks`` can besides: leave places of the image out where it pools.
+
+    Masks on pixels cost a pass each, and show the model pictures such as it has never seen. Where an embedding is made
+    from a mean over the last feature maps, a mask can act there instead: one pass, whatever the number of masks.
+    """
+
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Embed B images with their last feature maps pooled under N masks each.
+
+        A mask of ones gives ``encode_image``. A mask of zeros gives the embedding of nothing: that of an image whose
+        pooled features are all zero.
+
+        Args:
+            pixels: [B, 3, H, W] float32, normalised.
+            masks: [B, N, h, w] in [0, 1], of any h×w; resized to that of the last feature maps.
+
+        Returns:
+            [B, N, D] unit vectors, float32.
+        """
         ...
 
 

@@ -28,7 +28,7 @@ API_VERSION = 2
 """Major version of what plugins are written against; a plugin may state the one it was written for as ``XTOOL_API``."""
 
 CHANGES = {
-    2: "names are imported from xtool.plugin, what encoders load with from xtool.loading",
+    2: "names are imported from xtool.plugin, what encoders load with from xtool.loading; encoders describe layers",
 }
 """What authors must change for each API version, in words; docs/plugins/stable.md has the details."""
 
@@ -113,20 +113,32 @@ class Catalogue(Generic[S]):
         """The shortest name that finds the item: its own, or with its owner where others have the same."""
         return item.qualified_name if len(self._by_name[item.spec.name]) > 1 else item.spec.name
 
+    def missing(self) -> str:
+        """What else of this kind could be installed, and how, to be put behind a sentence; empty for nothing."""
+        return _missing(self.extra)
+
     def suggested(self) -> list[Provided[S]]:
         """What is taken when the user names none, the highest rank first."""
         ranked = [item for item in self if getattr(item.spec, "suggested", 0) > 0]
         return sorted(ranked, key=lambda item: -item.spec.suggested)  # type: ignore[union-attr]
 
-    def default(self) -> Provided[S]:
-        """The first of :meth:`suggested`. Raises :class:`UsageError` where nothing installed suggests itself."""
+    def default(self, subject: str = "") -> Provided[S]:
+        """The first of :meth:`suggested`.
+
+        Args:
+            subject: what is or shall be shown, ``"photographs"`` or ``"pictograms"``: an encoder that knows it, or a
+                data set that shows it, comes before others; where none does, the first of any kind is taken.
+
+        Raises:
+            UsageError: nothing installed suggests itself.
+        """
         ranked = self.suggested()
         if not ranked:
             raise UsageError(
                 f"no {self.kind} is named, and none that is installed is a default; `xtool {self.command}` lists all"
-                f"{_missing(self.extra)}"
+                f"{self.missing()}"
             )
-        return ranked[0]
+        return next((item for item in ranked if subject and subject == subject_of(item.spec)), ranked[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +285,11 @@ def _moved(error: BaseException) -> str:
     """A hint for a plugin of an older API that does not say so: it imports what is not there any more."""
     missing = (error.name or "") if isinstance(error, ImportError) else ""
     return f"; {CHANGES[2]} since API 2" if missing.partition(".")[0] == "xtool" else ""
+
+
+def subject_of(spec: Spec) -> str:
+    """What an encoder knows or a data set shows; empty where that is not told, and for other things."""
+    return getattr(spec, "knows", "") or getattr(spec, "shows", "")
 
 
 def _missing(extra: str) -> str:

@@ -12,6 +12,9 @@ from typing import Literal
 Architecture = Literal["cnn", "vit"]
 Requirement = Literal["gradients", "features"]
 
+PHOTOGRAPHS = "photographs"
+"""What a picture shows of which nothing else is known: a user's own."""
+
 ALL_ARCHITECTURES: tuple[Architecture, ...] = ("cnn", "vit")
 
 
@@ -32,14 +35,16 @@ class EncoderSpec:
     family: str = ""
     """What ``xtool encoders`` lists it under, with its likes; its own name where empty."""
     knows: str = ""
-    """What it was trained on, in a word or two: ``"photographs"``, ``"pictograms"``."""
+    """What it was trained on: ``"photographs"``, ``"pictograms"``, in the words of :attr:`DatasetSpec.shows`; empty
+    where that is not told."""
     parameters: int | None = None
     """How many weights it has, both towers together."""
     on_disk: str = ""
     """Import string of a function that is called with the name and returns whether the default weights are on this
     machine; empty where that cannot be told. It is called for listings, so it is quick and asks no network."""
     suggested: int = 0
-    """Rank among what is taken when the user names none: the highest. 0 is never taken unasked."""
+    """Rank among what is taken when the user names none: the highest of those that know what is shown. 0 is never
+    taken unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,9 @@ class SaliencyMethodSpec:
     architectures: tuple[Architecture, ...] = ALL_ARCHITECTURES
     forwards: str = "1"
     """Images through the encoder for one image, in words: ``"1"``, ``"2 + C"`` with C the number of feature maps."""
+    box_threshold: float = 0.15
+    """Fraction of a map's maximum at which boxes are drawn where nobody says otherwise. Choose it on photographs that
+    no result is reported on."""
     suggested: int = 0
     """Rank among what is taken when the user names none: the highest for one image, all in descending order for a
     comparison. 0 is never taken unasked."""
@@ -94,6 +102,8 @@ class DatasetSpec:
     splits: tuple[str, ...] = ()
     """The first is the default."""
     needs_data_dir: bool = True
+    shows: str = PHOTOGRAPHS
+    """What its pictures are, in the words of :attr:`EncoderSpec.knows`."""
     paper: str = ""
     suggested: int = 0
     """Rank among what is taken when the user names none: the highest. 0 is never taken unasked."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtool.contracts.registry import registry, resolve
+from xtool.contracts.registry import Provided, registry, resolve
+from xtool.contracts.specs import PHOTOGRAPHS, DatasetSpec
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset
 
-__all__ = ["open_dataset"]
+__all__ = ["example_name", "open_dataset", "shown_by"]
 
 
 def open_dataset(name: str | None = None, data_dir: str | Path | None = None) -> Dataset:
@@ -21,13 +22,8 @@ def open_dataset(name: str | None = None, data_dir: str | Path | None = None) ->
         UsageError: unknown name or split, or no ``data_dir`` where the data set needs one.
         DataError: the data are not there or not in the expected layout.
     """
-    datasets = registry().datasets
-    name = datasets.default().qualified_name if name is None else name
-    known = {item.spec.name for item in datasets} | {item.owner for item in datasets}
-    bare, _, last = name.rpartition(":")
-    # What follows the colon is a split, unless it is the data set in plugin:name.
-    split = last if bare and last not in known else None
-    spec = datasets.find(name if split is None else bare).spec
+    provided, split = _find(name)
+    spec = provided.spec
     if split is not None and spec.splits and split not in spec.splits:
         raise UsageError(f"data set {spec.name} has no split {split!r}; it has: {', '.join(spec.splits)}")
     if spec.needs_data_dir and data_dir is None:
@@ -39,3 +35,31 @@ def open_dataset(name: str | None = None, data_dir: str | Path | None = None) ->
         raise UsageError(f"--data-dir {folder} does not exist")
     opened: Dataset = resolve(spec.factory)(folder, split)
     return opened
+
+
+def shown_by(dataset: str | Dataset | None) -> str:
+    """What the pictures of a data set show, as its spec says; photographs for one that has none."""
+    if dataset is None or isinstance(dataset, str):
+        return _find(dataset)[0].spec.shows
+    try:
+        return _find(dataset.name)[0].spec.shows
+    except UsageError:  # a data set of the caller's own
+        return PHOTOGRAPHS
+
+
+def example_name() -> str:
+    """The data set whose first sample stands in for a picture that is not given: of photographs, where there is one."""
+    datasets = registry().datasets
+    return datasets.name_of(datasets.default(PHOTOGRAPHS))
+
+
+def _find(name: str | None) -> tuple[Provided[DatasetSpec], str | None]:
+    """The data set of ``name`` or ``name:split``, and the split if one is named."""
+    datasets = registry().datasets
+    if name is None:
+        return datasets.default(), None
+    known = {item.spec.name for item in datasets} | {item.owner for item in datasets}
+    bare, _, last = name.rpartition(":")
+    # What follows the colon is a split, unless it is the data set in plugin:name.
+    split = last if bare and last not in known else None
+    return datasets.find(name if split is None else bare), split

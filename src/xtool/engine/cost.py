@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from xtool.contracts.config import FeatureConfig
+from xtool.contracts.config import FeatureConfig, MaskConfig
 from xtool.engine.features import build_extractor
 from xtool.engine.methods import MethodRequest
 from xtool.errors import XtoolError
@@ -66,14 +66,17 @@ def passes_of(request: MethodRequest, encoder: Encoder, pixels: Tensor, texts: i
 
     Where they depend on the number of feature maps, those are extracted, to be shared with the method itself.
     """
-    sizes = {name: value for name, value in request.config if isinstance(value, int) and not isinstance(value, bool)}
+    config = request.config.resolved(encoder.info)
+    sizes = {name: value for name, value in config if isinstance(value, int) and not isinstance(value, bool)}
     if "C" in request.provided.spec.forwards:
-        channels = _channels(request, encoder, pixels)
+        pooled = isinstance(config, MaskConfig) and config.masks_at(encoder.info) == "pool"
+        channels = 0 if pooled else _channels(request, encoder, pixels)
         top_k = sizes.get("top_k")
         # Methods that rank maps by text score at most k for each text.
         sizes["C"] = channels if top_k is None else min(channels, top_k * texts)
     sizes["T"] = texts
-    return count_passes(request.provided.spec.forwards, sizes) or 1
+    passes = count_passes(request.provided.spec.forwards, sizes) or 1
+    return 2 * passes if config.flip else passes
 
 
 def seconds_per_pass(encoder: Encoder, clock: Callable[[], float] = time.perf_counter) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
+from xtool.contracts.specs import PHOTOGRAPHS
 from xtool.engine.work import tower_pass
 from xtool.errors import UsageError
 
@@ -17,23 +18,28 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xtool.contracts.config import Dtype
-    from xtool.contracts.protocols import Encoder, EncoderInfo
+    from xtool.contracts.protocols import Encoder, EncoderInfo, PoolsMasks
 
 
 def load_encoder(
     name: str | None = None,
     *,
+    shows: str = PHOTOGRAPHS,
     pretrained: str | None = "auto",
     seed: int = 0,
     device: str = "auto",
     dtype: Dtype = "auto",
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
+    input_size: int | None = None,
 ) -> CountedEncoder:
     """Load an image–text model.
 
     Args:
-        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests.
+        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests for what the
+            pictures show.
+        shows: what the pictures are where no name is given, ``"photographs"`` or ``"pictograms"``; where no installed
+            encoder knows them, one of another kind is taken (:func:`out_of_depth` says so).
         pretrained: a weights tag, a checkpoint file, ``None`` for random weights, or ``"auto"`` for the model's
             default weights where it has some.
         seed: seed of random weights.
@@ -41,15 +47,16 @@ def load_encoder(
         dtype: what passes without gradients compute in; ``auto`` is float32.
         compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder that downloaded weights are kept in.
+        input_size: side of the square image that the model is given, in pixels; by default its own.
 
     Raises:
-        UsageError: unknown name or tag.
+        UsageError: unknown name or tag, or an input size that the model cannot take.
         SetupError: weights or device that cannot be had here.
     """
     from xtool.contracts.config import EncoderOptions
 
     encoders = registry().encoders
-    spec = (encoders.default() if name is None else encoders.find(name)).spec
+    spec = (encoders.default(shows) if name is None else encoders.find(name)).spec
     if pretrained == "auto":
         if spec.default_pretrained is None:
             raise UsageError(
@@ -59,10 +66,22 @@ def load_encoder(
         pretrained = spec.default_pretrained
     if pretrained is not None and pretrained.lower() == "none":
         pretrained = None
+    if input_size is not None and input_size < 1:
+        raise UsageError(f"the input size must be at least 1 pixel, not {input_size}")
     options = EncoderOptions(
-        pretrained=pretrained, seed=seed, device=device, dtype=dtype, compile=compile, cache_dir=cache_dir
+        pretrained=pretrained,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        compile=compile,
+        cache_dir=cache_dir,
+        input_size=input_size,
     )
-    return counted(resolve(spec.factory)(spec.name, options))
+    encoder: Encoder = resolve(spec.factory)(spec.name, options)
+    height, width = encoder.info.input_size
+    if input_size is not None and (height, width) != (input_size, input_size):
+        raise UsageError(f"{spec.name} takes images of {height}×{width} pixels and no others; leave the input size out")
+    return counted(encoder)
 
 
 class CountedEncoder:
@@ -91,6 +110,10 @@ class CountedEncoder:
         with exclusive(self), tower_pass(len(pixels)):
             return self._encoder.encode_image(pixels)
 
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        with exclusive(self), tower_pass(len(pixels)):
+            return cast("PoolsMasks", self._encoder).encode_pooled(pixels, masks)
+
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         return self._encoder.encode_text(texts)
 
@@ -100,11 +123,37 @@ class CountedEncoder:
         return getattr(self._encoder, name)
 
 
-def given_encoder(given: Encoder | str | None) -> CountedEncoder:
-    """The encoder that a caller means: a loaded one, a name, or ``None`` for the one that a plugin suggests."""
+def given_encoder(given: Encoder | str | None, shows: str = PHOTOGRAPHS) -> CountedEncoder:
+    """The encoder that a caller means: a loaded one, a name, or ``None`` for the one that suits what is shown."""
     if given is None or isinstance(given, str):
-        return load_encoder(given)
+        return load_encoder(given, shows=shows)
     return counted(given)
+
+
+def out_of_depth(info: EncoderInfo, shows: str = PHOTOGRAPHS) -> str:
+    """A warning, with the way out, where an encoder meets pictures of a kind that it has not learnt; else empty.
+
+    One that has learnt photographs makes something of any picture, and of one that does not say what it knows nothing
+    can be said.
+    """
+    knows = _knows(info)
+    if knows in ("", PHOTOGRAPHS, shows):
+        return ""
+    encoders = registry().encoders
+    better = encoders.default(shows)
+    told = f"{info.name} knows only {knows}, and this is taken for {shows}: maps and verdicts mean little"
+    if better.spec.knows != shows:
+        return f"{told}. No installed encoder knows {shows}{encoders.missing()}."
+    return f"{told}. Take the encoder {encoders.name_of(better)}, which knows {shows}."
+
+
+def _knows(info: EncoderInfo) -> str:
+    """What the spec says of the default weights, if these are they."""
+    try:
+        spec = registry().encoders.find(info.name).spec
+    except UsageError:  # an encoder of the caller's own, or one of several of that name
+        return ""
+    return spec.knows if info.weights == spec.default_pretrained else ""
 
 
 def counted(encoder: Encoder) -> CountedEncoder:

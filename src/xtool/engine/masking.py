@@ -3,12 +3,15 @@
 A masked image's embedding does not depend on the text, so one call serves any number of texts. Masks are upsampled,
 scaled, multiplied and embedded chunk by chunk on the encoder's device; nothing is ever materialised for all masks
 at once, so that the memory needed is that of one chunk.
+
+That is the definition. An encoder that pools its last maps by a mean can take the masks there instead
+(:class:`xtool.plugin.PoolsMasks`): one pass for all of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor
@@ -18,11 +21,21 @@ from xtool.engine.work import shared
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from xtool.contracts.protocols import Encoder
+    from xtool.contracts.protocols import Encoder, PoolsMasks
 
-__all__ = ["Base", "MaskedEmbeddings", "base_image", "embed_masked", "live_maps", "scaled_masks"]
+__all__ = [
+    "Base",
+    "MaskAt",
+    "MaskedEmbeddings",
+    "base_image",
+    "embed_masked",
+    "live_maps",
+    "masked_means",
+    "scaled_masks",
+]
 
 Base = Literal["zero", "mean", "blur"]
+MaskAt = Literal["pixels", "pool"]
 
 EPS = 1e-7  # the VL-Score article's code; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
 SAME = 5
@@ -39,7 +52,7 @@ class MaskedEmbeddings:
     embeddings: Tensor
     """[B, C, D] float32, unit norm."""
     base: Tensor
-    """[B, D] float32, unit norm: the image with everything masked away."""
+    """[B, D] float32, unit norm: the image with everything masked away; at the pool, nothing pooled."""
     alive: Tensor
     """[B, C] bool: ``False`` for a map that is constant, or was not wanted; its embedding is exactly the base."""
 
@@ -55,12 +68,18 @@ class MaskedEmbeddings:
         gains = torch.stack([added @ one for one in texts], dim=1)
         return torch.stack([self.base @ one for one in texts], dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
 
+    def gains_of(self, embedding: Tensor, text: Tensor) -> Tensor:
+        """[B, T]: what the images [B, D] themselves score above the base, each text by itself."""
+        added = embedding.detach().float() - self.base
+        return torch.stack([added @ one for one in text.detach().float().unbind(0)], dim=1)
+
 
 def embed_masked(
     encoder: Encoder,
     pixels: Tensor,
     maps: Tensor,
     *,
+    at: MaskAt = "pixels",
     base: Base = "zero",
     align_corners: bool = True,
     scale: bool = True,
@@ -70,9 +89,13 @@ def embed_masked(
 ) -> MaskedEmbeddings:
     """Embed ``mask · image + (1 − mask) · base`` for every mask.
 
+    With ``at="pool"`` embed the image with its last feature maps pooled under every mask instead, all in one pass. The
+    masks are then the maps, scaled but not upsampled; ``base``, ``align_corners`` and ``batch`` say nothing.
+
     Args:
         encoder: embeds the masked images, in its own dtype.
         pixels: [B, 3, H, W] float32, normalised, on the encoder's device.
+        at: where the masks act: on the ``pixels``, or at the ``pool`` of an encoder whose info says ``pools_masks``.
         maps: [B, C, h, w] low-resolution maps, upsampled bilinearly to H×W. Maps of size H×W are taken as they are.
         base: what a masked-out pixel becomes: ``zero`` in normalised space (the training data's mean colour),
             ``mean`` (this image's mean colour) or ``blur`` (this image, strongly blurred).
@@ -86,6 +109,11 @@ def embed_masked(
         raise UsageError(f"masks need pixels [B, 3, H, W] and maps [B, C, h, w]; got {pixels.shape} and {maps.shape}")
     if batch is not None and batch < 1:
         raise UsageError(f"batch must be at least 1, not {batch}")
+    if at == "pool":
+        pooled = shared(
+            ("pooled", scale), (encoder.visual, pixels, maps), lambda: _embed_pooled(encoder, pixels, maps, scale)
+        )
+        return pooled if wanted is None else _only(pooled, wanted)
     return shared(
         ("masked", base, align_corners, scale),
         (encoder.visual, pixels, maps, wanted, known_base),
@@ -127,6 +155,48 @@ def _upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tens
     return F.interpolate(maps, size, mode="bilinear", align_corners=align_corners)
 
 
+def masked_means(maps: Tensor, masks: Tensor) -> Tensor:
+    """Means [B, N, C] of maps [B, C, h, w] over all places, weighed by masks [B, N, ·, ·] in [0, 1].
+
+    A mask of zeros gives zeros. Masks of another size than the maps are resized, with antialiasing.
+    """
+    size = (maps.shape[-2], maps.shape[-1])
+    if tuple(masks.shape[-2:]) != size:
+        masks = F.interpolate(masks, size, mode="bilinear", antialias=True)
+    weights = masks.to(maps.dtype).flatten(2)
+    total = weights.sum(dim=2, keepdim=True)
+    return weights @ maps.flatten(2).transpose(1, 2) / torch.where(total > 0, total, 1.0)
+
+
+def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -> MaskedEmbeddings:
+    if not encoder.info.pools_masks:
+        raise UsageError(f"{encoder.info.name} cannot pool under a mask; mask the pixels")
+    images, channels, height, width = maps.shape
+    with torch.inference_mode():
+        masks = _finite(maps.detach().float())
+        alive = live_maps(masks) if scale else torch.ones(images, channels, dtype=torch.bool, device=maps.device)
+        if scale:
+            masks = scaled_masks(masks.reshape(-1, 1, height, width), (height, width)).reshape(maps.shape)
+        nothing = masks.new_zeros(images, 1, height, width)
+        found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), torch.cat([nothing, masks], dim=1)).float()
+        if not torch.isfinite(found).all():
+            raise UsageError("embeddings of masked images hold NaN or infinite values; try --dtype float32")
+    whole = found.clone()  # outside inference mode it can be saved for backward by a caller that differentiates
+    return _only(MaskedEmbeddings(whole[:, 1:], whole[:, 0], alive.clone()), alive.clone())
+
+
+def _only(masked: MaskedEmbeddings, wanted: Tensor) -> MaskedEmbeddings:
+    """The same with the maps that are not ``wanted`` [B, C] embedded as the base."""
+    alive = masked.alive & wanted
+    return MaskedEmbeddings(torch.where(alive[:, :, None], masked.embeddings, masked.base[:, None]), masked.base, alive)
+
+
+def _finite(maps: Tensor) -> Tensor:
+    if not torch.isfinite(maps).all():
+        raise UsageError("feature maps hold NaN or infinite values; try --dtype float32")
+    return maps
+
+
 def _embed_masked(
     encoder: Encoder,
     pixels: Tensor,
@@ -140,9 +210,7 @@ def _embed_masked(
 ) -> MaskedEmbeddings:
     images, channels = maps.shape[:2]
     with torch.inference_mode():
-        pixels, maps = pixels.detach(), maps.detach().float()
-        if not torch.isfinite(maps).all():
-            raise UsageError("feature maps hold NaN or infinite values; try --dtype float32")
+        pixels, maps = pixels.detach(), _finite(maps.detach().float())
         background = base_image(pixels, base)
         live = live_maps(maps) if scale else torch.ones(images, channels, dtype=torch.bool, device=maps.device)
         alive = live if wanted is None else live & wanted

@@ -95,19 +95,20 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod
             f"method {spec.name} works on {' and '.join(spec.architectures)} encoders; "
             f"{encoder.name} is a {encoder.architecture}"
         )
+    from xtool.contracts.config import FeatureConfig
+    from xtool.engine.features import build_extractor
+    from xtool.engine.refine import refined
+
     factory = resolve(spec.factory)
     if "features" not in spec.requires:
         method: SaliencyMethod = factory(request.config)
-        return method
-    from xtool.contracts.config import FeatureConfig
-    from xtool.engine.features import build_extractor
-
+        return refined(method, request.config)
     if not isinstance(request.config, FeatureConfig):
         raise UsageError(f"method {spec.name} requires features, so its config must be a FeatureConfig")
     config = request.config
     extractor = build_extractor(config.features, config.layer, config.pca, encoder, clusters=config.clusters)
     with_features: SaliencyMethod = factory(config, extractor)
-    return with_features
+    return refined(with_features, config)
 
 
 def config_class(spec: SaliencyMethodSpec) -> type[MethodConfig]:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.contracts.config import MethodConfig
 from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
+from xtool.engine.work import shared
 
-__all__ = ["Mirrored", "PixelAdaptive", "pixel_adaptive"]
+__all__ = ["Mirrored", "PixelAdaptive", "pixel_adaptive", "refined"]
 
 ITERATIONS = 10
 DILATIONS = (1, 2, 4, 8, 12, 24)
@@ -22,6 +24,13 @@ DILATIONS = (1, 2, 4, 8, 12, 24)
 SIDE = 448
 CELL = 4
 """Refined maps have one cell for this many input pixels in each direction: small enough to keep in a record."""
+
+
+def refined(method: SaliencyMethod, config: MethodConfig) -> SaliencyMethod:
+    """The method with what its options ask for done to its maps: first the mean with the mirrored image's."""
+    if config.flip:
+        method = Mirrored(method)
+    return PixelAdaptive(method) if config.refine == "pamr" else method
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,9 @@ class Mirrored:
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. The verdict is that of the image as it is."""
         plain = self.method.explain(encoder, pixels, text)
-        mirror = self.method.explain(encoder, pixels.flip(-1).contiguous(), text)
+        # The very same mirrored pixels for every method, so that they share its passes, too.
+        flipped = shared(("mirrored",), (pixels,), lambda: pixels.flip(-1).contiguous())
+        mirror = self.method.explain(encoder, flipped, text)
         return replace(plain, maps=(plain.maps + mirror.maps.flip(-1)) / 2)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.case import Case
@@ -39,6 +39,11 @@ class Presence(Metric):
         verdicts = results.of(self.info.name)
         return balanced_accuracy(*zip(*verdicts, strict=True)) if verdicts else None
 
+    def per_image(self, results: Results) -> Floats | None:
+        """The share of right verdicts of each image's two: their mean is the balanced accuracy."""
+        verdicts = results.numbers(self.info.name)
+        return None if verdicts is None else (verdicts[:, 0] + 1 - verdicts[:, 1]) / 2
+
 
 class PresenceAuroc(Metric):
     """The evidence behind the verdict, whatever the threshold between present and absent."""
@@ -59,9 +64,12 @@ class PresenceAuroc(Metric):
             return None
         return [case.target.score, case.absent.score]
 
-    def summarise(self, results: Results) -> float | None:
-        scores = results.of(self.info.name)
-        return auroc(*zip(*scores, strict=True)).value if scores else None
+    def per_image(self, results: Results) -> Floats | None:
+        """[images, 2] the scores."""
+        return results.numbers(self.info.name)
+
+    def weighted(self, values: Floats, weights: Floats) -> Floats:
+        return _weighted_auroc(values[:, 0], values[:, 1], weights, weights)
 
 
 def balanced_accuracy(on_present: ArrayLike, on_absent: ArrayLike) -> float:
@@ -86,13 +94,21 @@ class Auroc:
 
 def auroc(on_present: ArrayLike, on_absent: ArrayLike) -> Auroc:
     """Chance that a true text's score is above an absent text's, ties counted half (the Mann–Whitney U)."""
-    from scipy.stats import rankdata  # a third of a second to import, for one number at the end
-
     high, low = np.asarray(on_present, np.float64).ravel(), np.asarray(on_absent, np.float64).ravel()
-    nans = int(np.isnan(high).sum() + np.isnan(low).sum())
-    high, low = high[~np.isnan(high)], low[~np.isnan(low)]
-    if not high.size or not low.size:
-        return Auroc(float("nan"), nans)
-    ranks = rankdata(np.concatenate((high, low)))
-    above = ranks[: high.size].sum() - high.size * (high.size + 1) / 2
-    return Auroc(float(above / (high.size * low.size)), nans)
+    once = _weighted_auroc(high, low, np.ones((1, len(high))), np.ones((1, len(low))))
+    return Auroc(float(once[0]), int(np.isnan(high).sum() + np.isnan(low).sum()))
+
+
+def _weighted_auroc(high: Floats, low: Floats, high_weights: Floats, low_weights: Floats) -> Floats:
+    """[W] the same under each of several weightings [W, scores] of the scores; NaN where one side has no weight."""
+    high_weights, high = high_weights[:, ~np.isnan(high)], high[~np.isnan(high)]
+    low_weights, low = low_weights[:, ~np.isnan(low)], low[~np.isnan(low)]
+    order = low.argsort()
+    below = np.zeros((len(low_weights), len(low) + 1))
+    low_weights[:, order].cumsum(axis=1, out=below[:, 1:])
+    # Halfway between those strictly below a score and those not above it: ties count half.
+    first, last = (np.searchsorted(low[order], high, side) for side in ("left", "right"))
+    above = (high_weights * (below[:, first] + below[:, last])).sum(axis=1) / 2
+    pairs = high_weights.sum(axis=1) * below[:, -1]
+    found: Floats = np.divide(above, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
+    return found

@@ -13,6 +13,7 @@ from xtool.metrics.metric import Metric
 from xtool.metrics.pointing import Pointing
 from xtool.metrics.presence import Presence, PresenceAuroc
 from xtool.metrics.pxap import PxAP
+from xtool.metrics.specificity import Specificity
 from xtool.metrics.swapped import Swapped
 from xtool.metrics.topk import GTKnown, Top1, Top5
 
@@ -28,6 +29,7 @@ METRICS: tuple[Metric, ...] = (
     Presence(),
     PresenceAuroc(),
     Swapped(),
+    Specificity(),
     PxAP(),
     Insertion(),
     Deletion(),

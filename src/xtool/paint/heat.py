@@ -1,7 +1,8 @@
 """A heat map as a layer of colour: hot places cover the photograph, cold ones let it through.
 
 The layer is opaque or transparent in itself and is laid over the photograph in pixels. Renderers are never asked to
-blend: matplotlib's SVG and PDF writers apply an image's alpha twice.
+blend: matplotlib's SVG and PDF writers apply an image's alpha twice. It is imported when something is painted, as it
+takes a second that a table does not need.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import difflib
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -40,6 +40,10 @@ LEVELS = 256
 
 def check_colour_map(name: str) -> str:
     """Return the name. Raises :class:`UsageError` where matplotlib has no colour map of it."""
+    if name == COLOUR_MAP:
+        return name
+    from matplotlib import colormaps
+
     if name not in colormaps:
         near = difflib.get_close_matches(name, list(colormaps), n=1)
         hint = f"did you mean {near[0]}?" if near else f"try one of {', '.join(COLOUR_MAPS)}"
@@ -49,6 +53,8 @@ def check_colour_map(name: str) -> str:
 
 def level_colours(colour_map: str = COLOUR_MAP, opacity: float = OPACITY, *, faded: bool = False) -> NDArray[np.uint8]:
     """[256, 4] RGBA of the levels of a map, from 0 to its maximum."""
+    from matplotlib import colormaps
+
     level = np.linspace(0, 1, LEVELS)
     colours = np.array(colormaps[check_colour_map(colour_map)](level, bytes=True), dtype=np.uint8)
     # Square root: lukewarm places must show, or a sharp map looks like a single dot.

@@ -10,8 +10,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matplotlib import rc_context
-
 from xtool.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +74,7 @@ def _written(figure: Figure, kind: str) -> bytes:
 @contextmanager
 def _any_script() -> Iterator[None]:
     """Letters that matplotlib's own font lacks come from fonts of the system, or show as boxes without a warning."""
+    from matplotlib import rc_context
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.datasets.opening import open_dataset
+from xtool.datasets.opening import open_dataset, shown_by
 from xtool.engine.encoders import counted, given_encoder
 from xtool.engine.methods import build_method, parse_methods, resolve_options, suggested_methods
 from xtool.engine.prompts import resolve_templates
@@ -65,7 +65,7 @@ def compare(
     Args:
         dataset: a name, ``name:split``, or an opened data set; by default the one that a plugin suggests.
         methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``; by default all that plugins suggest.
-        encoder: a loaded encoder or a name; by default the one that a plugin suggests.
+        encoder: a loaded encoder or a name; by default the one that a plugin suggests for what the data set shows.
         data_dir: where the data set lies, for those that need it.
         settings: options by method name, for every row of that method.
         protocol: ``anybox``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
@@ -87,7 +87,7 @@ def compare(
         RunError: the directory holds another run.
     """
     opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
-    loaded = given_encoder(encoder)
+    loaded = given_encoder(encoder, shown_by(dataset))
     asked = parse_methods(methods or suggested_methods(), settings)
     requests = [resolve_options(request, loaded.info) for request in asked]
     evaluation = Evaluation(

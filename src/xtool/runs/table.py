@@ -11,13 +11,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from xtool.runs.columns import Column, best_of, is_best, shown_columns
+from xtool.runs.cells import MARKS, Cell, Line, cells
+from xtool.runs.columns import Column, show_interval
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from xtool.runs.manifest import Identity
-    from xtool.runs.summary import Row, Summary
+    from xtool.runs.summary import Summary
 
 __all__ = ["ComparisonTable"]
 
@@ -25,24 +26,25 @@ __all__ = ["ComparisonTable"]
 class ComparisonTable(JupyterMixin):
     """One table over one or more runs, to be printed with Rich.
 
-    Columns without a number are left out, the best of each is marked, and headings are cut only where the terminal
-    has no room for whole words.
+    Columns without a number are left out, and headings are cut only where the terminal has no room for whole words.
+    ``intervals`` puts beneath each number its 95 % interval.
     """
 
-    def __init__(self, runs: Sequence[tuple[Identity, Summary]]) -> None:
+    def __init__(self, runs: Sequence[tuple[Identity, Summary]], *, intervals: bool = False) -> None:
         self._runs = runs
+        self._intervals = intervals
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = self._table(narrow=False)
+        shown, lines = cells(self._runs, detail=False)
+        wide = self._table(shown, lines, narrow=False)
         needed = Measurement.get(console, options.update(max_width=1000), wide).maximum
-        yield wide if needed <= options.max_width else self._table(narrow=True)
+        yield wide if needed <= options.max_width else self._table(shown, lines, narrow=True)
 
-    def _table(self, *, narrow: bool) -> Table:
-        runs = self._runs
-        several = len(runs) > 1
+    def _table(self, shown: Sequence[Column], lines: Sequence[Line], *, narrow: bool) -> Table:
+        several = len(self._runs) > 1
         table = Table(
             box=box.SIMPLE_HEAD,
-            title=_title(runs),
+            title=_title(self._runs),
             title_justify="left",
             caption_justify="left",
             padding=0,
@@ -51,26 +53,23 @@ class ComparisonTable(JupyterMixin):
         for title in ("data set", "encoder", "protocol") if several else ():
             table.add_column(title)
         table.add_column("method", style="bold", overflow="fold", min_width=8)
-        rows = [result.row for _, summary in runs for result in summary.methods]
-        shown = shown_columns(rows, detail=False)
         for column in shown:
             table.add_column(column.narrow if narrow else column.wide, justify="right", no_wrap=True)
-        table.caption = _caption(runs, shown)
-        best = {column.title: best_of(column, rows) for column in shown}
-        for identity, summary in runs:
+        table.caption = _caption(self._runs, shown, intervals=self._intervals)
+        for line in lines:
+            identity = line.identity
             where = (identity.dataset.name, identity.encoder.name, identity.protocol) if several else ()
-            for result in summary.methods:
-                cells = (_cell(column, result.row, best[column.title]) for column in shown)
-                table.add_row(*map(Text, where), Text(result.method), *cells)
+            numbers = (self._cell(column, cell) for column, cell in zip(shown, line.cells, strict=True))
+            table.add_row(*map(Text, where), Text(line.method), *numbers)
         return table
 
-
-def _cell(column: Column, row: Row, best: float | None) -> Text:
-    value = column.value(row)
-    if value is None:
-        return Text("–", style="dim")
-    marked = is_best(column, value, best)
-    return Text(column.show(value) + ("*" if marked else " "), style="bold green" if marked else "")
+    def _cell(self, column: Column, cell: Cell) -> Text:
+        if cell.value is None:
+            return Text("– ", style="dim")
+        text = Text(column.show(cell.value) + (cell.mark or " "), style="bold green" if cell.mark == "*" else "")
+        if self._intervals and cell.interval and column.info:
+            text.append("\n" + show_interval(*cell.interval, column.info.unit, short=True) + " ", style="not bold dim")
+        return text
 
 
 def _title(runs: Sequence[tuple[Identity, Summary]]) -> str:
@@ -84,9 +83,13 @@ def _title(runs: Sequence[tuple[Identity, Summary]]) -> str:
     )
 
 
-def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column]) -> str:
+def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column], *, intervals: bool) -> str:
     chosen = any(summary.threshold is None for _, summary in runs)
-    notes = ["* best." + (" Threshold: each method's best of the sweep on these very images." if chosen else "")]
+    notes = [MARKS]
+    if intervals:
+        notes.append("Beneath a number: its 95 % interval, at this threshold, over images like these.")
+    if chosen:
+        notes.append("Threshold: each method's best of the sweep on these very images.")
     notes += [f"{column.info.title}: {column.info.summary}" for column in shown if column.info and column.info.control]
     if not all(identity.encoder.trained for identity, _ in runs):
         notes.append(

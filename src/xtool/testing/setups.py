@@ -14,6 +14,7 @@ from xtool.engine.layers import LayerFeatures
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.testing.planted import CELL, PlantedCNN, planted_image
 from xtool.testing.planted_dead_maps import PlantedDeadMaps
+from xtool.testing.planted_pool import PlantedPool
 from xtool.testing.planted_vit import PlantedViT
 
 SIZE = (48, 80)
@@ -40,6 +41,7 @@ SETUPS: dict[Architecture, Setup] = {
     "vit": Setup("vit", PlantedViT, LayerFeatures),
 }
 DEAD_MAPS = Setup("cnn-dead-maps", PlantedDeadMaps, LayerFeatures)
+POOL = Setup("cnn-pool", PlantedPool, LayerFeatures)
 
 
 def scene(encoder: Encoder, *images: Patches) -> Tensor:

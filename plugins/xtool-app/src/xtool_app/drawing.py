@@ -15,7 +15,7 @@ from xtool.paint.heat import COLOUR_MAPS, OPACITY, level_colours
 from xtool.paint.heat import resized as resized_to
 from xtool.paint.panel import MapPanel
 from xtool.paint.panel import overlay as painted
-from xtool.plugin import DEFAULT_THRESHOLD, Explanation
+from xtool.plugin import Explanation
 from xtool_app.search import Answer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SHOWN_SIDE = 720
 class Look:
     """What a visitor can change without a model."""
 
-    threshold: float = DEFAULT_THRESHOLD
+    threshold: float = 0.15
     colour_map: str = COLOUR_MAPS[0]
     opacity: float = OPACITY
     """Of the hottest place; cold places let the picture through."""

@@ -26,14 +26,13 @@ class EncoderChoice:
     @property
     def label(self) -> str:
         """One line for the list of models."""
-        told = [self.name, self.knows and f"knows {self.knows}"]
+        family = f"{self.family} " if self.family and not self.name.startswith(self.family) else ""
+        told = [self.knows]
         if self.parameters is not None:
-            told.append(f"{self.parameters / 1e6:.{0 if self.parameters >= 1e7 else 1}f} M weights")
+            told.append(f"{self.parameters / 1e6:.{0 if self.parameters >= 1e7 else 1}f} M")
         if self.here is not None:
-            told.append("on this computer" if self.here else "downloads first")
-        if self.family not in ("", self.name):
-            told.insert(0, self.family)
-        return " · ".join(part for part in told if part)
+            told.append("here" if self.here else "download")
+        return f"{family}{self.name}: " + ", ".join(part for part in told if part)
 
 
 def offered_encoders(shows: str) -> Sequence[EncoderChoice]:

@@ -75,8 +75,8 @@ class Models:
         """The picture before the encoder, with all the work kept that was done for it."""
         loaded = self.encoder(encoder)
         # The encoder itself is in the key: one that was dropped and loaded anew shares nothing with its forerunner.
-        key = (picture.digest, id(loaded), fit)
-        return self._explainers.get_or_make(key, lambda: Explainer(picture.image, loaded, fit=fit))
+        key = (picture.digest, picture.shows, id(loaded), fit)
+        return self._explainers.get_or_make(key, lambda: Explainer(picture.image, loaded, fit=fit, shows=picture.shows))
 
     def answered(self, explainer: Explainer) -> set[Hashable]:
         """What has been asked of this explainer before; whoever finishes a search adds to it."""

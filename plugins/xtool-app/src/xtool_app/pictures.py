@@ -24,8 +24,8 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTOGRAPHS, PICTOGRAMS = "photographs", "pictograms"
 """What a picture shows, in the words of :attr:`xtool.plugin.EncoderSpec.knows`."""
 
-EXAMPLE_SETS = {"photos": (PHOTOGRAPHS, "Photograph"), "scenes": (PICTOGRAMS, "Drawn scene")}
-"""Bundled data sets by name, the first one first: what they show, and what one picture of them is called."""
+EXAMPLE_SETS = {"photos": "Photograph", "scenes": "Drawn scene"}
+"""Bundled data sets by name, and what one picture of them is called; the first one first."""
 
 EXAMPLES = 8
 """Of each set."""
@@ -61,6 +61,8 @@ class Example:
     title: str
     texts: tuple[str, ...]
     """Of something that it shows, and last, where the data set says so, of something that it does not show."""
+    shows: str
+    """What kind of picture it is."""
 
 
 def open_upload(content: bytes, name: str) -> Picture:
@@ -86,11 +88,11 @@ def open_upload(content: bytes, name: str) -> Picture:
 
 def examples() -> Sequence[Example]:
     """The bundled pictures on offer, photographs first; none where no plugin that brings some is installed."""
-    installed = {item.spec.name for item in registry().datasets}
+    installed = {item.spec.name: item.spec.shows for item in registry().datasets}
     offered: list[Example] = []
     for name in EXAMPLE_SETS:
         if name in installed:
-            offered += _examples_of(name)
+            offered += _examples_of(name, installed[name])
     return tuple(offered)
 
 
@@ -98,12 +100,11 @@ def open_example(example: Example) -> Picture:
     """A bundled picture, decoded."""
     dataset = open_dataset(example.dataset)
     sample = dataset[example.index]
-    shows, kind = EXAMPLE_SETS[example.dataset]
-    name = f"{kind} {example.index + 1}"
-    return _picture(sample.open(), name, f"{dataset.name}/{sample.id}", shows)
+    name = f"{EXAMPLE_SETS[example.dataset]} {example.index + 1}"
+    return _picture(sample.open(), name, f"{dataset.name}/{sample.id}", example.shows)
 
 
-def _examples_of(name: str) -> Sequence[Example]:
+def _examples_of(name: str, shows: str) -> Sequence[Example]:
     try:
         samples = open_dataset(name)
     except XtoolError:  # its files are missing: the page works without them
@@ -113,7 +114,9 @@ def _examples_of(name: str) -> Sequence[Example]:
         sample = samples[index]
         seen = [text for text in (sample.label, sample.distractor) if text]
         texts = [*seen, *([sample.absent] if sample.absent else [])]
-        offered.append(Example(name, index, f"{EXAMPLE_SETS[name][1]} {index + 1}: {', '.join(seen)}", tuple(texts)))
+        offered.append(
+            Example(name, index, f"{EXAMPLE_SETS[name]} {index + 1}: {', '.join(seen)}", tuple(texts), shows)
+        )
     return offered
 
 

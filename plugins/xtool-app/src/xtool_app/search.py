@@ -40,6 +40,8 @@ class Query:
     encoder: str
     methods: tuple[MethodRequest, ...]
     fit: Fit = "squash"
+    against: tuple[str, ...] = ()
+    """Background texts: the maps show where the picture is like a text rather than like these."""
     templates: Sequence[str] | None = DEFAULT_TEMPLATES
     """That names are put into; ``None`` asks the words as they are typed."""
 
@@ -48,7 +50,7 @@ class Query:
         return self._asked() == other._asked()
 
     def _asked(self) -> tuple[Any, ...]:
-        return self.picture.digest, self.questions, self.encoder, self.methods, self.fit
+        return self.picture.digest, self.questions, self.encoder, self.methods, self.fit, self.against
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class Search:
             self._check()
             self.state = "loading"
             explainer = self._models.explainer(query.picture, query.encoder, query.fit)
-            texts = len(query.questions)
+            texts = len(query.questions) * (2 if query.against else 1)
             # Whoever has waited for a method on this picture knows what it costs, and mostly its work is kept.
             answered = self._models.answered(explainer)
             new = [request for request in query.methods if (request.provided, request.config) not in answered]
@@ -243,6 +245,7 @@ class Search:
             (explanation,) = explainer.explain(
                 [question.text for question in self.query.questions],
                 [request],
+                against=self.query.against,
                 templates=self.query.templates,
                 on_pass=self._passed,
             )

@@ -37,8 +37,7 @@ def first_encoder(shows: str = "") -> str:
     encoders = registry().encoders
     if _current.encoder is not None:
         return _current.encoder
-    knowing = (item for item in encoders.suggested() if item.spec.knows == shows)
-    return encoders.name_of(next(knowing, None) or encoders.default())
+    return encoders.name_of(encoders.default(shows))
 
 
 def current() -> Settings:

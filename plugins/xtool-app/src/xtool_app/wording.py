@@ -9,7 +9,18 @@ from dataclasses import dataclass
 
 from xtool.plugin import DEFAULT_TEMPLATES, Understanding, UsageError, prompts_for
 
-__all__ = ["MAX_TEXTS", "Question", "box_count", "duration", "page_words", "plain", "questions", "taken_for", "titles"]
+__all__ = [
+    "MAX_TEXTS",
+    "Question",
+    "box_count",
+    "duration",
+    "lines",
+    "page_words",
+    "plain",
+    "questions",
+    "taken_for",
+    "titles",
+]
 
 MAX_TEXTS = 12
 MAX_LENGTH = 300
@@ -31,7 +42,7 @@ def questions(typed: str, templates: Sequence[str] | None = DEFAULT_TEMPLATES) -
     Raises:
         UsageError: nothing typed, too many texts or a text too long.
     """
-    texts = list(dict.fromkeys(line.strip() for line in typed.splitlines() if line.strip()))
+    texts = lines(typed)
     if not texts:
         raise UsageError("Write what to look for: one thing per line, for example: dog")
     if len(texts) > MAX_TEXTS:
@@ -39,6 +50,11 @@ def questions(typed: str, templates: Sequence[str] | None = DEFAULT_TEMPLATES) -
     if any(len(text) > MAX_LENGTH for text in texts):
         raise UsageError(f"A text is longer than {MAX_LENGTH} characters; models read only the first few dozen words")
     return tuple(Question(text, prompts_for(text, templates)[0]) for text in texts)
+
+
+def lines(typed: str) -> list[str]:
+    """The lines that are not empty, each once."""
+    return list(dict.fromkeys(line.strip() for line in typed.splitlines() if line.strip()))
 
 
 FLAGS = {

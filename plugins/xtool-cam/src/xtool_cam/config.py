@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from xtool.plugin import FeatureConfig, MethodConfig
+from xtool.plugin import FeatureConfig, MaskConfig, MethodConfig
 
 Score = Literal["cosine", "dot"]
 
@@ -67,8 +67,8 @@ class EigenCAMConfig(FeatureConfig):
     """Options of Eigen-CAM."""
 
 
-class ScoreCAMConfig(FeatureConfig):
-    """Options of Score-CAM. The defaults compute what pytorch-grad-cam computes."""
+class ScoreCAMConfig(MaskConfig):
+    """Options of Score-CAM. With masks on the pixels the defaults compute what pytorch-grad-cam computes."""
 
     temperature: float = Field(
         1.0, gt=0, description="Divides the scores (cosines) before the softmax over maps; 1 is nearly uniform."

@@ -16,6 +16,9 @@ class ScoreCAM:
     without a base image, weights on the low-resolution activations. Cosines lie so close together that the weights
     are then nearly uniform; a lower temperature lets the text decide. Constant maps, which mask everything away, have
     no weight; pytorch-grad-cam gives them one, which scales the map, and lifts it where they are not zero.
+
+    Encoders that can pool under a mask are asked to instead (``mask_at``): s_c is then the cosine of the text with the
+    image whose last maps were pooled under mask_c.
     """
 
     def __init__(self, config: ScoreCAMConfig, extractor: FeatureExtractor) -> None:
@@ -24,9 +27,12 @@ class ScoreCAM:
 
     @torch.no_grad()
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs 2 + C forward passes for any number of texts."""
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. 2 + C passes for any number of texts, at the pool 2."""
+        at = self.config.masks_at(encoder.info)
         features = self.extractor.extract(encoder, pixels).maps
-        masked = embed_masked(encoder, pixels, features, base="zero", align_corners=True, batch=self.config.batch)
+        masked = embed_masked(
+            encoder, pixels, features, at=at, base="zero", align_corners=True, batch=self.config.batch
+        )
         _, gains = masked.scores(text)  # a softmax does not see the base score that all maps share
         gains = gains.masked_fill(~masked.alive[:, None], -torch.inf)
         weights = (gains / self.config.temperature).softmax(dim=2).nan_to_num(0.0)  # 0/0 where every map is dead

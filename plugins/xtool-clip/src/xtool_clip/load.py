@@ -18,6 +18,7 @@ from xtool.loading import DownloadError, fetch, resolve_device, resolve_dtype, s
 from xtool.plugin import EncoderInfo, EncoderOptions, SetupError, UsageError
 from xtool_clip import checkpoint, towers
 from xtool_clip.encoder import ClipEncoder, Tokenizer
+from xtool_clip.resizing import resize_tower
 
 
 def load(name: str, options: EncoderOptions) -> ClipEncoder:
@@ -95,6 +96,8 @@ def _build(
         model = _construct(name, config)
     if weights is not None:
         checkpoint.load_weights(model, name, weights.file)
+    if options.input_size is not None:
+        resize_tower(model.visual, name, options.input_size)  # type: ignore[arg-type]
     info = _describe(name, config, model, weights, options.seed)
     dtype = resolve_dtype(options.dtype)
     return ClipEncoder(model, tokenizer, info, device=device, dtype=dtype, compiled=options.compile)

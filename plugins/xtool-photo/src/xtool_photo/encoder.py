@@ -54,6 +54,10 @@ class PhotoEncoder:
         """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable."""
         return self._classifier.encode_image(pixels)
 
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """Embed images with their last maps pooled under masks; see :class:`xtool.plugin.PoolsMasks`."""
+        return self._classifier.encode_pooled(pixels, masks)
+
     def layer(self, name: str) -> Layer:
         """A layer of the image tower, as :mod:`xtool_timm` describes it."""
         return self._classifier.layer(name)

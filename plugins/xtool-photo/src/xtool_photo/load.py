@@ -14,6 +14,10 @@ from xtool_timm.weights import LITE0
 
 __all__ = ["load"]
 
+INPUT_SIZE = 384
+"""The network was trained at 224 px. At 384 px its maps have 12×12 cells instead of 7×7, and every method finds more:
+no other choice that was tried on photographs changed as much (``docs/howto/photographs.md``)."""
+
 
 def load(name: str, options: EncoderOptions) -> PhotoEncoder:
     """Load ``photo``.
@@ -21,9 +25,11 @@ def load(name: str, options: EncoderOptions) -> PhotoEncoder:
     Args:
         name: of the encoder.
         options: ``pretrained`` is ``"packaged"`` for the weights of the index package, the path of a checkpoint of the
-            same network, or ``None`` for random weights.
+            same network, or ``None`` for random weights; ``input_size`` is :data:`INPUT_SIZE` by default.
 
     Raises what :func:`xtool_timm.load.load` raises.
     """
+    if options.input_size is None:
+        options = options.model_copy(update={"input_size": INPUT_SIZE})
     classifier = load_classifier(PREFIX + LITE0, options)
     return PhotoEncoder(classifier, TextSide(bundled()), replace(classifier.info, name=name))

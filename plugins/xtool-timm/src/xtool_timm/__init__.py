@@ -44,7 +44,7 @@ def xtool_encoders() -> Iterator[EncoderSpec]:
             summary=f"ImageNet classifier {model} of timm; texts reach it by the nearest class names.",
             default_pretrained=tag,
             family="timm",
-            knows="ImageNet",
+            knows="photographs",
             parameters=parameters,
             on_disk="xtool_timm:on_disk",
         )
@@ -53,7 +53,7 @@ def xtool_encoders() -> Iterator[EncoderSpec]:
         factory="xtool_timm.load:load",
         summary="Any ImageNet classifier of timm: --pretrained MODEL.TAG, for example resnet50d.ra2_in1k.",
         family="timm",
-        knows="ImageNet",
+        knows="photographs",
     )
 
 

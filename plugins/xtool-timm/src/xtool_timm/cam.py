@@ -20,7 +20,6 @@ class CAM:
 
     def __init__(self, config: MethodConfig) -> None:
         self.config = config
-        self._checked: set[int] = set()
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. One forward pass, whatever the number of texts.
@@ -30,13 +29,11 @@ class CAM:
         tower = encoder.visual
         if not isinstance(tower, ClassifierTower):
             raise UsageError(f"CAM needs a timm classifier, for example timm-resnet50; {encoder.info.name} is none")
-        if id(tower) not in self._checked:
-            if not tower.pools_by_mean(encoder.info.input_size):
-                raise UsageError(
-                    f"CAM needs a classifier right behind averaged feature maps, and {encoder.info.name} computes "
-                    "something in between; gradcam and layercam work on it"
-                )
-            self._checked.add(id(tower))
+        if not encoder.info.pools_masks:
+            raise UsageError(
+                f"CAM needs a classifier right behind averaged feature maps, and {encoder.info.name} computes "
+                "something in between; gradcam and layercam work on it"
+            )
         maps = read_maps(encoder, pixels, encoder.layer(tower.layers[-1])).maps
         heat = torch.einsum("tc,bchw->bthw", text[:, : maps.shape[1]].float(), maps)
         return Saliency(heat.detach(), present=None)

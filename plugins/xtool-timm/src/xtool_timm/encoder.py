@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import EncoderInfo, Layer, SpatialMaps, layer_name
+from xtool.plugin import EncoderInfo, Layer, SpatialMaps, UsageError, layer_name
 from xtool_timm.names import ClassNames, Nearest
 from xtool_timm.tower import ClassifierTower
 
@@ -21,7 +21,10 @@ LOG = logging.getLogger("xtool_timm")
 class ClassifierEncoder:
     """Texts become the direction of the nearest classes; see :mod:`xtool_timm.tower` for what the cosine means."""
 
-    def __init__(self, tower: ClassifierTower, classes: Tensor, names: ClassNames, info: EncoderInfo) -> None:
+    def __init__(
+        self, tower: ClassifierTower, classes: Tensor, names: Callable[[], ClassNames], info: EncoderInfo
+    ) -> None:
+        """``names`` gives the names of the classes, and is called when a text is asked for."""
         self._tower = tower.eval()
         self._classes = classes
         self._names = names
@@ -48,6 +51,15 @@ class ClassifierEncoder:
         """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable."""
         return F.normalize(self._tower(pixels.to(self.dtype)).float(), dim=1)
 
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; an image of nothing is ``(0, 1, 0)``.
+
+        Raises :class:`UsageError` for a network that puts something between its last maps and its classifier.
+        """
+        if not self._info.pools_masks:
+            raise UsageError(f"{self._info.name} does not pool its last maps by their mean, and takes no masks there")
+        return F.normalize(self._tower.pooled(pixels.to(self.dtype), masks).float(), dim=2)
+
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """The mean direction of the classes nearest to each text, as unit vectors [T, D], float32.
@@ -70,4 +82,4 @@ class ClassifierEncoder:
 
     def nearest(self, text: str) -> Nearest:
         """The classes that a text is taken for, nearest first."""
-        return self._names.nearest(text)
+        return self._names().nearest(text)

@@ -1,22 +1,22 @@
-"""Build an encoder from a timm classifier."""
+"""Build an encoder from a timm classifier. timm itself is imported only where a model needs it: it takes seconds."""
 
 from __future__ import annotations
 
 import difflib
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from xtool.loading import local_checkpoint, resolve_device, resolve_dtype, seeded, sha256
 from xtool.plugin import EncoderInfo, EncoderOptions, UsageError
 from xtool_timm import PREFIX
 from xtool_timm.encoder import ClassifierEncoder
+from xtool_timm.lite0 import Lite0
 from xtool_timm.names import ClassNames
 from xtool_timm.tower import ClassifierTower, class_vectors
 from xtool_timm.weights import LITE0, PACKAGED, load_weights, packaged_weights, published_weights
@@ -35,7 +35,8 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
     Args:
         name: of the encoder.
         options: ``pretrained`` is a tag of the model, the path of a checkpoint, ``"packaged"`` for the weights of an
-            index package (``tf_efficientnet_lite0`` only), or ``None`` for random weights.
+            index package (``tf_efficientnet_lite0`` only), or ``None`` for random weights. Networks that are
+            convolutional throughout take any ``input_size`` that leaves something of the picture at their last stage.
 
     Raises :class:`UsageError` for an unknown model or tag or one that is no ImageNet CNN with a linear classifier, and
     :class:`SetupError` for weights or a device that cannot be had.
@@ -47,13 +48,17 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
     model, weights, digest = _model(model_name, pretrained, options)
     config: Any = model.pretrained_cfg
     input_size = (int(config["input_size"][1]), int(config["input_size"][2]))
+    if options.input_size is not None:
+        input_size = (options.input_size, options.input_size)
     try:
         vectors = class_vectors(model.get_classifier())  # type: ignore[operator]
         layers = (*_stages(model, input_size), FEATURES)
         names = _class_names(model)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
-    tower = ClassifierTower(model.to(device, resolve_dtype(options.dtype)), layers)
+    tower = ClassifierTower(model, layers)
+    pools_masks = tower.pools_by_mean(input_size)
+    tower.to(device, resolve_dtype(options.dtype))
     info = EncoderInfo(
         name=name,
         architecture="cnn",
@@ -68,6 +73,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
         weights=weights,
         weights_sha256=digest,
         trained=pretrained is not None,
+        pools_masks=pools_masks,
     )
     return ClassifierEncoder(tower, vectors.to(device), names, info)
 
@@ -92,11 +98,20 @@ def _model(name: str, pretrained: str | None, options: EncoderOptions) -> tuple[
     if pretrained is not None and file is None:
         file = published_weights(name, pretrained, options.cache_dir)
     with seeded(options.seed):
-        model: nn.Module = timm.create_model(name, pretrained=False)
+        model = _built(name)
     if pretrained is None or file is None:
         return model.eval(), f"random (seed {options.seed})", None
     load_weights(model, name, file)
     return model.eval(), Path(pretrained).name, sha256(file)
+
+
+def _built(name: str) -> nn.Module:
+    if name == LITE0:
+        return Lite0()
+    import timm
+
+    model: nn.Module = timm.create_model(name, pretrained=False)
+    return model
 
 
 def _file(name: str, pretrained: str | None) -> Path | None:
@@ -111,6 +126,10 @@ def _file(name: str, pretrained: str | None) -> Path | None:
 
 def _check_known(name: str, tag: str | None) -> None:
     """Raise :class:`UsageError` for a model or a tag that timm does not have, before anything is fetched."""
+    if name == LITE0 and tag is None:
+        return
+    import timm
+
     if name not in timm.list_models():
         near = difflib.get_close_matches(name, timm.list_models(), n=2)
         raise UsageError(f"timm has no model {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
@@ -137,6 +156,9 @@ def _stages(model: nn.Module, input_size: tuple[int, int]) -> tuple[str, ...]:
     handles = [modules[name].register_forward_hook(see(name)) for name in listed if name in modules]
     try:
         maps = model.forward_features(torch.zeros(1, 3, *input_size))  # type: ignore[operator]
+    except (AssertionError, RuntimeError, ValueError) as error:  # too small, or a tower with a size of its own
+        size = "×".join(map(str, input_size))
+        raise UsageError(f"it cannot take images of {size} pixels, try another input size: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
@@ -145,10 +167,25 @@ def _stages(model: nn.Module, input_size: tuple[int, int]) -> tuple[str, ...]:
     return tuple(name for name in listed if len(shapes.get(name, ())) == 4)
 
 
-def _class_names(model: nn.Module) -> ClassNames:
+def _class_names(model: nn.Module) -> Callable[[], ClassNames]:
+    """Reads the names of a model's classes when they are first asked for.
+
+    Raises :class:`UsageError` at once for a model whose classes have none.
+    """
+    if isinstance(model, Lite0):
+        return cache(lambda: _names_of("imagenet-1k"))
+    from timm.data import infer_imagenet_subset
+
     subset = infer_imagenet_subset(model)
     if subset is None:
         raise UsageError(f"its {model.num_classes} classes are no set of ImageNet's that timm has names for")
+    return cache(lambda: _names_of(subset))
+
+
+def _names_of(subset: str) -> ClassNames:
+    """What timm calls the classes of a set of ImageNet's."""
+    from timm.data import ImageNetInfo
+
     info = ImageNetInfo(subset)
     names, definitions = [], []
     for index in range(info.num_classes()):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtool.plugin import UsageError
+from xtool.plugin import UsageError, masked_means
 
 __all__ = ["ClassifierTower", "class_vectors"]
 
@@ -33,9 +33,20 @@ class ClassifierTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         model: Any = self.model
-        maps = self.features(model.forward_features(pixels))
-        pooled = model.forward_head(maps, pre_logits=True)
-        return torch.cat([pooled, pooled.new_ones(len(pooled), 1), pooled.new_zeros(len(pooled), 1)], dim=1)
+        return _joint(model.forward_head(self._maps(pixels), pre_logits=True))
+
+    def pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """``(f, 1, 0)`` [B, N, C + 2] of pixels [B, 3, H, W], with f the mean under each of masks [B, N, ·, ·].
+
+        Under a mask of zeros that is ``(0, 1, 0)``, under one of ones what :meth:`forward` gives if the model
+        :meth:`pools_by_mean`.
+        """
+        return _joint(masked_means(self._maps(pixels).float(), masks))
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        model: Any = self.model
+        maps: Tensor = self.features(model.forward_features(pixels))
+        return maps
 
     def module(self, layer: str) -> nn.Module:
         """The module whose output is a layer: a stage of the model by timm's name, or what is pooled."""
@@ -52,7 +63,14 @@ class ClassifierTower(nn.Module):
         pooled = model.forward_head(maps, pre_logits=True)
         if maps.ndim != 4 or pooled.shape != maps.shape[:2]:
             return False
-        return bool(torch.allclose(pooled.float(), maps.float().mean(dim=(2, 3)), rtol=1e-2, atol=1e-3))
+        difference = (pooled - maps.mean(dim=(2, 3))).abs().max()
+        return bool(difference <= 1e-4 * pooled.abs().max())
+
+
+def _joint(features: Tensor) -> Tensor:
+    """``(f, 1, 0)`` [..., C + 2] of f [..., C]."""
+    one = features.new_ones(*features.shape[:-1], 1)
+    return torch.cat([features, one, torch.zeros_like(one)], dim=-1)
 
 
 def class_vectors(classifier: nn.Module) -> Tensor:

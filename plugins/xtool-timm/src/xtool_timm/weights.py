@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-import timm
 from torch import nn
 
 from xtool.loading import DownloadError, fetch, read_checkpoint
@@ -24,6 +23,8 @@ _FILE = "models/efficientnet-lite0-57934424.pth"
 
 def published_weights(model: str, tag: str, cache_dir: str | None) -> Path:
     """The file of a model's weights. Raises :class:`SetupError` that lists the ways out."""
+    import timm
+
     repository = timm.get_pretrained_cfg(f"{model}.{tag}").hf_hub_id
     try:
         if not repository:

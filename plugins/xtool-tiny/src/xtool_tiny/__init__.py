@@ -38,6 +38,7 @@ def xtool_datasets() -> Iterator[DatasetSpec]:
         summary="Bundled pictogram scenes with boxes and masks of 106 things; cross: drawings never trained on.",
         splits=("test", "val", "cross", "single"),
         needs_data_dir=False,
+        shows="pictograms",
         suggested=10,
     )
 

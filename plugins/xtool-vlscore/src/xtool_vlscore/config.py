@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from xtool.plugin import FeatureConfig
+from xtool.plugin import EncoderInfo, MaskConfig
 
 
-class VLScoreConfig(FeatureConfig):
+class VLScoreConfig(MaskConfig):
     """Options of VL-Score. The preset ``paper`` is the article's published code, exactly.
 
-    The defaults are our own: on the validation split of the bundled scenes they find more than the article's weighting
-    at its best temperature (``docs/tiny-models.md`` has the figures and the command). The preset ``fast`` scores 23
-    maps, 1/20 of the passes that all maps of a 512-channel layer cost.
+    The defaults are our own, chosen on photographs and on drawn scenes (``docs/howto/photographs.md`` has the figures
+    and the commands). The preset ``fast`` scores 50 maps: a tenth of the passes that the 512 maps of a layer cost.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -27,8 +26,9 @@ class VLScoreConfig(FeatureConfig):
             "base": "zero",
             "align_corners": True,
             "present_above": "base",
+            "mask_at": "pixels",
         },
-        "fast": {"top_k": 23},
+        "fast": {"top_k": 50},
     }
     deprecated_presets: ClassVar[dict[str, str]] = {"seed": "paper"}
 
@@ -38,17 +38,22 @@ class VLScoreConfig(FeatureConfig):
     temperature: float = Field(
         0.05, gt=0, description="Divides the scores (cosines); small is sharp. The article's code has 1."
     )
-    contrast: bool = Field(
-        True,
+    contrast: bool | Literal["auto"] = Field(
+        "auto",
         description="Subtract from each weight the mean weight of the kept maps, and from each map its mean, so that "
-        "what every text would show cancels out.",
+        "what every text would show cancels out; auto as far as a mask explains the text better than the image does.",
     )
     base: Literal["zero", "mean", "blur"] = Field(
-        "zero", description="What a masked-out pixel becomes: the data's mean colour, the image's mean colour, a blur."
+        "zero",
+        description="What a masked-out pixel becomes (at the pool none is): the data's mean colour, the image's mean "
+        "colour, a blur.",
     )
     align_corners: bool = Field(True, description="Of the upsampling of the masks.")
     top_k: int | None = Field(
-        None, ge=1, description="Score only the k most important maps; the others count as average under contrast."
+        None,
+        ge=1,
+        description="Score only the k most important maps; the others count as average under contrast. It saves "
+        "passes, so it says nothing at the pool, where there are none to save; nor does stop_at.",
     )
     stop_at: float | None = Field(
         None,
@@ -68,3 +73,10 @@ class VLScoreConfig(FeatureConfig):
         "base image's (the article's rule), auto the encoder's calibrated one where it has one.",
     )
     batch: int | None = Field(None, ge=1, description="Masked images per forward pass; by default set by the device.")
+
+    def resolved(self, encoder: EncoderInfo) -> Self:
+        """With the place of the masks by name; at the pool, where all maps cost one pass, no way to score fewer."""
+        resolved = super().resolved(encoder)
+        if resolved.mask_at == "pool":
+            resolved = resolved.model_copy(update={"top_k": None, "stop_at": None})
+        return resolved

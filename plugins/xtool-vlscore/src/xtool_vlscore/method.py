@@ -5,9 +5,10 @@ the text, b that of the fully masked (base) image. Maps with s_c > b are kept (*
 (*shift*, *softmax* with a temperature), and the saliency map is ReLU(Σ w_c A_c). Where no map beats the base, the
 text is not in the image. A constant map is dead: it masks everything away and counts for nothing.
 
-*contrast* is our addition: with K kept maps the weights become w_c − (K − 1)/K · Σw/K and the maps A_c − mean(A_c).
-What the kept maps have in common, whatever the text, cancels out, so that boxes fit objects and not their surroundings.
-(The factor (K − 1)/K keeps a single kept map from cancelling itself; with hundreds it is one.)
+The masks act on the pixels, which is the definition, or, in an encoder that can (``mask_at``), where it pools its last
+maps: all masks then cost one pass, and b is the cosine of an image of which nothing is pooled.
+
+*contrast*, our addition (:mod:`xtool_vlscore.contrast`), cancels what the kept maps have in common, whatever the text.
 """
 
 from __future__ import annotations
@@ -15,8 +16,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, FeatureExtractor, MaskedEmbeddings, Saliency, embed_masked, live_maps
+from xtool.plugin import (
+    Encoder,
+    FeatureExtractor,
+    FeatureMaps,
+    MaskedEmbeddings,
+    Saliency,
+    embed_masked,
+    live_maps,
+)
 from xtool_vlscore.config import VLScoreConfig
+from xtool_vlscore.contrast import contrast_strength, contrasted_map
 from xtool_vlscore.ranking import ranked_maps
 from xtool_vlscore.rounds import score_in_rounds
 
@@ -32,28 +42,31 @@ class VLScore:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. The price does not depend on the texts.
 
         With ``top_k`` or ``stop_at`` it does: each text has its own most important maps.
+
+        Raises :class:`UsageError` for options that do not go with the encoder.
         """
-        config = self.config
+        config = self.config.resolved(encoder.info)
         if config.top_k is None and config.stop_at is None:
             with torch.no_grad():
-                maps = self.extractor.extract(encoder, pixels).maps
-            return self._saliency(encoder, maps, self._masked(encoder, pixels, maps), text)
-        maps, place = ranked_maps(self.extractor, encoder, pixels, text, config)
+                features = self.extractor.extract(encoder, pixels)
+            return self._saliency(encoder, features, self._masked(encoder, pixels, features.maps), text)
+        features, place = ranked_maps(self.extractor, encoder, pixels, text, config)
+        maps = features.maps
         most = maps.shape[1] if config.top_k is None else config.top_k
         if config.stop_at is None:
             chosen = place < most
             masked = self._masked(encoder, pixels, maps, chosen.any(dim=1))
-            return self._saliency(encoder, maps, masked, text, chosen)
+            return self._saliency(encoder, features, masked, text, chosen)
 
         def embed(rows: Tensor, wanted: Tensor, base: Tensor | None) -> MaskedEmbeddings:
             return self._masked(encoder, pixels[rows], maps[rows], wanted, base)
 
         def draw(masked: MaskedEmbeddings, chosen: Tensor) -> Tensor:
-            return self._saliency(encoder, maps, masked, text, chosen).maps
+            return self._saliency(encoder, features, masked, text, chosen).maps
 
         size = (pixels.shape[-2], pixels.shape[-1])
         masked, chosen = score_in_rounds(place, most, config.stop_at, size, embed, draw)
-        return self._saliency(encoder, maps, masked, text, chosen)
+        return self._saliency(encoder, features, masked, text, chosen)
 
     def _masked(
         self,
@@ -68,6 +81,7 @@ class VLScore:
             encoder,
             pixels,
             maps,
+            at=config.masks_at(encoder.info),
             base=config.base,
             align_corners=config.align_corners,
             batch=config.batch,
@@ -76,9 +90,14 @@ class VLScore:
         )
 
     def _saliency(
-        self, encoder: Encoder, maps: Tensor, masked: MaskedEmbeddings, text: Tensor, chosen: Tensor | None = None
+        self,
+        encoder: Encoder,
+        features: FeatureMaps,
+        masked: MaskedEmbeddings,
+        text: Tensor,
+        chosen: Tensor | None = None,
     ) -> Saliency:
-        """The answer from the embeddings under maps [B, C, h, w], or under those ``chosen`` [B, T, C] for each text."""
+        """The answer from the embeddings under all maps, or under those ``chosen`` [B, T, C] for each text."""
         config = self.config
         base, gains = masked.scores(text)
         scored = masked.alive[:, None].expand_as(gains)
@@ -87,14 +106,16 @@ class VLScore:
         beats = scored & (gains > 0)
         kept = beats if config.cap else scored
         weights = weigh(base, gains, kept, config)
-        maps = maps.float()
-        if config.contrast:
-            # Maps that were left unscored are average as far as anyone knows.
-            average = kept if chosen is None else kept | (~chosen & live_maps(maps)[:, None])
-            weights = contrasted(weights, average)
-            maps = maps - maps.mean(dim=(2, 3), keepdim=True)
-        saliency = torch.einsum("btc,bchw->bthw", weights, maps).relu()
+        maps = features.maps.float()
+        # Maps that were left unscored are average as far as anyone knows.
+        average = kept if chosen is None else kept | (~chosen & live_maps(maps)[:, None])
         best = torch.where(scored.any(dim=2), gains.masked_fill(~scored, -torch.inf).amax(dim=2), 0.0)
+        if config.contrast == "auto":
+            whole = masked.gains_of(features.embedding, text)
+            strength = contrast_strength(whole, best, weights, average, maps)
+        else:
+            strength = torch.full_like(best, float(config.contrast))
+        saliency = contrasted_map(weights, average, maps, strength).relu()
         bar = self._presence_bar(encoder)
         scores = best if bar is None else best + base - bar
         return Saliency(saliency, present=beats.any(dim=2) & (scores > 0), scores=scores)
@@ -114,10 +135,3 @@ def weigh(base: Tensor, gains: Tensor, kept: Tensor, config: VLScoreConfig) -> T
         return scores.masked_fill(~kept, 0.0)
     weights = scores.masked_fill(~kept, -torch.inf).softmax(dim=2)
     return weights.nan_to_num(0.0)  # a row with nothing kept is 0/0
-
-
-def contrasted(weights: Tensor, average: Tensor) -> Tensor:
-    """Weights [B, T, C] less (K − 1)/K of their mean over the K maps that are ``average`` [B, T, C]."""
-    count = average.sum(dim=2, keepdim=True).clamp(min=1)
-    mean = weights.sum(dim=2, keepdim=True) / count
-    return weights - average * mean * (count - 1) / count

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, FeatureExtractor, UsageError, live_maps
+from xtool.plugin import Encoder, FeatureExtractor, FeatureMaps, UsageError, live_maps
 from xtool_vlscore.config import VLScoreConfig
 
 
 def ranked_maps(
     extractor: FeatureExtractor, encoder: Encoder, pixels: Tensor, text: Tensor, config: VLScoreConfig
-) -> tuple[Tensor, Tensor]:
-    """Feature maps [B, C, h, w], and the place [B, T, C] of each in the order of importance, 0 the most important.
+) -> tuple[FeatureMaps, Tensor]:
+    """Feature maps, and the place [B, T, C] of each in the order of importance, 0 the most important.
 
     Dead maps come last.
 
@@ -41,4 +41,4 @@ def ranked_maps(
     maps = features.maps.detach().float()
     ranked = torch.stack(importance, dim=1).masked_fill(~live_maps(maps)[:, None], -torch.inf)
     order = ranked.argsort(dim=2, descending=True, stable=True)
-    return maps, order.argsort(dim=2)
+    return FeatureMaps(maps, features.embedding.detach()), order.argsort(dim=2)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.contracts.protocols import PoolsMasks
 from xtool.contracts.registry import registry
 from xtool.engine.encoders import load_encoder
 from xtool.engine.features import build_extractor
@@ -15,7 +18,7 @@ from xtool.testing.checks.encoder_subject import EncoderSubject
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.compare_maps import same
 from xtool.testing.snapshot import Snapshot
-from xtool.testing.verdict import Case, CheckFailed, require
+from xtool.testing.verdict import Case, CheckFailed, NotApplicable, require
 
 TEXTS = ("an image of a dog.", "an image of a traffic light.")
 
@@ -103,6 +106,27 @@ def default_features_fit(subject: EncoderSubject) -> None:
     require(same(F.normalize(found.embedding, dim=1), own), "its embedding is not encode_image's")
 
 
+def pools_under_masks(subject: EncoderSubject) -> None:
+    """Pooled under a mask of ones, an image has its own embedding; under zeros that of nothing; under halves others."""
+    encoder, pixels = subject.encoder, subject.pixels()
+    if not encoder.info.pools_masks:
+        raise NotApplicable("the encoder takes no masks where it pools")
+    masks = torch.zeros(2, 4, 4, 6)
+    masks[:, 0] = 1.0
+    masks[:, 1, :, :3] = 1.0
+    masks[:, 2, :, 3:] = 1.0
+    with torch.no_grad():
+        found = cast("PoolsMasks", encoder).encode_pooled(pixels, masks)
+        alone = cast("PoolsMasks", encoder).encode_pooled(pixels[1:], masks[1:, 1:2])
+    for image in found:
+        _require_unit_vectors(image, (4, encoder.info.embed_dim))
+    difference = float((found[:, 0] - _embedded(subject, pixels)).abs().max())
+    require(difference < 1e-5, f"under a mask of ones an embedding is off encode_image by {difference:.1e}")
+    require(same(found[0, 3], found[1, 3]), "two images of which nothing is pooled have different embeddings")
+    require(not torch.equal(found[:, 1], found[:, 2]), "the two halves of an image have the same embedding")
+    require(same(alone[0, 0], found[1, 1]), "an embedding changes with the images and masks beside it")
+
+
 def refuses_in_words(subject: EncoderSubject) -> None:
     """A device that is not there and weights that do not exist are refused with an XtoolError."""
     wrong: dict[str, dict[str, str | None]] = {
@@ -130,6 +154,7 @@ CHECKS = (
     images_are_differentiable,
     embedding_leaves_no_trace,
     default_features_fit,
+    pools_under_masks,
     refuses_in_words,
 )
 

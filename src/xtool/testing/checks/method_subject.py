@@ -19,6 +19,7 @@ from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.encoders import counted
 from xtool.engine.features import SharedExtractor, build_extractor
 from xtool.engine.methods import MethodRequest
+from xtool.engine.refine import refined
 from xtool.testing.compare_maps import same
 from xtool.testing.setups import Setup, texts, two_scenes
 from xtool.testing.verdict import NotApplicable
@@ -41,9 +42,9 @@ class MethodSubject:
         factory = resolve(self.spec.factory)
         if "features" not in self.spec.requires:
             method: SaliencyMethod = factory(config)
-            return method
+            return refined(method, config)
         with_features: SaliencyMethod = factory(config, self._extractor(config, encoder))
-        return with_features
+        return refined(with_features, config)
 
     def _extractor(self, config: MethodConfig, encoder: Encoder) -> Any:
         assert isinstance(config, FeatureConfig), "a method that requires features must have a FeatureConfig"

@@ -8,7 +8,6 @@ import streamlit as st
 
 from xtool_app.agreement import agreement
 from xtool_app.drawing import COLOUR_MAPS, Look, difference, overlay, resized
-from xtool_app.encoders import offered_encoders, warning_about
 from xtool_app.export import KINDS, file_stem
 from xtool_app.markup import colour_bar, evidence_row, verdict_badge
 from xtool_app.markup import picture as markup
@@ -28,7 +27,7 @@ def show_answer(picture: Picture | None, query: Query | None) -> None:
     if st.session_state.pop("stopped", False):
         st.info("Stopped. “Find it!” starts again.", icon=":material/stop_circle:")
     search: Search | None = st.session_state.get("answer")
-    if search is None:
+    if search is None or "search" in st.session_state:
         return
     if search.answer is None:
         if search.state == "failed":
@@ -59,7 +58,7 @@ def _answer(answer: Answer) -> None:
         names = titles(answer.query.questions)
         compare = len(answer.explanations) > 1
         tabs = st.tabs([*names, *([":material/compare: Methods compared"] if compare else [])])
-        look = _choose_look()
+        look = _choose_look(answer)
         for row, tab in enumerate(tabs[: len(names)]):
             with tab:
                 _text(answer, row, look)
@@ -71,9 +70,8 @@ def _answer(answer: Answer) -> None:
 
 def _say_doubts(answer: Answer) -> None:
     """What must be read before anything of the answer is believed."""
-    for choice in offered_encoders(answer.query.picture.shows):
-        if choice.name == answer.query.encoder and (warning := warning_about(choice, answer.query.picture.shows)):
-            st.error(plain(warning), icon=":material/warning:")
+    for note in dict.fromkeys(note for explanation in answer.explanations for note in explanation.notes):
+        st.warning(plain(note), icon=":material/warning:")
     if not answer.trained:
         st.error(
             f"{plain(answer.query.encoder)} has untrained weights: its maps are meaningless.", icon=":material/warning:"
@@ -103,10 +101,10 @@ def _summary(answer: Answer) -> None:
         st.caption(f"{plain(', '.join(silent))}: cannot tell whether a thing is there, only where it would be.")
 
 
-def _choose_look() -> Look:
+def _choose_look(answer: Answer) -> Look:
     scale, slider, popover = st.columns([5, 5, 3], gap="medium", vertical_alignment="center")
     threshold = slider.slider(
-        "Threshold of the boxes", 0.05, 0.95, Look().threshold, 0.01, key="threshold",
+        "Threshold of the boxes", 0.0, 0.95, answer.explanations[0].box_threshold, 0.01, key="threshold",
         help="Boxes surround what is hotter than this fraction of the hottest place. No model runs when it moves.",
     )  # fmt: skip
     with popover.popover("Colours", icon=":material/palette:", width="stretch"):
@@ -139,11 +137,9 @@ def _panel(answer: Answer, place: int, row: int, look: Look) -> None:
         st.html(f'<div class="xt-name">{told}</div>')
     alt = f"Where {explanation.method} sees “{text}” in {name}: {verdict.words}, {boxes} at {look.threshold:.2f}"
     st.html(markup(overlay(answer, place, row, look), alt))
-    spec = answer.methods[place].provided.spec
-    st.caption(
-        f"{boxes} at {look.threshold:.2f} · asked “{plain(answer.query.questions[row].prompt)}” · "
-        f"{plain(spec.summary)} ({plain(explanation.method)})"
-    )
+    asked = answer.query.questions[row].prompt
+    against = f" rather than {', '.join(f'“{other}”' for other in explanation.against)}" if explanation.against else ""
+    st.caption(plain(f"{boxes} at {look.threshold:.2f} · asked “{asked}”{against}"))
 
 
 def _compare(answer: Answer, look: Look) -> None:
@@ -192,5 +188,8 @@ def _files(answer: Answer, look: Look) -> None:
                 f"Download {chosen.title}", chosen.make(answer, look), f"{file_stem(answer)}.{chosen.ending}",
                 chosen.media_type, icon=":material/download:", key=f"download {chosen.ending}", on_click="ignore",
             )  # fmt: skip
+    methods = "; ".join(f"{request.provided.spec.summary.rstrip('.')} ({request.label})" for request in answer.methods)
     cost = f"{answer.passes:,} passes through the model" if answer.passes else "no new pass through the model"
-    st.caption(f"{plain(answer.query.encoder)} ({plain(answer.weights)}): {cost}, {duration(answer.seconds)}.")
+    st.caption(
+        f"{plain(answer.query.encoder)} ({plain(answer.weights)}): {cost}, {duration(answer.seconds)}. {plain(methods)}."
+    )

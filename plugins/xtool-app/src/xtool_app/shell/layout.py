@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from xtool.plugin import DEFAULT_TEMPLATES, FITS
+from xtool.plugin import DEFAULT_TEMPLATES, FITS, UsageError
 from xtool_app.drawing import resized
 from xtool_app.encoders import offered_encoders, warning_about
 from xtool_app.markup import picture as markup
@@ -17,7 +17,7 @@ from xtool_app.shell.answer import show_answer
 from xtool_app.shell.guard import guarded
 from xtool_app.shell.options import choose_methods
 from xtool_app.shell.running import scroll_to_answer, show_search
-from xtool_app.wording import plain, questions
+from xtool_app.wording import lines, plain, questions
 
 STYLE = Path(__file__).with_name("style.css")
 EXAMPLES, UPLOAD = "Examples", "My own picture"
@@ -38,7 +38,7 @@ def _show() -> None:
     with left:
         picture, suggestion, key = _choose_picture()
         typed, clicked = _ask_for_texts(suggestion, key)
-        query = _choose_how(picture, typed)
+        query, missing = _choose_how(picture, typed)
     first = "opened" not in st.session_state
     st.session_state["opened"] = True
     if query is not None and (clicked or (first and key != "upload")):
@@ -48,8 +48,14 @@ def _show() -> None:
         st.rerun()
     with right, st.container(key="answer"):
         scroll_to_answer()
-        show_search(picture)
-        show_answer(picture, query)
+        # Emptied first: what an earlier run drew there would stay, faded, between what this one draws.
+        place = st.empty()
+        place.empty()
+        with place.container():
+            if missing and not _busy():
+                (st.error if clicked else st.info)(missing, icon=":material/edit:")
+            show_search(picture)
+            show_answer(picture, query)
 
 
 def _choose_picture() -> tuple[Picture | None, str, str]:
@@ -111,17 +117,29 @@ def _ask_for_texts(suggestion: str, key: str) -> tuple[str, bool]:
     return typed, clicked
 
 
-def _choose_how(picture: Picture | None, typed: str) -> Query | None:
-    """The query, or ``None`` after having said what is missing."""
+def _choose_how(picture: Picture | None, typed: str) -> tuple[Query | None, str]:
+    """The query, or ``None`` and what is missing."""
     shows = PHOTOGRAPHS if picture is None else picture.shows
     # A choice of its own for each kind of picture: what knows photographs is of no use for drawings.
     encoder = st.selectbox(
-        "Model", offered_encoders(shows), format_func=lambda choice: choice.label, key=f"encoder for {shows}"
+        "Model",
+        offered_encoders(shows),
+        format_func=lambda choice: choice.label,
+        key=f"encoder for {shows}",
+        help="What it knows, its size in millions of weights, and whether they are here, on this computer, or are "
+        "downloaded when it is first used.",
     )
     if warning := warning_about(encoder, shows):
         st.error(plain(warning), icon=":material/warning:")
     methods = choose_methods(encoder.name, max(1, len(typed.split("\n"))))
-    with st.expander("Prompts and cropping"):
+    with st.expander("Contrast, prompts and cropping"):
+        against = st.text_area(
+            "Rather than, one thing per line",
+            height=70,
+            key="against",
+            placeholder="a cat\ngrass",
+            help="The maps then show where the picture is like your text rather than like these. Verdicts stay.",
+        )
         as_typed = st.toggle(
             "Ask my words exactly as typed",
             key="as typed",
@@ -134,19 +152,24 @@ def _choose_how(picture: Picture | None, typed: str) -> Query | None:
             horizontal=True,
             help="squash and pad keep the whole picture; crop shows the model only the centre.",
         )
-    if methods is None:
-        return None
     if picture is None:
-        if not _busy():
-            st.info("Upload a picture to begin.", icon=":material/upload:")
-        return None
-    with guarded():
-        templates = None if as_typed else DEFAULT_TEMPLATES
+        return None, "Upload a picture to begin."
+    if methods is None:
+        return None, "Choose at least one method."
+    templates = None if as_typed else DEFAULT_TEMPLATES
+    try:
         asked = questions(typed, templates)
-        return Query(
-            picture=picture, questions=asked, encoder=encoder.name, methods=methods, fit=fit, templates=templates
-        )
-    return None
+    except UsageError as error:
+        return None, plain(str(error))
+    return Query(
+        picture=picture,
+        questions=asked,
+        encoder=encoder.name,
+        methods=methods,
+        fit=fit,
+        against=tuple(lines(against)),
+        templates=templates,
+    ), ""
 
 
 def _busy() -> bool:

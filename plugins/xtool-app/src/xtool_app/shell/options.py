@@ -22,7 +22,7 @@ from xtool_app.wording import duration, plain
 
 
 def choose_methods(encoder: str, texts: int) -> tuple[MethodRequest, ...] | None:
-    """The methods with their options; ``None`` after having said what is missing."""
+    """The methods with their options; ``None`` where none is chosen, or an option was refused, which is said here."""
     info = models().info(encoder)
     offered = {choice.name: choice for choice in usable_methods(info.architecture if info else None)}
     key = f"methods of {encoder}"
@@ -38,7 +38,6 @@ def choose_methods(encoder: str, texts: int) -> tuple[MethodRequest, ...] | None
         "on the model are listed, more of them once it is loaded.",
     )
     if not chosen:
-        st.info("Choose at least one method.", icon=":material/tune:")
         return None
     requests = []
     with st.expander("Options and cost of the methods"), guarded():
