@@ -114,9 +114,8 @@ def _examples_of(name: str, shows: str) -> Sequence[Example]:
         sample = samples[index]
         seen = [text for text in (sample.label, sample.distractor) if text]
         texts = [*seen, *([sample.absent] if sample.absent else [])]
-        offered.append(
-            Example(name, index, f"{EXAMPLE_SETS[name]} {index + 1}: {', '.join(seen)}", tuple(texts), shows)
-        )
+        title = f"{EXAMPLE_SETS[name]} {index + 1}: {', '.join(seen)}"
+        offered.append(Example(name, index, title, tuple(texts), shows))
     return offered
 
 

@@ -188,8 +188,7 @@ def _files(answer: Answer, look: Look) -> None:
                 f"Download {chosen.title}", chosen.make(answer, look), f"{file_stem(answer)}.{chosen.ending}",
                 chosen.media_type, icon=":material/download:", key=f"download {chosen.ending}", on_click="ignore",
             )  # fmt: skip
-    methods = "; ".join(f"{request.provided.spec.summary.rstrip('.')} ({request.label})" for request in answer.methods)
+    methods = "; ".join(f"{each.provided.spec.summary.rstrip('.')} ({each.label})" for each in answer.methods)
+    model = f"{answer.query.encoder} ({answer.weights})"
     cost = f"{answer.passes:,} passes through the model" if answer.passes else "no new pass through the model"
-    st.caption(
-        f"{plain(answer.query.encoder)} ({plain(answer.weights)}): {cost}, {duration(answer.seconds)}. {plain(methods)}."
-    )
+    st.caption(plain(f"{model}: {cost}, {duration(answer.seconds)}. {methods}."))

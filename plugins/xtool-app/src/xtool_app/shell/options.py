@@ -39,7 +39,7 @@ def choose_methods(encoder: str, texts: int) -> tuple[MethodRequest, ...] | None
     )
     if not chosen:
         return None
-    requests = []
+    requests: list[MethodRequest] = []
     with st.expander("Options and cost of the methods"), guarded():
         requests.extend(_request(offered[method], encoder, texts) for method in chosen)
     return tuple(requests) if len(requests) == len(chosen) else None

@@ -15,7 +15,8 @@ REFRESH_SECONDS = 0.4
 
 SCROLL = """
 <script>
-  if (window.innerWidth <= 640) document.querySelector(".st-key-answer").scrollIntoView({ behavior: "smooth" })
+  // {moment}
+  if (window.innerWidth <= 640) document.querySelector(".st-key-answer").scrollIntoView()
 </script>
 """
 
@@ -23,7 +24,9 @@ SCROLL = """
 def scroll_to_answer() -> None:
     """On a phone the answer lies below the form: after a click it is brought into view, progress and all."""
     if st.session_state.get("scroll"):
-        st.html(SCROLL, unsafe_allow_javascript=True)  # fixed text of ours; nothing that a visitor typed comes here
+        # A browser runs a script once, and this one is due again when the answer takes the place of the progress.
+        moment = "search" if "search" in st.session_state else "answer"
+        st.html(SCROLL.replace("{moment}", moment), unsafe_allow_javascript=True)  # nothing that a visitor typed
 
 
 def show_search(picture: Picture | None) -> None:
