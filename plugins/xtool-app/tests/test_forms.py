@@ -75,7 +75,21 @@ def test_a_value_that_the_method_refuses_is_told_by_name(planted: object) -> Non
 
 def test_presets_and_methods_come_from_the_registry(planted: object) -> None:
     assert set(presets_of("vlscore")) == {"paper", "fast"}
-    assert set(usable_methods("cnn")) >= {"vlscore", "colourcam", "everywhere"}
+    assert {choice.name for choice in usable_methods("cnn")} >= {"vlscore", "colourcam", "everywhere"}
+
+
+def test_methods_are_listed_by_what_they_do_and_cost(planted: object) -> None:
+    (vlscore,) = [choice for choice in usable_methods("cnn") if choice.name == "vlscore"]
+    assert vlscore.label.startswith("Feature maps as masks")
+    assert vlscore.label.endswith("(vlscore, many passes)")
+
+
+def test_while_a_model_is_unknown_only_methods_for_every_kind_are_offered() -> None:
+    """The method cam of xtool-timm works on CNNs only."""
+    pytest.importorskip("xtool_timm", reason="needs the plugin xtool-timm")
+    assert "cam" in {choice.name for choice in usable_methods("cnn")}
+    assert "cam" not in {choice.name for choice in usable_methods(None)}
+    assert "cam" not in {choice.name for choice in usable_methods("vit")}
 
 
 def test_every_installed_method_has_a_form() -> None:
