@@ -16,9 +16,9 @@ from xtool.contracts.specs import PHOTOGRAPHS
 from xtool.engine.contrast import contrasted
 from xtool.engine.cost import passes_of
 from xtool.engine.encoders import counted, exclusive, given_encoder, out_of_depth
-from xtool.engine.methods import MethodRequest, build_method, parse_methods, suggested_methods
+from xtool.engine.methods import MethodRequest, build_method, parse_methods, resolve_options, suggested_methods
 from xtool.engine.probes import probe_texts
-from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates
+from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates, understand
 from xtool.engine.work import Kept, Work, account
 from xtool.errors import UsageError
 from xtool.explanation import TEXT_BLIND, Explanation, Explanations
@@ -29,8 +29,6 @@ from xtool.metrics.image_map import ImageMap
 from xtool.metrics.specificity import map_correlation
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from xtool.contracts.protocols import Encoder, SaliencyMethod
 
 FEW_PASSES = 16
@@ -160,14 +158,14 @@ class Explainer:
             UsageError: no text, or a method that does not fit the encoder.
         """
         wanted, prompts = read_texts(texts, templates)
-        built = [build_method(request, self.encoder.info) for request in methods]
-        embedded = embed_prompts(self.encoder, prompts)
+        requests = [resolve_options(request, self.encoder.info) for request in methods]
+        built = [build_method(request, self.encoder.info) for request in requests]
         background = (against,) if isinstance(against, str) else tuple(against)
         with self._kept_work(on_pass) as work, torch.no_grad():
-            question = _Question(self.encoder, wanted, embedded, background, templates)
+            question = _Question(self.encoder, wanted, prompts, background, templates)
             return Explanations(
-                self._explanation(request, method, wanted, prompts, question, work)
-                for request, method in zip(methods, built, strict=True)
+                self._explanation(request, method, question, work)
+                for request, method in zip(requests, built, strict=True)
             )
 
     def expected_passes(self, methods: Sequence[MethodRequest], texts: int) -> int:
@@ -180,13 +178,7 @@ class Explainer:
         return account(self._kept, on_pass=on_pass)
 
     def _explanation(
-        self,
-        request: MethodRequest,
-        method: SaliencyMethod,
-        texts: tuple[str, ...],
-        prompts: tuple[tuple[str, ...], ...],
-        question: _Question,
-        work: Work,
+        self, request: MethodRequest, method: SaliencyMethod, question: _Question, work: Work
     ) -> Explanation:
         with exclusive(self.encoder):
             forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
@@ -194,15 +186,18 @@ class Explainer:
         seconds = time.perf_counter() - start + work.charged_seconds - charged
         forwards = work.forwards - forwards
         specificity, blind = self._specificity(request, method, question, saliency)
+        present = None if saliency.present is None else saliency.present[0].cpu().numpy()
         return Explanation(
             image=self.image,
-            texts=texts,
-            prompts=prompts,
+            texts=question.texts,
+            prompts=question.prompts,
+            understood=question.understood,
             method=request.label,
             encoder=self.encoder.info.name,
             maps=_at_image_resolution(saliency, self._fitted.geometry),
-            present=None if saliency.present is None else saliency.present[0].cpu().numpy(),
+            present=None if present is None else present & question.known,
             scores=None if saliency.scores is None else saliency.scores[0].float().cpu().numpy(),
+            calibration=request.calibration,
             seconds=seconds,
             forwards=forwards,
             box_threshold=request.provided.spec.box_threshold,
@@ -250,11 +245,14 @@ class _Question:
         self,
         encoder: Encoder,
         texts: tuple[str, ...],
-        embedded: Tensor,
+        prompts: tuple[tuple[str, ...], ...],
         against: tuple[str, ...],
         templates: Sequence[str] | None,
     ) -> None:
-        self.texts, self.against, self.asked = texts, against, embedded
+        embedded = embed_prompts(encoder, prompts)
+        self.texts, self.prompts, self.against, self.asked = texts, prompts, against, embedded
+        self.understood = understand(encoder, texts, prompts)
+        self.known = np.array([found is None or found.known for found in self.understood])
         self.notes: list[str] = []
         self.probe_texts, self.probes = probe_texts(encoder, embedded, templates)
         if against:

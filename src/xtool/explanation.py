@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from xtool.paint.verdicts import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from xtool.contracts.protocols import Calibration, Understanding
 
 __all__ = [
     "FILE_ENDINGS",
@@ -69,6 +71,7 @@ class _Shown:
             shown[0].texts,
             [list(row) for row in zip(*panels, strict=True)],
             note=". ".join([caption(shown, threshold), *(note.rstrip(".") for note in notes_of(shown))]),
+            taken_for=["" if found is None else found.brief() for found in shown[0].understood],
             threshold=fractions.pop() if len(fractions) == 1 else None,
             colour_map=colour_map,
         )
@@ -117,6 +120,8 @@ class Explanation(_Shown):
     """As they were given."""
     prompts: tuple[tuple[str, ...], ...]
     """[T] what the model read for each text; the mean of several."""
+    understood: tuple[Understanding | None, ...]
+    """[T] what the encoder took each text for, or that it does not know it; ``None`` from one that cannot say."""
     method: str
     encoder: str
     maps: NDArray[np.float32]
@@ -125,6 +130,8 @@ class Explanation(_Shown):
     """[T]: whether the method finds the text in the image at all; ``None`` from methods that cannot tell."""
     scores: NDArray[np.float32] | None
     """[T]: the evidence behind ``present``; ``None`` from methods that have none."""
+    calibration: Calibration | None
+    """What ``present`` and ``verdicts`` go by; ``None`` where the method's own rule decides."""
     seconds: float
     forwards: int
     """Images through the encoder."""
@@ -146,9 +153,15 @@ class Explanation(_Shown):
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """[T] whether each text is there; ``verdict.words`` says it in words."""
-        if self.present is None:
-            return (Verdict.CANNOT_TELL,) * len(self.texts)
-        return tuple(Verdict.of(found) for found in self.present.tolist())
+        return tuple(self._verdict(i) for i in range(len(self.texts)))
+
+    def _verdict(self, i: int) -> Verdict:
+        understood = self.understood[i]
+        if understood is not None and not understood.known:
+            return Verdict.NOT_UNDERSTOOD
+        if self.calibration is not None and self.scores is not None and self.calibration.unsure(float(self.scores[i])):
+            return Verdict.UNSURE
+        return Verdict.of(None if self.present is None else bool(self.present[i]))
 
     def boxes(self, threshold: Threshold = None) -> list[NDArray[np.int64]]:
         """Per text, half-open boxes [N, 4] (x0, y0, x1, y1).
@@ -190,6 +203,7 @@ class Explanation(_Shown):
                 {
                     "text": text,
                     "prompts": list(self.prompts[i]),
+                    "understood": None if (understood := self.understood[i]) is None else asdict(understood),
                     "present": None if self.present is None else bool(self.present[i]),
                     "verdict": self.verdicts[i].words,
                     "score": None if self.scores is None else float(self.scores[i]),

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtool.cli.completion import complete_datasets, complete_encoders, complete_methods
-    from xtool.cli.options import dataset_options, encoder_options, methods_option, parse_shard
+    from xtool.cli.options import calibration_option, dataset_options, encoder_options, methods_option, parse_shard
     from xtool.cli.progress import progress_bar
     from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MaskConfig, MethodConfig
     from xtool.contracts.hookspecs import hookimpl
     from xtool.contracts.layers import Block, Heads, Layer, Layout, Pooling, SelfAttention, SpatialMaps, TokenGrid
     from xtool.contracts.protocols import (
+        Calibration,
         Dataset,
         Encoder,
         EncoderInfo,
@@ -75,6 +76,7 @@ __all__ = [
     "Architecture",
     "Block",
     "BoxSweep",
+    "Calibration",
     "CommandSpec",
     "CountedEncoder",
     "DataError",
@@ -121,6 +123,7 @@ __all__ = [
     "box_iou",
     "box_sweep",
     "build_extractor",
+    "calibration_option",
     "compare",
     "complete_datasets",
     "complete_encoders",
@@ -156,12 +159,12 @@ __all__ = [
 
 _HOMES = {
     "xtool.cli.completion": "complete_datasets complete_encoders complete_methods",
-    "xtool.cli.options": "dataset_options encoder_options methods_option parse_shard",
+    "xtool.cli.options": "calibration_option dataset_options encoder_options methods_option parse_shard",
     "xtool.cli.progress": "progress_bar",
     "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MaskConfig MethodConfig",
     "xtool.contracts.hookspecs": "hookimpl",
     "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
-    "xtool.contracts.protocols": "Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
+    "xtool.contracts.protocols": "Calibration Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
     "PoolsMasks Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
     "xtool.contracts.registry": "API_VERSION registry resolve",
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from xtool.paint.verdicts import Verdict
-from xtool_app.evidence import Bounds, evidence_bars
+from xtool.plugin import Calibration
+from xtool_app.evidence import evidence_bars
 from xtool_app.markup import evidence_row
 
 
@@ -23,12 +24,15 @@ def test_bars_grow_from_zero_to_both_sides() -> None:
 
 
 def test_the_unsure_band_lies_between_the_bounds_on_the_same_scale() -> None:
-    low, inside, high = evidence_bars([0.0, 0.25, 1.0], Bounds(0.2, 0.3))
+    low, inside, high = evidence_bars(
+        [0.0, 0.25, 1.0], Calibration(method="any", bar=0.25, absent_below=0.2, present_above=0.3)
+    )
     assert low is not None
     assert inside is not None
     assert high is not None
     assert inside.band is not None
-    assert low.end < inside.band[0] < inside.end < inside.band[1] < high.end
+    assert low.end < inside.band[0] < inside.end < inside.start < inside.band[1] < high.end
+    assert low.start == inside.start == high.start, "bars start where the verdict changes"
 
 
 def test_no_number_has_no_bar_and_disturbs_no_other() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from xtool.engine.cost import count_passes
 from xtool.plugin import Understanding
 from xtool_app.agreement import agreement
-from xtool_app.drawing import Look, difference, overlay, panels, sheet
+from xtool_app.drawing import Look, difference, overlay, sheet
 from xtool_app.encoders import offered_encoders
 from xtool_app.export import as_document, file_stem, json_bytes, maps_bytes, png_bytes, svg_bytes
 from xtool_app.models import Models, RecentlyUsed
@@ -122,12 +122,10 @@ def test_a_failing_method_costs_no_other_its_answer(search: Run) -> None:
 def test_a_text_that_the_model_does_not_know_is_not_judged(search: Run) -> None:
     answer = search("red\nblue", SEED).answer
     assert answer is not None
+    (explanation,) = answer.explanations
     unknown = Understanding("blue", False, reason="not a word")
-    told = replace(answer, understood=(None, unknown))
-    assert [verdict.words for verdict in told.verdicts(0)] == ["present", "text not understood"]
+    told = replace(answer, explanations=(replace(explanation, understood=(None, unknown)),))
     assert [bar is None for bar in told.evidence(0)] == [False, True]
-    faded = [panel.verdict.faded for panel in panels(told, 0, Look())]
-    assert faded == [False, True]
 
 
 def test_the_same_question_is_known_again_and_every_change_is_seen(query: Callable[..., Query]) -> None:
@@ -180,10 +178,11 @@ def test_the_encoder_of_the_command_line_comes_first(planted: Models) -> None:
 def test_the_threshold_and_colours_change_the_drawing_and_nothing_else(search: Run) -> None:
     answer = search("red").answer
     assert answer is not None
-    plain_, boxed = (np.asarray(overlay(answer, 0, 0, Look(boxes=boxes), side=64)) for boxes in (False, True))
+    (explanation,) = answer.explanations
+    plain_, boxed = (np.asarray(overlay(explanation, 0, Look(boxes=boxes), side=64)) for boxes in (False, True))
     assert plain_.shape == (64, 64, 3)
     assert (plain_ != boxed).any()
-    cold = np.asarray(overlay(answer, 0, 0, Look(opacity=0.0, boxes=False), side=64))
+    cold = np.asarray(overlay(explanation, 0, Look(opacity=0.0, boxes=False), side=64))
     np.testing.assert_array_equal(cold, np.asarray(answer.query.picture.image))
 
 

@@ -11,6 +11,7 @@ import click
 from xtool.cli.choices import MetricName, ProtocolName
 from xtool.cli.completion import complete_encoders
 from xtool.cli.options import (
+    calibration_option,
     dataset_options,
     encoder_options,
     method_options,
@@ -34,6 +35,7 @@ UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --
 @click.command("compare")
 @methods_option
 @encoder_options
+@calibration_option
 @dataset_options
 @click.option(
     "--protocol",
@@ -98,6 +100,7 @@ def compare_command(
     profile: bool,
     as_json: bool,
     loading: dict[str, Any],
+    calibration: str | None,
     **rest: Any,
 ) -> None:
     """Compare saliency methods on a data set, fairly: same pixels, same texts, same thresholds.
@@ -111,14 +114,19 @@ def compare_command(
 
     from xtool.contracts.registry import registry
     from xtool.datasets.opening import shown_by
+    from xtool.engine.calibration_file import require_use
     from xtool.engine.encoders import load_encoder, out_of_depth
+    from xtool.engine.methods import parse_methods, resolve_options, suggested_methods
     from xtool.errors import UsageError
     from xtool.runs import comparison
 
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to resume")
     shows = shown_by(dataset)
-    loaded = load_encoder(encoder, shows=shows, **loading)
+    loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
+    if calibration is not None:
+        asked = parse_methods(methods or suggested_methods(), parse_settings(settings))
+        require_use(calibration, [resolve_options(request, loaded.info) for request in asked])
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)

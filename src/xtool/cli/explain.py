@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xtool.cli.options import encoder_options, method_options, methods_option, parse_settings
+from xtool.cli.options import calibration_option, encoder_options, method_options, methods_option, parse_settings
 
 if TYPE_CHECKING:
     from xtool.engine.methods import MethodRequest
@@ -38,6 +38,7 @@ MEASURED_FROM = 64
 )
 @methods_option
 @encoder_options
+@calibration_option
 @method_options
 @click.option(
     "--threshold",
@@ -65,6 +66,7 @@ def explain_command(
     methods: tuple[str, ...],
     encoder: str | None,
     loading: dict[str, Any],
+    calibration: str | None,
     fit: Any,
     settings: tuple[str, ...],
     threshold: float | None,
@@ -84,7 +86,8 @@ def explain_command(
     """
     # Everything that can be wrong with the arguments is said before a model loads.
     from xtool.contracts.specs import PHOTOGRAPHS
-    from xtool.engine.methods import parse_methods, suggested_methods
+    from xtool.engine.calibration_file import require_use
+    from xtool.engine.methods import parse_methods, resolve_options, suggested_methods
     from xtool.engine.prompts import resolve_templates
     from xtool.errors import UsageError
     from xtool.explainer import Explainer, read_texts
@@ -112,7 +115,9 @@ def explain_command(
 
     from xtool.engine.encoders import load_encoder
 
-    loaded = load_encoder(encoder, shows=shows, **loading)
+    loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
+    if calibration is not None:
+        require_use(calibration, [resolve_options(request, loaded.info) for request in requests])
     explainer = Explainer(picture, loaded, fit=fit, shows=shows)
     from xtool.cli.progress import pass_bar
 
@@ -126,9 +131,12 @@ def explain_command(
         return
     from rich.console import Console
 
-    from xtool.cli.tables import explanation_table
+    from xtool.cli.tables import explanation_table, understood_lines
 
-    Console().print(explanation_table(explanations, cut))
+    console = Console()
+    console.print(explanation_table(explanations, cut))
+    for line in understood_lines(explanations[0].understood):
+        console.print(line)
     for note in notes_of(explanations):
         click.secho(note, err=True, fg="yellow", bold=True)
     if not loaded.info.trained:

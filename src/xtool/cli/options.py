@@ -63,6 +63,16 @@ def encoder_options(command: F) -> F:
     return cast("F", gathered)
 
 
+def calibration_option(command: F) -> F:
+    """From which evidence on a text is present: given to ``command`` as ``calibration``, for :func:`load_encoder`."""
+    return click.option(
+        "--calibration",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Written by `xtool calibrate`: from which evidence on a text is said to be present.",
+    )(command)
+
+
 def methods_option(command: F) -> F:
     """Which methods: given to ``command`` as ``methods``."""
     return click.option(

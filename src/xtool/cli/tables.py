@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from xtool.paint.verdicts import Verdict
 from xtool.runs.columns import show
 
 if TYPE_CHECKING:
+    from xtool.contracts.protocols import Understanding
     from xtool.engine.work import Work
     from xtool.explanation import Explanation, Threshold
 
@@ -57,3 +59,9 @@ def explanation_table(explanations: Sequence[Explanation], threshold: Threshold 
                 show(explanation.seconds, "seconds"), show(explanation.forwards, "images"),
             )  # fmt: skip
     return table
+
+
+def understood_lines(understood: Sequence[Understanding | None]) -> list[Text]:
+    """What each text was taken for, a line each; none from an encoder that cannot say."""
+    style = Verdict.NOT_UNDERSTOOD.terminal
+    return [Text(found.told(), style="dim" if found.known else style) for found in understood if found is not None]

@@ -41,6 +41,14 @@ class MethodConfig(BaseModel):
         """
         return self
 
+    def evidence_options(self) -> dict[str, Any] | None:
+        """Of the resolved options those that ``Saliency.scores`` depend on: by default all of the method's own.
+
+        A :class:`xtool.plugin.Calibration` holds where they are the same. ``None`` says that these options decide
+        what is present, and no calibration is asked.
+        """
+        return self.model_dump(mode="json", exclude={"flip", "refine"})
+
 
 class FeatureConfig(MethodConfig):
     """Options of a method that stands on feature maps."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from xtool.contracts.specs import Architecture
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xtool.contracts.layers import Layer
 
 __all__ = [
+    "Calibration",
     "Dataset",
     "Encoder",
     "EncoderInfo",
@@ -34,6 +35,8 @@ __all__ = [
     "Saliency",
     "SaliencyMethod",
     "Sample",
+    "Understanding",
+    "UnderstandsTexts",
 ]
 
 
@@ -88,6 +91,37 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """From which evidence on, as ``Saliency.scores`` has it, one method says of one encoder that a text is present.
+
+    Make it on data that no result is reported on: ``xtool calibrate``. Raises :class:`ValueError` where
+    ``absent_below <= bar <= present_above`` does not hold.
+    """
+
+    method: str
+    """The method's name."""
+    bar: float
+    """The text counts as present above this: the one verdict that is scored."""
+    absent_below: float
+    """Up to this evidence people are told "absent", and "unsure" between this and ``present_above``."""
+    present_above: float
+    """From this evidence on people are told "present"."""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The method's options behind the evidence, where they differ from its defaults. With others, nothing is known:
+    see :meth:`xtool.plugin.MethodConfig.evidence_options`."""
+
+    def __post_init__(self) -> None:
+        if not self.absent_below <= self.bar <= self.present_above:
+            raise ValueError(
+                f"absent_below {self.absent_below}, bar {self.bar} and present_above {self.present_above} must ascend"
+            )
+
+    def unsure(self, evidence: float) -> bool:
+        """Whether true and absent texts alike have such evidence."""
+        return self.absent_below < evidence < self.present_above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderInfo:
     """What the rest of the program must know of an encoder."""
 
@@ -115,9 +149,8 @@ class EncoderInfo:
     embedding; ``None`` where that is ``default_layer``. It need not be among ``layers``."""
     logit_scale: float = 100.0
     """Factor on cosine similarities in the model's own softmax over texts."""
-    calibrations: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
-    """Numbers that a method needs to know of this encoder, by the method's name: ``{"vlscore": {"present_above":
-    0.31}}``. Only that method reads them. Calibrate on data that no result is reported on."""
+    calibrations: tuple[Calibration, ...] = ()
+    """From which evidence on methods find a text in an image before this encoder; the first that fits is used."""
     trained: bool = True
     """``False`` for random weights, which results must say in words."""
     pools_masks: bool = False
@@ -162,6 +195,7 @@ class Encoder(Protocol):
 
 
 _SHOWN_CLASSES = 5
+_TITLE_CLASSES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +215,17 @@ class Understanding:
         """One sentence for people."""
         if not self.known:
             return f"{self.text!r} is not known: {self.reason}"
-        shown = ", ".join(f"{name} {weight:.0%}" for name, weight in self.nearest[:_SHOWN_CLASSES])
         more = len(self.nearest) - _SHOWN_CLASSES
-        return f"{self.text!r} is taken for {' and '.join(self.taken_for)}: {shown}" + (
+        return f"{self.text!r} is taken for {' and '.join(self.taken_for)}: {self._classes(_SHOWN_CLASSES)}" + (
             f" and {more} more" if more > 0 else ""
         )
+
+    def brief(self) -> str:
+        """A few words for the title of a picture: the classes with most weight, or why there are none."""
+        return f"taken for {self._classes(_TITLE_CLASSES)}" if self.known else f"not known: {self.reason}"
+
+    def _classes(self, count: int) -> str:
+        return ", ".join(f"{name} {weight:.0%}" for name, weight in self.nearest[:count])
 
 
 @runtime_checkable
@@ -258,7 +298,9 @@ class Saliency:
     present: Tensor | None
     """[B, T] bool: whether the method finds the text in the image at all; ``None`` from methods that cannot tell."""
     scores: Tensor | None = None
-    """[B, T] float32: the evidence behind ``present``, larger is more; ``None`` from methods that have none."""
+    """[B, T] float32: the evidence behind ``present``, larger is more; ``None`` from methods that have none.
+
+    It is the method's own measure, whatever calibrations the encoder has, so that they can be made from it."""
 
 
 @runtime_checkable

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import PHOTOGRAPHS
+from xtool.engine.calibration_file import CalibrationFile
 from xtool.engine.work import tower_pass
 from xtool.errors import UsageError
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xtool.contracts.config import Dtype
-    from xtool.contracts.protocols import Encoder, EncoderInfo, PoolsMasks
+    from xtool.contracts.protocols import Calibration, Encoder, EncoderInfo, PoolsMasks
 
 
 def load_encoder(
@@ -32,6 +35,7 @@ def load_encoder(
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
     input_size: int | None = None,
+    calibration: str | Path | None = None,
 ) -> CountedEncoder:
     """Load an image–text model.
 
@@ -48,9 +52,11 @@ def load_encoder(
         compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder that downloaded weights are kept in.
         input_size: side of the square image that the model is given, in pixels; by default its own.
+        calibration: a file that ``xtool calibrate`` wrote for this encoder; it precedes the encoder's own.
 
     Raises:
-        UsageError: unknown name or tag, or an input size that the model cannot take.
+        UsageError: unknown name or tag, an input size that the model cannot take, or a calibration of another encoder
+            or other weights.
         SetupError: weights or device that cannot be had here.
     """
     from xtool.contracts.config import EncoderOptions
@@ -68,6 +74,7 @@ def load_encoder(
         pretrained = None
     if input_size is not None and input_size < 1:
         raise UsageError(f"the input size must be at least 1 pixel, not {input_size}")
+    given = None if calibration is None else CalibrationFile.read(calibration)
     options = EncoderOptions(
         pretrained=pretrained,
         seed=seed,
@@ -81,18 +88,25 @@ def load_encoder(
     height, width = encoder.info.input_size
     if input_size is not None and (height, width) != (input_size, input_size):
         raise UsageError(f"{spec.name} takes images of {height}×{width} pixels and no others; leave the input size out")
-    return counted(encoder)
+    if given is None or calibration is None:
+        return counted(encoder)
+    return CountedEncoder(encoder, given.for_encoder(encoder.info, calibration))
 
 
 class CountedEncoder:
-    """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own."""
+    """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own.
 
-    def __init__(self, encoder: Encoder) -> None:
+    ``calibrations`` precede those that the encoder has.
+    """
+
+    def __init__(self, encoder: Encoder, calibrations: tuple[Calibration, ...] = ()) -> None:
         self._encoder = encoder
+        self._calibrations = calibrations
 
     @property
     def info(self) -> EncoderInfo:
-        return self._encoder.info
+        own = self._encoder.info
+        return replace(own, calibrations=self._calibrations + own.calibrations) if self._calibrations else own
 
     @property
     def visual(self) -> nn.Module:

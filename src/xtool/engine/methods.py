@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from xtool.contracts.registry import Provided, registry, resolve
 from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.calibration import Calibrated, calibration_for
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
     from xtool.contracts.config import MethodConfig
-    from xtool.contracts.protocols import EncoderInfo, SaliencyMethod
+    from xtool.contracts.protocols import Calibration, EncoderInfo, SaliencyMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class MethodRequest:
     provided: Provided[SaliencyMethodSpec]
     config: MethodConfig
     preset: str | None = None
+    calibration: Calibration | None = None
+    """Where the bar between absent and present lies for an encoder, once options are resolved for it."""
 
     def describe(self) -> dict[str, Any]:
         """For the manifest: everything that decides what the method computes."""
@@ -33,6 +36,7 @@ class MethodRequest:
             "method": self.provided.qualified_name,
             "preset": self.preset,
             "config": self.config.model_dump(mode="json"),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
         }
 
 
@@ -78,12 +82,14 @@ def suggested_methods() -> list[str]:
 
 
 def resolve_options(request: MethodRequest, encoder: EncoderInfo) -> MethodRequest:
-    """The same request with every ``auto`` option by its name for this encoder.
+    """The same request with every ``auto`` option by its name for this encoder, and the calibration that holds then.
 
     Rows that mean the same thus share their passes, whether they say so or leave it to ``auto``, and a run's manifest
     says what was computed.
     """
-    return replace(request, config=request.config.resolved(encoder))
+    config = request.config.resolved(encoder)
+    calibration = calibration_for(request.provided.spec.name, config, encoder)
+    return replace(request, config=config, calibration=calibration)
 
 
 def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
@@ -95,6 +101,12 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod
             f"method {spec.name} works on {' and '.join(spec.architectures)} encoders; "
             f"{encoder.name} is a {encoder.architecture}"
         )
+    method = _built(request, encoder)
+    return method if request.calibration is None else Calibrated(method, request.calibration)
+
+
+def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
+    spec = request.provided.spec
     from xtool.contracts.config import FeatureConfig
     from xtool.engine.features import build_extractor
     from xtool.engine.refine import refined

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xtool.engine.work import TEXTS, part
@@ -17,7 +18,7 @@ from xtool.errors import SetupError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xtool.contracts.protocols import Encoder
+    from xtool.contracts.protocols import Encoder, Understanding
 
 __all__ = [
     "DEFAULT_TEMPLATES",
@@ -28,6 +29,7 @@ __all__ = [
     "fill",
     "prompts_for",
     "resolve_templates",
+    "understand",
 ]
 
 DEFAULT_TEMPLATES: tuple[str, ...] = ("an image of a {label}.",)
@@ -117,7 +119,8 @@ def resolve_templates(templates: Sequence[str]) -> tuple[str, ...]:
 def embed_labels(encoder: Encoder, labels: Sequence[tuple[str, ...]], templates: Sequence[str]) -> Tensor:
     """Unit embeddings [L, D] float32 of L labels, each given by all its names.
 
-    A text that several labels share is encoded once. Raises :class:`UsageError` for a label without a name.
+    A text that several labels share is encoded once; names that the encoder does not know are left out, as
+    :func:`embed_prompts` does it. Raises :class:`UsageError` for a label without a name.
     """
     prompts = [fill(templates, names) for names in labels]
     for names, own in zip(labels, prompts, strict=True):
@@ -129,10 +132,14 @@ def embed_labels(encoder: Encoder, labels: Sequence[tuple[str, ...]], templates:
 
 
 def embed_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Tensor:
-    """Unit embeddings [L, D] float32: the mean of each label's prompts, of which there is at least one."""
+    """Unit embeddings [L, D] float32: the mean of each label's prompts, of which there is at least one.
+
+    Prompts that the encoder says it does not know stay out of the mean, unless it knows none of a label's.
+    """
     import torch
     from torch.nn.functional import normalize
 
+    prompts = _known(encoder, prompts)
     texts = list(dict.fromkeys(text for own in prompts for text in own))
     row = {text: i for i, text in enumerate(texts)}
     with part(TEXTS):
@@ -140,6 +147,36 @@ def embed_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Tensor:
     embeddings = torch.cat([batch.float() for batch in batches])
     means = [embeddings[[row[text] for text in own]].mean(dim=0) for own in prompts]
     return normalize(torch.stack(means), dim=-1)
+
+
+def understand(
+    encoder: Encoder, texts: Sequence[str], prompts: Sequence[Sequence[str]]
+) -> tuple[Understanding | None, ...]:
+    """What the encoder takes each text for, under the first of its prompts that it knows.
+
+    ``None`` for each from an encoder that cannot say; see :class:`xtool.plugin.UnderstandsTexts`.
+    """
+    told = _understood(encoder, prompts)
+    if told is None:
+        return (None,) * len(texts)
+    chosen = (next((told[prompt] for prompt in own if told[prompt].known), told[own[0]]) for own in prompts)
+    return tuple(replace(found, text=text) for text, found in zip(texts, chosen, strict=True))
+
+
+def _known(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    told = _understood(encoder, prompts)
+    if told is None:
+        return prompts
+    return [[prompt for prompt in own if told[prompt].known] or own for own in prompts]
+
+
+def _understood(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> dict[str, Understanding] | None:
+    # Not by isinstance: a counted encoder hands on whatever its encoder has.
+    ask: Callable[[Sequence[str]], Sequence[Understanding]] | None = getattr(encoder, "understand", None)
+    if ask is None:
+        return None
+    texts = list(dict.fromkeys(prompt for own in prompts for prompt in own))
+    return dict(zip(texts, ask(texts), strict=True))
 
 
 def _put(template: str, name: str) -> str:

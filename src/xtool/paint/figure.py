@@ -38,6 +38,7 @@ def maps_figure(
     panels: Sequence[Sequence[MapPanel]],
     *,
     note: str,
+    taken_for: Sequence[str] = (),
     threshold: float | None = None,
     colour_map: str = COLOUR_MAP,
 ) -> Figure:
@@ -48,6 +49,7 @@ def maps_figure(
         texts: [T] titles of the rows.
         panels: [T][M] maps, one row per text.
         note: a line below the figure: which model, how boxes were made.
+        taken_for: [T] a line under the title of each row, what the model takes the text for; or none at all.
         threshold: marked on the colour bar.
         colour_map: a name that matplotlib knows.
     """
@@ -63,9 +65,10 @@ def maps_figure(
     figure = Figure(figsize=(width * columns, sum(heights) + FOOT_INCHES), layout="constrained")
     places = figure.add_gridspec(len(panels) + 1, columns, height_ratios=[*heights, BAR_INCHES])
     grid = [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(len(panels))]
-    for axes_row, panel_row, title_row in zip(grid, panels, titles, strict=True):
+    for axes_row, panel_row, title_row, told in zip(grid, panels, titles, taken_for or [""] * len(texts), strict=True):
         _draw(axes_row[0], photo, image.size)
         _title(axes_row[0], title_row[0], bold=True)
+        _line_under_title(axes_row[0], wrapped(told, width, lines=1), "0.35")
         for axes, panel, title in zip(axes_row[1:], panel_row, title_row[1:], strict=True):
             _draw_panel(axes, panel, photo, image.size, colour_map)
             _title(axes, title)
@@ -97,10 +100,7 @@ def _draw(axes: Axes, picture: Image.Image, size: tuple[int, int]) -> None:
 def _draw_panel(axes: Axes, panel: MapPanel, photo: Image.Image, size: tuple[int, int], colour_map: str) -> None:
     _draw(axes, panel.painted(photo, colour_map), size)
     verdict = panel.verdict
-    axes.annotate(
-        verdict.words, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=9,
-        color=verdict.colour, annotation_clip=False,
-    )  # fmt: skip
+    _line_under_title(axes, verdict.words, verdict.colour)
     pale = ((PALE_HALO_COLOUR, "-", 1.2), (PALE_BOX_COLOUR, "--", 1.2))
     lines = pale if verdict.faded else ((HALO_COLOUR, "-", 3.0), (BOX_COLOUR, "-", 1.5))
     for x0, y0, x1, y1 in panel.boxes.tolist():
@@ -114,9 +114,16 @@ def _draw_panel(axes: Axes, panel: MapPanel, photo: Image.Image, size: tuple[int
 
 
 def _title(axes: Axes, text: str, *, bold: bool = False) -> None:
-    # The pad leaves a line for the verdict, in all columns alike.
+    # The pad leaves a line: for what the text was taken for, and for the verdicts.
     weight = "bold" if bold else "normal"
     axes.set_title(text, fontsize=10, loc="left", parse_math=False, pad=18, fontweight=weight)
+
+
+def _line_under_title(axes: Axes, text: str, colour: str) -> None:
+    axes.annotate(
+        text, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=9,
+        color=colour, annotation_clip=False,
+    )  # fmt: skip
 
 
 def _colour_bar(figure: Figure, axes: Axes, colour_map: str, threshold: float | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xtool.plugin import encoder_options
+from xtool.plugin import calibration_option, encoder_options
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -16,7 +16,8 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 @click.option("--host", default="localhost", show_default=True, help="Address to listen on; 0.0.0.0 lets others in.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True, help="Port to listen on.")
 @encoder_options
-def app_command(*, host: str, port: int, encoder: str | None, loading: dict[str, Any]) -> None:
+@calibration_option
+def app_command(*, host: str, port: int, encoder: str | None, loading: dict[str, Any], calibration: str | None) -> None:
     """Start the web app: upload a picture, say what to look for, see where a model finds it.
 
     It answers on this computer only, unless --host says otherwise. It keeps uploads in memory, writes nothing
@@ -33,7 +34,7 @@ def app_command(*, host: str, port: int, encoder: str | None, loading: dict[str,
         click.echo(f"Listening on {host}: whoever reaches this address can use the app.", err=True)
     from xtool_app import settings
 
-    settings.configure(settings.Settings(encoder=encoder, loading=loading))
+    settings.configure(settings.Settings(encoder=encoder, loading={**loading, "calibration": calibration}))
     from streamlit.web import cli
 
     cli.main(server_arguments(host, port), prog_name="xtool app", standalone_mode=False)

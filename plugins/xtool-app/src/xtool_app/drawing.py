@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +13,15 @@ from PIL import Image
 from xtool.paint.figure import maps_figure
 from xtool.paint.heat import COLOUR_MAPS, OPACITY, level_colours
 from xtool.paint.heat import resized as resized_to
-from xtool.paint.panel import MapPanel
 from xtool.paint.panel import overlay as painted
 from xtool.plugin import Explanation
 from xtool_app.search import Answer
+from xtool_app.wording import taken_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOUR_MAPS", "Look", "colour_stops", "difference", "overlay", "panels", "resized", "sheet"]
+__all__ = ["COLOUR_MAPS", "Look", "colour_stops", "difference", "overlay", "resized", "sheet"]
 
 SHOWN_SIDE = 720
 """Pixels of the longer side on the page."""
@@ -38,17 +38,10 @@ class Look:
     boxes: bool = True
 
 
-def overlay(answer: Answer, method: int, row: int, look: Look, side: int = SHOWN_SIDE) -> Image.Image:
+def overlay(explanation: Explanation, row: int, look: Look, side: int = SHOWN_SIDE) -> Image.Image:
     """The picture with one text's heat map and boxes over it, its longer side ``side`` pixels."""
-    panel = panels(answer, method, look)[row]
-    image = answer.explanations[method].image
-    return painted(image, panel, side, colour_map=look.colour_map, opacity=look.opacity, boxes=look.boxes)
-
-
-def panels(answer: Answer, method: int, look: Look) -> list[MapPanel]:
-    """[T] what is drawn for one method, with the verdicts of the answer."""
-    drawn = answer.explanations[method].panels(look.threshold)
-    return [replace(panel, verdict=verdict) for panel, verdict in zip(drawn, answer.verdicts(method), strict=True)]
+    panel = explanation.panels(look.threshold)[row]
+    return painted(explanation.image, panel, side, colour_map=look.colour_map, opacity=look.opacity, boxes=look.boxes)
 
 
 def difference(first: Explanation, second: Explanation, row: int, side: int = SHOWN_SIDE) -> Image.Image:
@@ -63,12 +56,13 @@ def difference(first: Explanation, second: Explanation, row: int, side: int = SH
 
 def sheet(answer: Answer, look: Look) -> Figure:
     """All texts × all methods as one figure: a row per text, a column per method."""
-    by_method = [panels(answer, method, look) for method in range(len(answer.explanations))]
+    by_method = [explanation.panels(look.threshold) for explanation in answer.explanations]
     return maps_figure(
         answer.query.picture.image,
         [question.text for question in answer.query.questions],
         [list(row) for row in zip(*by_method, strict=True)],
         note=f"{answer.query.encoder}, boxes at {look.threshold:g} of the maximum",
+        taken_for=[taken_for(understood, shown=2) for understood in answer.understood],
         threshold=look.threshold,
         colour_map=look.colour_map,
     )

@@ -6,18 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Bounds", "EvidenceBar", "evidence_bars"]
+from xtool.plugin import Calibration
+
+__all__ = ["EvidenceBar", "evidence_bars"]
 
 MARGIN = 0.06
 """Of the scale's width, left free at both ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Where a calibrated method's verdict changes: absent below, present above, unsure between."""
-
-    absent_below: float
-    present_above: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +20,24 @@ class EvidenceBar:
 
     score: float
     start: float
-    """Of the bar: where the evidence is 0."""
+    """Of the bar: where the verdict changes; 0 for a method that is not calibrated."""
     end: float
     """Of the bar: where the evidence is."""
     band: tuple[float, float] | None
-    """Where nothing can be said; ``None`` for a method that is not calibrated."""
+    """Where people are told "unsure"; ``None`` for a method that is not calibrated."""
 
 
-def evidence_bars(scores: Sequence[float], bounds: Bounds | None) -> list[EvidenceBar | None]:
+def evidence_bars(scores: Sequence[float], calibration: Calibration | None) -> list[EvidenceBar | None]:
     """Bars of several texts on the scale that they share; ``None`` for a score that is no number."""
     finite = [score for score in scores if math.isfinite(score)]
-    marks = [] if bounds is None else [bounds.absent_below, bounds.present_above]
-    low, high = min([0.0, *finite, *marks]), max([0.0, *finite, *marks])
+    turn = 0.0 if calibration is None else calibration.bar
+    marks = [turn] if calibration is None else [turn, calibration.absent_below, calibration.present_above]
+    low, high = min(finite + marks), max(finite + marks)
     width = (high - low) or 1.0
     low, width = low - MARGIN * width, width * (1 + 2 * MARGIN)
 
     def place(value: float) -> float:
         return (value - low) / width
 
-    band = None if bounds is None else (place(bounds.absent_below), place(bounds.present_above))
-    return [EvidenceBar(score, place(0.0), place(score), band) if math.isfinite(score) else None for score in scores]
+    band = None if calibration is None else (place(calibration.absent_below), place(calibration.present_above))
+    return [EvidenceBar(score, place(turn), place(score), band) if math.isfinite(score) else None for score in scores]

@@ -15,6 +15,7 @@ from xtool.plugin import (
     Architecture,
     EncoderInfo,
     FeatureConfig,
+    MaskConfig,
     MethodConfig,
     MethodRequest,
     config_class,
@@ -22,10 +23,7 @@ from xtool.plugin import (
     registry,
 )
 
-__all__ = ["FormField", "Kind", "MethodChoice", "build_request", "fields_of", "quick_preset", "usable_methods"]
-
-QUICK = "fast"
-"""The preset that the page starts with where a method has it: somebody is waiting."""
+__all__ = ["FormField", "Kind", "MethodChoice", "build_request", "fields_of", "usable_methods"]
 
 Kind = Literal["switch", "choice", "whole", "number", "text"]
 
@@ -54,15 +52,15 @@ class MethodChoice:
     summary: str
     forwards: str
     """Passes through the model, as its spec says it: ``"2 + C"``."""
+    masks_pool: bool = False
+    """Whether its many masks cost one pass together, because the model can pool under them."""
 
     @property
     def cost(self) -> str:
         """Its passes in a word or two."""
         if self.forwards == "0":
             return "no pass"
-        if self.forwards in ("1", "T"):
-            return "quick"
-        return "many passes"
+        return "quick" if self.masks_pool or self.forwards in ("1", "T") else "many passes"
 
     @property
     def label(self) -> str:
@@ -113,20 +111,21 @@ def build_request(
     return replace(request, label=":".join([method, *told]))
 
 
-def usable_methods(architecture: Architecture | None) -> list[MethodChoice]:
-    """The methods that work on an architecture, suggested ones first; while it is unknown, those that work on any."""
+def usable_methods(encoder: EncoderInfo | None) -> list[MethodChoice]:
+    """The methods that work on a model, suggested ones first; while it is not loaded, those that work on any."""
     catalogue = registry().saliency_methods
-    needed = get_args(Architecture) if architecture is None else (architecture,)
+    needed = get_args(Architecture) if encoder is None else (encoder.architecture,)
     fitting = [item for item in catalogue if set(needed) <= set(item.spec.architectures)]
+    pools = encoder is not None and encoder.pools_masks
     return [
-        MethodChoice(name=catalogue.name_of(item), summary=item.spec.summary, forwards=item.spec.forwards)
+        MethodChoice(
+            name=catalogue.name_of(item),
+            summary=item.spec.summary,
+            forwards=item.spec.forwards,
+            masks_pool=pools and "C" in item.spec.forwards and issubclass(config_class(item.spec), MaskConfig),
+        )
         for item in sorted(fitting, key=lambda item: -item.spec.suggested)
     ]
-
-
-def quick_preset(method: str) -> str | None:
-    """The preset to start with, or ``None`` for the method's defaults."""
-    return QUICK if QUICK in presets_of(method) else None
 
 
 def presets_of(method: str) -> tuple[str, ...]:

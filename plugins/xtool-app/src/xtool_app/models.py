@@ -63,7 +63,7 @@ class Models:
         """The encoder with its default weights, or those named when the server was started."""
         loading = dict(settings.current().loading)
         if name != (settings.current().encoder or settings.first_encoder()):
-            loading["pretrained"] = "auto"
+            loading |= {"pretrained": "auto", "calibration": None}
         return self._encoders.get_or_make(name, lambda: load_encoder(name, **loading))
 
     def info(self, name: str) -> EncoderInfo | None:

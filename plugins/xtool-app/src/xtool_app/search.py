@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from xtool.paint.verdicts import Verdict
-from xtool.plugin import DEFAULT_TEMPLATES, Estimate, Fit, MethodRequest, UnderstandsTexts, XtoolError
-from xtool_app.evidence import Bounds, EvidenceBar, evidence_bars
+from xtool.plugin import DEFAULT_TEMPLATES, Estimate, Fit, MethodRequest, XtoolError
+from xtool_app.evidence import EvidenceBar, evidence_bars
 from xtool_app.pictures import Picture
 from xtool_app.wording import Question, page_words
 
 if TYPE_CHECKING:
-    from xtool.plugin import EncoderInfo, Explainer, Explanation, Understanding
+    from xtool.plugin import Explainer, Explanation, Understanding
     from xtool_app.models import Models
 
 __all__ = ["UNEXPECTED", "Answer", "Failure", "Query", "Search", "State"]
@@ -71,10 +70,6 @@ class Answer:
     explanations: Sequence[Explanation]
     """One for each of ``methods``."""
     failures: Sequence[Failure]
-    understood: Sequence[Understanding | None]
-    """[T] what the model took each text for; ``None`` from models that read any text."""
-    bounds: Mapping[str, Bounds]
-    """Of calibrated methods, by name."""
     seconds: float
     """That the visitor waited for the search itself."""
     passes: int
@@ -82,22 +77,21 @@ class Answer:
     weights: str
     trained: bool
 
-    def verdicts(self, method: int) -> list[Verdict]:
-        """[T] of the method at that place; a text that the model does not know is not judged."""
-        return [
-            Verdict.NOT_UNDERSTOOD if known is not None and not known.known else verdict
-            for known, verdict in zip(self.understood, self.explanations[method].verdicts, strict=True)
-        ]
+    @property
+    def understood(self) -> Sequence[Understanding | None]:
+        """[T] what the model took each text for; ``None`` from models that read any text."""
+        return self.explanations[0].understood
 
     def evidence(self, method: int) -> list[EvidenceBar | None]:
         """[T] of the method at that place; ``None`` for a text that is not understood, and from methods without any."""
-        scores = self.explanations[method].scores
-        if scores is None:
+        explanation = self.explanations[method]
+        if explanation.scores is None:
             return [None] * len(self.query.questions)
-        bars = evidence_bars(scores.tolist(), self.bounds.get(self.methods[method].provided.spec.name))
         return [
             None if known is not None and not known.known else bar
-            for known, bar in zip(self.understood, bars, strict=True)
+            for known, bar in zip(
+                self.understood, evidence_bars(explanation.scores.tolist(), explanation.calibration), strict=True
+            )
         ]
 
 
@@ -225,14 +219,12 @@ class Search:
                 self._models.answered(explainer).add((request.provided, request.config))
             if not found:
                 raise _NoAnswerError(failures)
-            info, understood = explainer.encoder.info, _understood(explainer, query.questions)
+            info = explainer.encoder.info
         return Answer(
             query=query,
             methods=tuple(request for request, _ in found),
             explanations=tuple(explanation for _, explanation in found),
             failures=tuple(failures),
-            understood=understood,
-            bounds=_bounds(info),
             seconds=time.perf_counter() - start,
             passes=self._passes,
             weights=info.weights,
@@ -274,17 +266,3 @@ def _reason(error: Exception) -> str:
     if type(error).__name__ == "OutOfMemoryError":  # torch's, for an accelerator
         return "The device has too little memory for this model and method."
     return UNEXPECTED
-
-
-def _understood(explainer: Explainer, asked: Sequence[Question]) -> Sequence[Understanding | None]:
-    if not isinstance(explainer.encoder, UnderstandsTexts):
-        return (None,) * len(asked)
-    return tuple(explainer.encoder.understand([question.prompt for question in asked]))
-
-
-def _bounds(info: EncoderInfo) -> Mapping[str, Bounds]:
-    return {
-        method: Bounds(numbers["absent_below"], numbers["present_above"])
-        for method, numbers in info.calibrations.items()
-        if {"absent_below", "present_above"} <= set(numbers)
-    }

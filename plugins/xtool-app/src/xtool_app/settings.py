@@ -16,8 +16,8 @@ class Settings:
     encoder: str | None = None
     """Chosen whatever the picture; ``None`` for the one suggested for what it shows."""
     loading: Mapping[str, Any] = field(default_factory=dict)
-    """How encoders are loaded: device, precision and so on. ``pretrained`` holds for that encoder only, every other
-    one takes its own default: only whoever starts the server may name files."""
+    """How encoders are loaded: device, precision and so on. ``pretrained`` and ``calibration`` hold for that encoder
+    only, every other one takes its own: only whoever starts the server may name files."""
 
 
 _current = Settings()

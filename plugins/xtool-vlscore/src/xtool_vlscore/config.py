@@ -70,7 +70,7 @@ class VLScoreConfig(MaskConfig):
     present_above: float | Literal["auto", "base"] = Field(
         "auto",
         description="Cosine that the best masked image must exceed for the text to count as present; base takes the "
-        "base image's (the article's rule), auto the encoder's calibrated one where it has one.",
+        "base image's (the article's rule), auto a calibration of the encoder where there is one for these options.",
     )
     batch: int | None = Field(None, ge=1, description="Masked images per forward pass; by default set by the device.")
 
@@ -80,3 +80,14 @@ class VLScoreConfig(MaskConfig):
         if resolved.mask_at == "pool":
             resolved = resolved.model_copy(update={"top_k": None, "stop_at": None})
         return resolved
+
+    def evidence_options(self) -> dict[str, Any] | None:
+        """All but those of the drawing; none where ``present_above`` says what is present."""
+        options = super().evidence_options()
+        if options is None or self.present_above != "auto":
+            return None
+        return {name: value for name, value in options.items() if name not in _DRAWING}
+
+
+_DRAWING = {"cap", "shift", "softmax", "temperature", "contrast", "batch", "present_above"}
+"""Options that change the map, and not which masked image matches the text best."""

@@ -116,16 +116,11 @@ class VLScore:
         else:
             strength = torch.full_like(best, float(config.contrast))
         saliency = contrasted_map(weights, average, maps, strength).relu()
-        bar = self._presence_bar(encoder)
-        scores = best if bar is None else best + base - bar
-        return Saliency(saliency, present=beats.any(dim=2) & (scores > 0), scores=scores)
-
-    def _presence_bar(self, encoder: Encoder) -> float | None:
-        """The cosine that the best masked image must exceed; ``None`` for the base image's."""
-        above = self.config.present_above
-        if above == "auto":
-            return encoder.info.calibrations.get("vlscore", {}).get("present_above")
-        return None if above == "base" else above
+        # The article's rule compares with the base image; cosines by themselves can be compared between images.
+        rule = config.present_above
+        scores = best if rule == "base" else best + base
+        bar = rule if isinstance(rule, float) else -torch.inf
+        return Saliency(saliency, present=beats.any(dim=2) & (scores > bar), scores=scores)
 
 
 def weigh(base: Tensor, gains: Tensor, kept: Tensor, config: VLScoreConfig) -> Tensor:

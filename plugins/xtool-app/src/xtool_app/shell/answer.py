@@ -90,7 +90,7 @@ def _summary(answer: Answer) -> None:
         rows = [
             evidence_row(question.text, taken_for(understood), bar, verdict)
             for question, understood, bar, verdict in zip(
-                answer.query.questions, answer.understood, answer.evidence(place), answer.verdicts(place), strict=True
+                answer.query.questions, answer.understood, answer.evidence(place), explanation.verdicts, strict=True
             )
         ]
         if len(answer.explanations) > 1:
@@ -129,14 +129,15 @@ def _text(answer: Answer, row: int, look: Look) -> None:
 
 
 def _panel(answer: Answer, place: int, row: int, look: Look) -> None:
-    explanation, verdict = answer.explanations[place], answer.verdicts(place)[row]
+    explanation = answer.explanations[place]
+    verdict = explanation.verdicts[row]
     text, name = answer.query.questions[row].text, answer.query.picture.name
     boxes = box_count(len(explanation.boxes(look.threshold)[row]))
     if len(answer.explanations) > 1:
         told = f"<b>{escape(explanation.method)}</b> {verdict_badge(verdict)}"
         st.html(f'<div class="xt-name">{told}</div>')
     alt = f"Where {explanation.method} sees “{text}” in {name}: {verdict.words}, {boxes} at {look.threshold:.2f}"
-    st.html(markup(overlay(answer, place, row, look), alt))
+    st.html(markup(overlay(explanation, row, look), alt))
     asked = answer.query.questions[row].prompt
     against = f" rather than {', '.join(f'“{other}”' for other in explanation.against)}" if explanation.against else ""
     st.caption(plain(f"{boxes} at {look.threshold:.2f} · asked “{asked}”{against}"))

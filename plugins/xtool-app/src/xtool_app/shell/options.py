@@ -13,7 +13,6 @@ from xtool_app.forms import (
     build_request,
     fields_of,
     presets_of,
-    quick_preset,
     usable_methods,
 )
 from xtool_app.models import models
@@ -24,7 +23,7 @@ from xtool_app.wording import duration, plain
 def choose_methods(encoder: str, texts: int) -> tuple[MethodRequest, ...] | None:
     """The methods with their options; ``None`` where none is chosen, or an option was refused, which is said here."""
     info = models().info(encoder)
-    offered = {choice.name: choice for choice in usable_methods(info.architecture if info else None)}
+    offered = {choice.name: choice for choice in usable_methods(info)}
     key = f"methods of {encoder}"
     # More methods are offered once the model is loaded; what was chosen before stays chosen.
     chosen = st.session_state.get(key, list(offered)[:1])
@@ -52,11 +51,7 @@ def _request(choice: MethodChoice, encoder: str, texts: int) -> MethodRequest:
     st.caption(plain(f"{spec.summary} {spec.paper}".strip()))
     preset = None
     if presets := presets_of(method):
-        offered = [None, *presets]
-        preset = st.selectbox(
-            "preset", offered, index=offered.index(quick_preset(method)), format_func=lambda p: p or "none",
-            key=f"{method} preset",
-        )  # fmt: skip
+        preset = st.selectbox("preset", [None, *presets], format_func=lambda p: p or "none", key=f"{method} preset")
     info = models().info(encoder)
     fields = fields_of(config_class(spec), preset, architecture=info.architecture if info else None, encoder=info)
     values = {field.name: _ask(field, _key(field, method, preset, encoder, info is not None)) for field in fields}

@@ -1,0 +1,167 @@
+"""From finished runs to calibrations: which evidence tells true texts from absent ones, and how well it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtool.contracts.registry import registry
+from xtool.engine.calibration_file import Bounds, CalibratedEncoder, CalibrationFile
+from xtool.engine.methods import config_class
+from xtool.errors import UsageError
+from xtool.metrics.presence import balanced_accuracy
+from xtool.runs.manifest import SCHEMA_VERSION, Identity
+from xtool.runs.run import Run
+
+__all__ = ["LEAST", "Evidence", "best_bar", "calibrate", "unsure_band", "validated"]
+
+LEAST = 20
+"""Images that a calibration needs: with fewer, one image moves the bar more than anything that it could tell."""
+TAIL = 0.05
+"""Share of true texts below the band, and of absent ones above it."""
+FOLDS = 10
+RESAMPLES = 2000
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What a method found for each sample's true text, and for the absent one."""
+
+    present: list[float] = field(default_factory=list)
+    absent: list[float] = field(default_factory=list)
+    photographs: list[str] = field(default_factory=list)
+    """Samples of one photograph are never parted."""
+
+
+def calibrate(runs: Sequence[Run]) -> CalibrationFile:
+    """Bounds of every method that has evidence, from all runs together, which one encoder made.
+
+    Raises :class:`UsageError` for runs of several encoders, of an earlier xtool, or without such a method, and for too
+    few photographs.
+    """
+    first = runs[0]
+    found: dict[_Key, Evidence] = {}
+    for run in runs:
+        if run.manifest.schema_version != SCHEMA_VERSION:
+            raise UsageError(f"{run.path} is of an earlier xtool, which wrote other evidence; make the run again")
+        if _encoder(run.identity) != _encoder(first.identity):
+            raise UsageError(
+                f"{run.path} was made with {_told(run.identity)}, and {first.path} with {_told(first.identity)}; "
+                "calibrate each by itself"
+            )
+        _gather(run, found)
+    if not found:
+        raise UsageError(
+            "nothing to calibrate: it takes a method with evidence that no option of its own decides on, such as "
+            "vlscore, and a data set with absent texts"
+        )
+    return CalibrationFile(
+        encoder=_encoder(first.identity),
+        datasets=list(dict.fromkeys(run.identity.dataset.name for run in runs)),
+        bounds=[_bounds(method, dict(options), evidence) for (method, options), evidence in found.items()],
+    )
+
+
+def best_bar(present: Floats, absent: Floats) -> float:
+    """The bar with the best balanced accuracy of ``evidence > bar``, half-way between two values of the evidence.
+
+    Of several equally good ones, that in the middle.
+    """
+    values = np.unique(np.concatenate((present, absent)))
+    bars = (values[1:] + values[:-1]) / 2 if len(values) > 1 else values
+    right = 1 - np.searchsorted(np.sort(present), bars, "right") / len(present)
+    refused = np.searchsorted(np.sort(absent), bars, "right") / len(absent)
+    best = np.flatnonzero(np.isclose(right + refused, (right + refused).max(), rtol=0, atol=1e-12))
+    return float(bars[best[(len(best) - 1) // 2]])
+
+
+def unsure_band(present: Floats, absent: Floats, bar: float) -> tuple[float, float]:
+    """Between the evidence that 5 % of true texts stay below and that which 5 % of absent ones are above.
+
+    Where hardly any text lies between these, they are the edges of the gap, and the bar is inside in any case.
+    """
+    edges = (float(np.quantile(present, TAIL)), float(np.quantile(absent, 1 - TAIL)), bar)
+    return min(edges), max(edges)
+
+
+def validated(evidence: Evidence) -> tuple[float, tuple[float, float]]:
+    """Balanced accuracy by cross-validation over photographs, and its 95 % interval by bootstrap over them."""
+    present, absent = np.array(evidence.present), np.array(evidence.absent)
+    names, photograph = np.unique(evidence.photographs, return_inverse=True)
+    says = np.zeros((2, len(photograph)), bool)
+    for fold in range(FOLDS):
+        held_out = photograph % FOLDS == fold
+        bar = best_bar(present[~held_out], absent[~held_out])
+        says[:, held_out] = present[held_out] > bar, absent[held_out] > bar
+    samples = [np.flatnonzero(photograph == number) for number in range(len(names))]
+    random = np.random.default_rng(0)
+    drawn = []
+    for _ in range(RESAMPLES):
+        again = np.concatenate([samples[number] for number in random.integers(0, len(names), len(names))])
+        drawn.append(balanced_accuracy(*says[:, again]))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return balanced_accuracy(*says), (float(low), float(high))
+
+
+def _bounds(method: str, options: dict[str, Any], evidence: Evidence) -> Bounds:
+    count = len(set(evidence.photographs))
+    if count < LEAST:
+        raise UsageError(
+            f"{method}: {count} images with absent texts are too few to calibrate on; give {LEAST} at least"
+        )
+    present, absent = np.array(evidence.present), np.array(evidence.absent)
+    bar = best_bar(present, absent)
+    absent_below, present_above = unsure_band(present, absent, bar)
+    accuracy, interval = validated(evidence)
+    return Bounds(
+        method=method,
+        options=options,
+        bar=bar,
+        absent_below=absent_below,
+        present_above=present_above,
+        balanced_accuracy=accuracy,
+        interval=interval,
+        images=count,
+        samples=len(present),
+    )
+
+
+_Key = tuple[str, tuple[tuple[str, Any], ...]]
+"""A method's name, and what its evidence depends on."""
+
+
+def _gather(run: Run, found: dict[_Key, Evidence]) -> None:
+    keys = {method["label"]: _key(method) for method in run.identity.methods}
+    # Rows of one method that differ in the drawing have the same evidence; the last of them stands for all.
+    labels = {key: label for label, key in keys.items() if key is not None}
+    for record in run.records():
+        key, pair = keys[record.method], record.values.get("presence_auroc")
+        if key is None or pair is None or labels[key] != record.method:
+            continue
+        evidence = found.setdefault(key, Evidence())
+        evidence.present.append(pair[0])
+        evidence.absent.append(pair[1])
+        evidence.photographs.append(f"{run.identity.dataset.name} {record.image.partition('#')[0]}")
+
+
+def _key(described: dict[str, Any]) -> _Key | None:
+    """From a method in a run's manifest; ``None`` where its options decide by themselves what is present."""
+    spec = registry().saliency_methods.find(described["method"]).spec
+    options = config_class(spec).model_validate(described["config"]).evidence_options()
+    return None if options is None else (spec.name, tuple(options.items()))
+
+
+def _encoder(identity: Identity) -> CalibratedEncoder:
+    of = identity.encoder
+    return CalibratedEncoder(name=of.name, weights=of.weights, sha256=of.sha256, input_size=of.input_size)
+
+
+def _told(identity: Identity) -> str:
+    height, width = identity.encoder.input_size
+    return f"{identity.encoder.name} ({identity.encoder.weights}, {height}×{width} pixels)"
