@@ -42,7 +42,7 @@ class Patches:
 def ranks(classes, shown, folder, classifier=None):
     data = Patches(classes, shown)
     run = compare(data, methods=["everywhere"], encoder=PlantedCNN(), classifier=classifier, out=folder)
-    return [record["rank"] for record in run.records], run.identity["dataset"]["classes_counted_as_one"]
+    return [record.rank for record in run.records()], run.identity.dataset.classes_counted_as_one
 
 
 @pytest.mark.usefixtures("xtool")

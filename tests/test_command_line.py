@@ -12,6 +12,7 @@ import click
 import numpy as np
 import pytest
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 from PIL import Image
 
 from xtool.cli import main
@@ -347,3 +348,33 @@ def test_names_are_completed(xtool: Any) -> None:
     assert completed("datasets", incomplete="vo") == ["voc"]
     assert completed("methods", incomplete="col") == ["colourcam"]
     assert completed("compare", "--methods", incomplete="no-such:x") == []
+
+
+def test_methods_show_choices_not_types(xtool: Any) -> None:
+    from typing import Annotated, Literal
+
+    from xtool.cli.listing import choices
+
+    assert choices(Literal["cosine", "dot"]) == "cosine or dot"
+    assert choices(int | None) == "whole number or none"
+    assert choices(Annotated[float, "positive"] | Literal["auto"]) == "number or auto"
+    shown = xtool("methods", "colourcam").stdout
+    assert "number" in shown
+    assert "Literal" not in shown
+
+
+def test_encoders_are_listed_by_family_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xtool_clip", reason="needs a plugin with many encoders")
+    monkeypatch.setenv("COLUMNS", "80")
+    registry.cache_clear()
+    short = CliRunner().invoke(main, ["encoders"]).stdout.splitlines()
+    assert len(short) <= 30
+    assert max(map(len, short)) <= 80
+    (resnets,) = (line.split() for line in short if "CLIP ResNet" in line)
+    assert resnets[2:5] == ["10", "RN50", "photographs"]  # five of OpenAI's, each twice: GELU and QuickGELU
+    assert resnets[-1] in ("none", "all", "10") or "of" in resnets
+    every = CliRunner().invoke(main, ["encoders", "--all"], env={"COLUMNS": "200"}).stdout
+    assert all(item.spec.name in every for item in registry().encoders)
+    family = CliRunner().invoke(main, ["encoders", "CLIP ResNet"], env={"COLUMNS": "200"}).stdout
+    assert "RN50x64" in family
+    assert "ViT-B-16" not in family

@@ -230,7 +230,8 @@ def test_every_localization_protocol_has_its_heading() -> None:
 def test_every_file_that_the_architecture_names_is_there() -> None:
     text = (DOCS / "architecture.md").read_text("utf-8").partition("## What differs")[0]
     named = {code for code in re.findall(r"`([^`\s]+)`", text) if code.endswith((".py", ".toml")) or code[-1] == "/"}
-    places = (ROOT, ROOT / "src/xtool", ROOT / "src/xtool/report", ROOT / "plugins/xtool-cam/src/xtool_cam")
+    rooms = [place for place in (ROOT / "src/xtool").iterdir() if place.is_dir()]
+    places = (ROOT, ROOT / "src/xtool", *rooms, ROOT / "plugins/xtool-cam/src/xtool_cam")
     assert {name for name in named if not any((place / name).exists() for place in places)} == set()
 
 
@@ -310,7 +311,9 @@ def stand_ins() -> ModuleType:
 
     @hookimpl
     def xtool_encoders() -> Iterator[Any]:
-        yield EncoderSpec(name="tiny-rn", factory=f"{STAND_INS}:load", summary="Planted.", default_pretrained="scenes")
+        yield EncoderSpec(
+            name="tiny-rn", factory=f"{STAND_INS}:load", summary="Planted.", default_pretrained="scenes", suggested=1
+        )
 
     @hookimpl
     def xtool_feature_extractors() -> Iterator[Any]:
@@ -318,7 +321,9 @@ def stand_ins() -> ModuleType:
 
     @hookimpl
     def xtool_datasets() -> Iterator[Any]:
-        yield DatasetSpec(name="scenes", factory=f"{STAND_INS}:scenes", summary="Planted.", needs_data_dir=False)
+        yield DatasetSpec(
+            name="scenes", factory=f"{STAND_INS}:scenes", summary="Planted.", needs_data_dir=False, suggested=1
+        )
 
     module.xtool_encoders = xtool_encoders
     module.xtool_feature_extractors = xtool_feature_extractors

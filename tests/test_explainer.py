@@ -10,6 +10,7 @@ from xtool.contracts.config import MethodConfig
 from xtool.contracts.protocols import Saliency
 from xtool.contracts.registry import Provided
 from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.features import SharedExtractor
 from xtool.engine.layers import LayerFeatures
 from xtool.engine.masking import embed_masked
 from xtool.engine.methods import MethodRequest
@@ -22,24 +23,17 @@ CHANNELS = 6
 class MaskScores:
     """Score-CAM in three lines: as many masked images as the planted tower has channels, two at a time."""
 
+    extractor = SharedExtractor(LayerFeatures(), ("planted", "layer1"))
+
     def explain(self, encoder, pixels, text) -> Saliency:
-        maps = LayerFeatures().extract(encoder, pixels).maps
-        masked = embed_masked(encoder, pixels, kept(maps), batch=2)
+        maps = self.extractor.extract(encoder, pixels).maps
+        masked = embed_masked(encoder, pixels, maps, batch=2)
         scores = torch.einsum("bcd,td->btc", masked.embeddings, text)
         return Saliency(torch.einsum("btc,bchw->bthw", scores.relu(), maps), torch.ones(1, len(text), dtype=torch.bool))
 
 
-_maps = {}
-
-
-def kept(maps: torch.Tensor) -> torch.Tensor:
-    """The very same tensor each time, as the core's shared extractor gives it."""
-    return _maps.setdefault("maps", maps)
-
-
 @pytest.fixture
 def request_(monkeypatch: pytest.MonkeyPatch) -> MethodRequest:
-    _maps.clear()
     monkeypatch.setattr("xtool.explainer.build_method", lambda request, info: MaskScores())
     spec = SaliencyMethodSpec(name="masks", factory="a:b", config="a:c", summary="")
     return MethodRequest("masks", Provided("here", spec), MethodConfig())
@@ -58,7 +52,6 @@ def test_a_second_text_needs_no_pass_and_gets_the_same_answer(explainer: Explain
     second = explainer.explain("green", [request_], on_pass=later.append)[0]
     assert later == []
     fresh = Explainer(explainer.image, PlantedCNN())
-    _maps.clear()
     np.testing.assert_array_equal(second.maps, fresh.explain("green", [request_])[0].maps)
     assert second.forwards == sum(passes), "what was kept is still charged"
 

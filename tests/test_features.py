@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from xtool.contracts.protocols import Encoder, FeatureMaps
-from xtool.engine.encoders import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.engine.features import SharedExtractor
 from xtool.engine.layers import LayerFeatures
 from xtool.engine.reduce import principal_components
@@ -58,5 +58,5 @@ def test_an_extractor_that_embeds_the_image_itself_counts_once() -> None:
             return super().extract(encoder, pixels)
 
     with account(Kept()) as work, torch.no_grad():
-        SharedExtractor(Embeds(), ("embeds", "auto")).extract(CountedEncoder(PlantedCNN()), torch.rand(2, 3, 64, 64))
+        SharedExtractor(Embeds(), ("embeds", "auto")).extract(counted(PlantedCNN()), torch.rand(2, 3, 64, 64))
     assert work.forwards == 2

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from xtool.engine.encoders import CountedEncoder
-from xtool.engine.masking import embed_masked, scaled_masks
+from xtool.engine.encoders import CountedEncoder, counted
+from xtool.engine.masking import MaskedEmbeddings, embed_masked, masked_means, scaled_masks
 from xtool.engine.work import Kept, account
 from xtool.errors import UsageError
 from xtool.testing.planted import PlantedCNN
+from xtool.testing.planted_pool import PlantedPool
 
 torch.manual_seed(0)
 
@@ -79,7 +80,7 @@ def test_constant_maps_cost_nothing_and_give_exactly_the_base(encoder: PlantedCN
     maps[0, 2] = 0.0
     maps[1, 4] = 3.5
     with account(Kept()) as work:
-        result = embed_masked(CountedEncoder(encoder), picture(), maps)
+        result = embed_masked(counted(encoder), picture(), maps)
     assert work.forwards == 2 + 2 * 7 - 2
     assert result.alive.sum() == 12
     assert torch.equal(result.embeddings[0, 2], result.base[0])
@@ -166,7 +167,7 @@ def test_multiples_of_a_map_are_one_mask_and_cost_one_pass(encoder: PlantedCNN) 
     maps[0, 3] = 4 * maps[0, 1]
     maps[1, 3] = maps[0, 1]  # the same map of another image is another mask
     with account(Kept()) as work:
-        result = embed_masked(CountedEncoder(encoder), picture(), maps)
+        result = embed_masked(counted(encoder), picture(), maps)
     assert work.forwards == 2 + 7
     assert torch.equal(result.embeddings[0, 3], result.embeddings[0, 1])
     alone = embed_masked(encoder, picture()[:1], maps[:1, 3:])
@@ -178,3 +179,106 @@ def test_embeddings_that_overflow_are_refused(encoder: PlantedCNN, monkeypatch: 
     monkeypatch.setattr(encoder, "encode_image", lambda pixels: torch.full((len(pixels), 4), torch.nan))
     with pytest.raises(UsageError, match="try --dtype float32"):
         embed_masked(encoder, picture(), random_maps())
+
+
+def test_only_wanted_maps_are_embedded_and_each_as_if_all_were(encoder: PlantedCNN) -> None:
+    maps = 100 * random_maps(2, 4)
+    maps[0, 3] = 4 * maps[0, 1]  # the same mask: embedded as the first of its kind, also where that is not wanted
+    wanted = torch.tensor([[True, False, False, True], [False, False, True, False]])
+    with account(Kept()) as work:
+        some = embed_masked(counted(encoder), picture(), maps, wanted=wanted)
+    assert work.forwards == 2 + 3
+    assert torch.equal(some.alive, wanted)
+    whole = embed_masked(encoder, picture(), maps)
+    assert torch.allclose(some.embeddings[wanted], whole.embeddings[wanted], atol=1e-6)
+    assert torch.equal(some.embeddings[~wanted], some.base[:, None].expand(2, 4, -1)[~wanted])
+
+
+def test_scores_are_cosines_with_the_base_and_what_each_mask_adds(encoder: PlantedCNN) -> None:
+    masked = embed_masked(encoder, picture(), random_maps())
+    text = encoder.encode_text(["red", "green", "zebra"])
+    base, gains = masked.scores(text)
+    for b in range(2):
+        for t in range(3):
+            assert float(base[b, t]) == pytest.approx(float(masked.base[b] @ text[t]), abs=1e-6)
+            for c in range(7):
+                cosine = float(masked.embeddings[b, c] @ text[t])
+                assert float(base[b, t] + gains[b, t, c]) == pytest.approx(cosine, abs=1e-6)
+
+
+def test_a_text_scores_the_same_to_the_last_bit_alone_and_beside_others() -> None:
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.nn.functional.normalize(torch.randn(1, 40, 512, generator=generator), dim=2)
+    masked = MaskedEmbeddings(embeddings, embeddings[:, 0], torch.ones(1, 40, dtype=torch.bool))
+    text = torch.nn.functional.normalize(torch.randn(5, 512, generator=generator), dim=1)
+    together = masked.scores(text)
+    for t in range(5):
+        alone = masked.scores(text[t : t + 1])
+        assert all(torch.equal(one[:, 0], several[:, t]) for one, several in zip(alone, together, strict=True))
+    assert together[1][0, :, 0].eq(0).all()  # the first mask embeds as the base does
+
+
+def test_a_difference_that_another_batch_size_could_make_is_no_gain() -> None:
+    base = torch.tensor([[1.0, 0.0]])
+    moved = torch.tensor([[[1.0, 5e-7], [1.0, 5e-6]]])
+    _, gains = MaskedEmbeddings(moved, base, torch.ones(1, 2, dtype=torch.bool)).scores(torch.tensor([[0.0, 1.0]]))
+    assert gains.tolist() == [[[0.0, pytest.approx(5e-6)]]]
+
+
+def test_masked_means_equal_loops_over_places() -> None:
+    generator = torch.Generator().manual_seed(4)
+    maps, masks = torch.randn(2, 3, 4, 5, generator=generator), torch.rand(2, 6, 4, 5, generator=generator)
+    masks[1, 2] = 0.0
+    found = masked_means(maps, masks)
+    for image in range(2):
+        for mask in range(6):
+            for channel in range(3):
+                places = [(y, x) for y in range(4) for x in range(5)]
+                total = sum(float(masks[image, mask, y, x]) for y, x in places)
+                product = sum(float(masks[image, mask, y, x] * maps[image, channel, y, x]) for y, x in places)
+                expected = product / total if total else 0.0
+                assert float(found[image, mask, channel]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_masks_of_another_size_are_brought_to_that_of_the_maps() -> None:
+    """A mask of the left half, twice as fine: the mean of the left half's cells."""
+    maps = torch.arange(16.0).reshape(1, 1, 4, 4)
+    half = torch.zeros(1, 1, 8, 8)
+    half[..., :4] = 1.0
+    # Antialiased halving leaves the middle columns 7/8 and 1/8 of a cell: the filter reaches one fine cell across.
+    columns = torch.tensor([1.0, 7 / 8, 1 / 8, 0.0])
+    expected = (maps[0, 0] * columns).sum() / (4 * columns.sum())
+    assert float(masked_means(maps, half)) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_at_the_pool_all_masks_cost_one_pass_and_equal_masks_pooled_by_hand() -> None:
+    encoder = PlantedPool()
+    pixels, maps = picture(), random_maps()
+    maps[0, 2] = 0.5  # dead: it is embedded as the base
+    with account() as work:
+        found = embed_masked(CountedEncoder(encoder), pixels, maps, at="pool")
+    assert work.forwards == len(pixels)
+    masks = scaled_masks(maps.reshape(-1, 1, 5, 9).clone(), (5, 9)).reshape(maps.shape)
+    with torch.no_grad():
+        expected = encoder.encode_pooled(pixels, masks)
+        nothing = F.normalize(encoder.visual.proj.bias, dim=0)
+    assert torch.allclose(found.base, nothing.expand(2, -1), atol=1e-6)
+    assert found.alive.tolist() == [[True, True, False, True, True, True, True], [True] * 7]
+    assert torch.allclose(found.embeddings[found.alive], expected[found.alive], atol=1e-6)
+    assert torch.equal(found.embeddings[0, 2], found.base[0])
+
+
+def test_unwanted_masks_at_the_pool_are_the_base_and_the_wanted_ones_do_not_change() -> None:
+    encoder, pixels, maps = PlantedPool(), picture(), random_maps()
+    wanted = torch.zeros(2, 7, dtype=torch.bool)
+    wanted[:, 3] = True
+    whole = embed_masked(encoder, pixels, maps, at="pool")
+    some = embed_masked(encoder, pixels, maps, at="pool", wanted=wanted)
+    assert torch.equal(some.embeddings[:, 3], whole.embeddings[:, 3])
+    assert torch.equal(some.alive, wanted)
+    assert torch.equal(some.embeddings[:, 0], some.base)
+
+
+def test_an_encoder_that_cannot_pool_masks_is_told_to_mask_the_pixels(encoder: PlantedCNN) -> None:
+    with pytest.raises(UsageError, match="planted-cnn cannot pool under a mask; mask the pixels"):
+        embed_masked(encoder, picture(), random_maps(), at="pool")

@@ -85,7 +85,7 @@ def test_the_ensemble_without_open_clip_says_what_to_install(monkeypatch):
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(SetupError, match="pip install xtool-clip"):
+    with pytest.raises(SetupError, match="pip install open_clip_torch"):
         resolve_templates(["ensemble"])
 
 

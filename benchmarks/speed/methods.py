@@ -21,7 +21,6 @@ from benchmarks.speed.tables import Table, count, say
 from benchmarks.speed.timing import once, seconds
 from xtool.contracts.protocols import Encoder
 from xtool.contracts.registry import registry
-from xtool.engine.encoders import CountedEncoder
 from xtool.engine.masking import CHUNK
 from xtool.engine.methods import parse_methods
 from xtool.engine.work import Kept, account
@@ -104,7 +103,7 @@ def measure(cell: Cell) -> Measured | str:
     def explain() -> None:
         nonlocal forwards
         with account(Kept()) as work, torch.no_grad():
-            method.explain(CountedEncoder(encoder), pixels, text)
+            method.explain(encoder, pixels, text)
         forwards = work.forwards
 
     def timed() -> None:

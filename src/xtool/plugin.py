@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Understanding,
         UnderstandsTexts,
     )
-    from xtool.contracts.registry import API_VERSION, registry
+    from xtool.contracts.registry import API_VERSION, registry, resolve
     from xtool.contracts.specs import (
         Architecture,
         CommandSpec,
@@ -151,6 +151,7 @@ __all__ = [
     "read_heads",
     "read_maps",
     "registry",
+    "resolve",
     "seconds_per_pass",
     "shared",
     "tower_pass",
@@ -165,7 +166,7 @@ _HOMES = {
     "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
     "xtool.contracts.protocols": "Calibration Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
     "PoolsMasks Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
-    "xtool.contracts.registry": "API_VERSION registry",
+    "xtool.contracts.registry": "API_VERSION registry resolve",
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",
     "xtool.datasets.opening": "open_dataset",
     "xtool.engine.cost": "Estimate seconds_per_pass",

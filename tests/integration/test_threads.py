@@ -27,7 +27,7 @@ def pictures(count: int) -> list[Image.Image]:
 
 def assert_threads_agree(encoder: object, methods: list[str], images: list[Image.Image]) -> None:
     def maps(image: Image.Image) -> list[np.ndarray]:
-        found = xtool.explain_all(image, ["red", "green"], encoder=encoder, methods=methods)  # type: ignore[arg-type]
+        found = xtool.explain(image, ["red", "green"], encoder=encoder, methods=methods)  # type: ignore[arg-type]
         return [explanation.maps for explanation in found]
 
     one_by_one = [maps(image) for image in images]

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 import xtool
 from xtool.contracts.protocols import FeatureMaps
-from xtool.engine.encoders import CountedEncoder
 from xtool.engine.masking import embed_masked, scaled_masks
 from xtool.engine.methods import parse_methods
 from xtool.engine.work import Kept, account
@@ -121,11 +120,11 @@ def test_eight_texts_cost_the_forwards_of_one_on_a_true_vit(encoders: dict[str, 
     texts = [f"an image of a {name}." for name in ("dog", "cat", "car", "tree", "cup", "boat", "bird", "shoe")]
     forwards = []
     with account(Kept()) as work, torch.no_grad():
-        together = method.explain(CountedEncoder(encoder), x, encoder.encode_text(texts))
+        together = method.explain(encoder, x, encoder.encode_text(texts))
         forwards.append(work.forwards)
     for t in (0, 7):
         with account(Kept()) as work, torch.no_grad():
-            alone = method.explain(CountedEncoder(encoder), x, encoder.encode_text([texts[t]]))
+            alone = method.explain(encoder, x, encoder.encode_text([texts[t]]))
             forwards.append(work.forwards)
         assert torch.allclose(alone.maps[0, 0], together.maps[0, t], atol=1e-6)
     assert forwards == [14, 14, 14]  # the features, the base, twelve heads

@@ -27,7 +27,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Models]:
     from xtool.contracts.registry import registry
 
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
-    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,cam,tiny,timm")
+    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,cam,tiny,timm,photo")
     registry.cache_clear()
     models.cache_clear()
     settings.configure(settings.Settings(encoder="planted-cnn"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -9,7 +10,11 @@ from pydantic import Field
 
 from xtool.contracts.config import FeatureConfig, MethodConfig
 from xtool.errors import UsageError
+from xtool.testing.planted import PlantedCNN
 from xtool_app.forms import build_request, fields_of, presets_of, usable_methods
+
+CNN = PlantedCNN().info
+VIT = replace(CNN, architecture="vit")
 
 
 class Everything(MethodConfig):
@@ -25,7 +30,8 @@ class Everything(MethodConfig):
 
 def test_every_kind_of_option_becomes_a_field() -> None:
     fields = {field.name: field for field in fields_of(Everything)}
-    assert [field.kind for field in fields.values()] == ["switch", "choice", "whole", "number", "whole", "text"]
+    kinds = [fields[name].kind for name in ("flag", "kind", "count", "power", "top", "layer")]
+    assert kinds == ["switch", "choice", "whole", "number", "whole", "text"]
     assert fields["kind"].choices == ("zero", "blur")
     assert (fields["count"].minimum, fields["count"].maximum) == (1, 9)
     power = fields["power"]
@@ -33,7 +39,7 @@ def test_every_kind_of_option_becomes_a_field() -> None:
     assert power.maximum is not None
     assert 0 < power.minimum < 1e-3
     assert 9.99 < power.maximum < 10
-    assert [name for name, field in fields.items() if field.optional] == ["top"]
+    assert fields["top"].optional
     assert fields["flag"].description == "A switch."
 
 
@@ -75,7 +81,23 @@ def test_a_value_that_the_method_refuses_is_told_by_name(planted: object) -> Non
 
 def test_presets_and_methods_come_from_the_registry(planted: object) -> None:
     assert set(presets_of("vlscore")) == {"paper", "fast"}
-    assert set(usable_methods("cnn")) >= {"vlscore", "colourcam", "everywhere"}
+    assert {choice.name for choice in usable_methods(CNN)} >= {"vlscore", "colourcam", "everywhere"}
+
+
+def test_methods_are_listed_by_what_they_do_and_cost(planted: object) -> None:
+    (vlscore,) = [choice for choice in usable_methods(CNN) if choice.name == "vlscore"]
+    assert vlscore.label.startswith("Feature maps as masks")
+    assert vlscore.label.endswith("(vlscore, many passes)")
+    (pooled,) = [choice for choice in usable_methods(replace(CNN, pools_masks=True)) if choice.name == "vlscore"]
+    assert pooled.cost == "quick"
+
+
+def test_while_a_model_is_unknown_only_methods_for_every_kind_are_offered() -> None:
+    """The method cam of xtool-timm works on CNNs only."""
+    pytest.importorskip("xtool_timm", reason="needs the plugin xtool-timm")
+    assert "cam" in {choice.name for choice in usable_methods(CNN)}
+    assert "cam" not in {choice.name for choice in usable_methods(None)}
+    assert "cam" not in {choice.name for choice in usable_methods(VIT)}
 
 
 def test_every_installed_method_has_a_form() -> None:

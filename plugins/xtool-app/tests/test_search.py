@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 from PIL import Image
 
 from xtool.engine.cost import count_passes
+from xtool.plugin import Understanding
 from xtool_app.agreement import agreement
 from xtool_app.drawing import Look, difference, overlay, sheet
-from xtool_app.export import as_document, file_stem, json_bytes, png_bytes
-from xtool_app.models import Models, RecentlyUsed, offered_encoders
+from xtool_app.encoders import offered_encoders
+from xtool_app.export import as_document, file_stem, json_bytes, maps_bytes, png_bytes, svg_bytes
+from xtool_app.models import Models, RecentlyUsed
 from xtool_app.search import UNEXPECTED, Query, Search
 
 pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
@@ -106,6 +109,34 @@ def test_an_error_for_people_is_passed_on(search: Run) -> None:
     assert "attic" in done.error
 
 
+def test_a_failing_method_costs_no_other_its_answer(search: Run) -> None:
+    done = search("red", "colourcam,vlscore:layer=attic")
+    assert done.answer is not None
+    assert [each.method for each in done.answer.explanations] == ["colourcam"]
+    (failure,) = done.answer.failures
+    assert failure.method == "vlscore:layer=attic"
+    assert "attic" in failure.reason
+    assert "vlscore:layer=attic" in json.loads(json_bytes(done.answer, Look()))["failures"]
+
+
+def test_a_text_that_the_model_does_not_know_is_not_judged(search: Run) -> None:
+    answer = search("red\nblue", SEED).answer
+    assert answer is not None
+    (explanation,) = answer.explanations
+    unknown = Understanding("blue", False, reason="not a word")
+    told = replace(answer, explanations=(replace(explanation, understood=(None, unknown)),))
+    assert [bar is None for bar in told.evidence(0)] == [False, True]
+
+
+def test_the_same_question_is_known_again_and_every_change_is_seen(query: Callable[..., Query]) -> None:
+    asked = query("red", "colourcam")
+    assert asked.same_as(query("red", "colourcam"))
+    assert not asked.same_as(query("green", "colourcam"))
+    assert not asked.same_as(query("red", "everywhere"))
+    assert not asked.same_as(replace(asked, fit="pad"))
+    assert not asked.same_as(replace(asked, against=("green",)))
+
+
 def test_an_unexpected_error_is_logged_and_not_shown(
     search: Run, planted: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,7 +172,7 @@ def test_the_shelf_keeps_what_was_used_last() -> None:
 
 
 def test_the_encoder_of_the_command_line_comes_first(planted: Models) -> None:
-    assert offered_encoders()[0] == "planted-cnn"
+    assert offered_encoders("photographs")[0].name == "planted-cnn"
 
 
 def test_the_threshold_and_colours_change_the_drawing_and_nothing_else(search: Run) -> None:
@@ -152,18 +183,15 @@ def test_the_threshold_and_colours_change_the_drawing_and_nothing_else(search: R
     assert plain_.shape == (64, 64, 3)
     assert (plain_ != boxed).any()
     cold = np.asarray(overlay(explanation, 0, Look(opacity=0.0, boxes=False), side=64))
-    np.testing.assert_array_equal(cold, np.asarray(explanation.image))
+    np.testing.assert_array_equal(cold, np.asarray(answer.query.picture.image))
 
 
 def test_the_sheet_has_a_row_per_text_and_a_column_per_method(search: Run) -> None:
     answer = search("red\ngreen", "colourcam,everywhere").answer
     assert answer is not None
-    one, all_ = (
-        Image.open(BytesIO(sheet(explanations, ["red", "green" * 50], Look())))
-        for explanations in (answer.explanations[:1], answer.explanations)
-    )
-    assert all_.width > one.width
-    assert abs(all_.height - one.height) < 20
+    one, all_ = (sheet(each, Look()) for each in (replace(answer, explanations=answer.explanations[:1]), answer))
+    assert len(one.axes) == 2 * 2 + 1
+    assert len(all_.axes) == 2 * 3 + 1
     assert difference(answer.explanations[0], answer.explanations[1], 0, side=64).size == (64, 64)
 
 
@@ -172,16 +200,17 @@ def test_downloads_hold_the_answer(search: Run) -> None:
     assert answer is not None
     with Image.open(BytesIO(png_bytes(answer, Look()))) as image:
         assert image.format == "PNG"
-    told = json.loads(json_bytes(answer, 0.5))
+    assert b"<svg" in svg_bytes(answer, Look())[:2000]
+    maps = np.load(BytesIO(maps_bytes(answer, Look())))
+    np.testing.assert_array_equal(maps[0], answer.explanations[0].maps)
+    told = json.loads(json_bytes(answer, Look(threshold=0.5)))
     assert told["size"] == [64, 64]
-    assert told["explanations"][0]["texts"][0]["text"] == "an image of a red."
+    assert told["explanations"][0]["texts"][0]["text"] == "red"
     assert told["explanations"][0]["options"]["config"]["features"] == "auto"
     assert file_stem(answer) == "xtool-red-blau-gr-n"
 
 
 def test_boxes_in_downloads_are_in_full_size_pixels(search: Run) -> None:
-    from dataclasses import replace
-
     answer = search("red").answer
     assert answer is not None
     small = as_document(answer, 0.5)["explanations"][0]["texts"][0]["boxes"]

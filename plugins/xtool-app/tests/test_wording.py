@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from xtool.errors import UsageError
-from xtool_app.wording import box_count, duration, plain, questions
+from xtool.plugin import Understanding
+from xtool_app.wording import box_count, duration, page_words, plain, questions, taken_for
 
 
 def test_a_bare_name_becomes_a_prompt_and_a_caption_stays() -> None:
@@ -15,7 +16,7 @@ def test_a_bare_name_becomes_a_prompt_and_a_caption_stays() -> None:
 
 
 def test_words_can_be_asked_as_typed() -> None:
-    assert questions("dog", as_typed=True)[0].prompt == "dog"
+    assert questions("dog", None)[0].prompt == "dog"
 
 
 @pytest.mark.parametrize("typed", ["", " \n\t", "\n".join(str(i) for i in range(13)), "x" * 301])
@@ -41,3 +42,23 @@ def test_durations_read_like_people_talk(seconds: float, words: str) -> None:
 
 def test_boxes_are_counted_in_words() -> None:
     assert [box_count(n) for n in (0, 1, 2)] == ["no box", "1 box", "2 boxes"]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("no tag 'x'; give --pretrained with a tag", "no tag 'x'; give the weights with a tag"),
+        ("unknown encoder 'x'; `xtool encoders` lists all", "unknown encoder 'x'"),
+        ("--frobnicate is odd", "the option frobnicate is odd"),
+        ("a well-known error", "a well-known error"),
+    ],
+)
+def test_errors_speak_of_the_page_and_not_of_flags(told: str, shown: str) -> None:
+    assert page_words(told) == shown
+
+
+def test_what_a_text_was_taken_for_is_told_in_a_few_words() -> None:
+    fox = Understanding("a fox", True, (("red fox", 0.5), ("kit fox", 0.3), ("grey fox", 0.1), ("wolf", 0.1)), ("fox",))
+    assert taken_for(fox) == "taken for red fox 50%, kit fox 30%, grey fox 10%, …"
+    assert taken_for(Understanding("asdfgh", False, reason="not a word")) == "not understood: not a word"
+    assert taken_for(None) == ""

@@ -15,7 +15,7 @@ from xtool_photo.encoder import PhotoEncoder
 from xtool_photo.load import INPUT_SIZE
 
 NONSENSE = (
-    "asdfgh", "sadness", "猫", "Angela Merkel", "12345", "😀", "justice", "qwertyuiop", "さくら", "the day after",
+    "asdfgh", "sadness", "猫", "Angela Merkel", "12345", "😀", "justice", "qwertyuiop", "собака", "the day after",
     "blorptang", "Taylor Swift", "xkcd", "?!", "yesterday", "photosynthesis", "a feeling of hope", "zzz", "犬と猫",
     "of the",
 )  # fmt: skip

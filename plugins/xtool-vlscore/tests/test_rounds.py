@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.encoders import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.engine.work import Kept, account
 from xtool.plugin import EncoderInfo, FeatureMaps, Saliency
 from xtool_vlscore.config import VLScoreConfig
@@ -82,7 +82,7 @@ def explain(pixels: Tensor, text: Tensor, **options: Any) -> tuple[Saliency, int
     """The answer and the passes; the extractor's own pass is not among them."""
     with account(Kept()) as work, torch.no_grad():
         method = VLScore(VLScoreConfig(**options), Cells())
-        return method.explain(CountedEncoder(RandomEncoder()), pixels, text), work.forwards
+        return method.explain(counted(RandomEncoder()), pixels, text), work.forwards
 
 
 def box(heat: Tensor) -> tuple[int, int, int, int] | None:

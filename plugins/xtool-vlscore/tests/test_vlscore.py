@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.encoders import CountedEncoder
+from xtool.engine.encoders import counted
 from xtool.engine.methods import parse_methods
 from xtool.engine.work import Kept, account
 from xtool.image.pixels import fit_image, to_pixels
@@ -67,11 +67,11 @@ def test_eight_texts_equal_eight_calls_for_the_forwards_of_one() -> None:
     pixels = pixels_of(encoder)
     forwards = []
     with account(Kept()) as work:
-        together = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text(texts))
+        together = method.explain(counted(encoder), pixels, encoder.encode_text(texts))
         forwards.append(work.forwards)
     for i, text in enumerate(texts):
         with account(Kept()) as work:
-            alone = method.explain(CountedEncoder(encoder), pixels, encoder.encode_text([text]))
+            alone = method.explain(counted(encoder), pixels, encoder.encode_text([text]))
             forwards.append(work.forwards)
         assert torch.allclose(alone.maps[0, 0], together.maps[0, i], atol=1e-6)
         assert alone.present[0, 0] == together.present[0, i]
@@ -164,8 +164,8 @@ def test_top_k_scores_only_the_most_important_map(importance: str) -> None:
     best = int(evidence.sum(dim=(2, 3))[0].argmax())
     config = VLScoreConfig.model_validate({"top_k": 1, "contrast": False, "importance": importance})
     with account(Kept()) as work:
-        found = VLScore(config, LayerFeatures()).explain(CountedEncoder(encoder), pixels, vector)
-    assert work.forwards == 3  # the image, the base and one mask
+        found = VLScore(config, LayerFeatures()).explain(counted(encoder), pixels, vector)
+    assert work.forwards == 3  # the features, the base and one mask
     assert torch.allclose(found.maps[0, 0], maps[0, best].detach(), atol=1e-6)
 
 
@@ -225,6 +225,59 @@ def test_a_bar_decides_presence_and_the_articles_rule_stays_at_hand() -> None:
     assert explain("red", present_above=best - 0.01).present[0, 0]
     assert not explain("red", present_above=best + 0.01).present[0, 0]
     assert explain("red", present_above="base").present[0, 0]
+
+
+class WithDeadMaps(LayerFeatures):
+    """The planted features, and after them maps that are the same everywhere."""
+
+    def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
+        features = super().extract(encoder, pixels)
+        dead = torch.tensor([0.0, 5.0, -1.0])[None, :, None, None].expand(len(pixels), -1, *features.maps.shape[2:])
+        maps = torch.cat([features.maps, dead], dim=1)
+        embedding = F.normalize(encoder.visual.proj(maps[:, :6].mean(dim=(2, 3))), dim=1)
+        # It depends on the dead maps, too, and more than on the others: an order by gradient would begin with them.
+        return FeatureMaps(maps, embedding + 10 * (maps[:, 6:] - dead).mean(dim=(1, 2, 3))[:, None])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cap": False},
+        {"softmax": False},
+        {"softmax": False, "shift": False, "cap": False},
+        {"contrast": False},
+        {"top_k": 2},
+        {"top_k": 2, "importance": "gradient"},
+        {"stop_at": 0.9},
+        {"present_above": "base"},
+        {"clusters": 2},
+        {"base": "mean"},
+    ],
+)
+def test_dead_maps_change_nothing(options: dict[str, Any]) -> None:
+    encoder = PlantedCNN()
+    pixels, text = pixels_of(encoder), encoder.encode_text(["red", "green", "blue", "zebra"])
+    config = VLScoreConfig.model_validate(options)
+    without = VLScore(config, LayerFeatures()).explain(encoder, pixels, text)
+    beside = VLScore(config, WithDeadMaps()).explain(encoder, pixels, text)
+    assert torch.allclose(beside.maps, without.maps, atol=1e-6)
+    assert torch.equal(beside.present, without.present)
+    assert torch.allclose(beside.scores, without.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("present_above", ["auto", "base", -1.0])
+def test_where_all_maps_are_dead_the_text_is_absent_and_its_map_zero(present_above: Any) -> None:
+    class Dead(LayerFeatures):
+        def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
+            features = super().extract(encoder, pixels)
+            return FeatureMaps(torch.ones_like(features.maps), features.embedding)
+
+    encoder = PlantedCNN()
+    method = VLScore(VLScoreConfig(present_above=present_above), Dead())
+    found = method.explain(encoder, pixels_of(encoder), encoder.encode_text(["red", "green"]))
+    assert not found.present.any()
+    assert found.maps.abs().sum() == 0
 
 
 def test_the_evidence_is_the_best_masked_cosine_and_under_the_articles_rule_what_it_adds_to_the_base() -> None:
@@ -312,7 +365,7 @@ def test_at_the_pool_maps_weigh_the_mean_of_the_last_maps() -> None:
         whole = float(encoder.encode_image(pixels)[0] @ vector[0])
     expected = loops(maps.numpy(), weights, list(kept.values()), base, whole, "auto")
     with account(Kept()) as work:
-        found = VLScore(VLScoreConfig(), LayerFeatures()).explain(CountedEncoder(encoder), pixels, vector)
+        found = VLScore(VLScoreConfig(), LayerFeatures()).explain(counted(encoder), pixels, vector)
     assert work.forwards == 2  # the image, and all masks with the base
     np.testing.assert_allclose(found.maps[0, 0].numpy(), expected, atol=1e-5)
     assert float(found.scores[0, 0]) == pytest.approx(max(kept.values()), abs=1e-6)

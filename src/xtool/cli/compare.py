@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xtool.cli.choices import MetricName, ProtocolName
 from xtool.cli.completion import complete_encoders
 from xtool.cli.options import (
     calibration_option,
@@ -19,8 +20,6 @@ from xtool.cli.options import (
     parse_shard,
 )
 from xtool.cli.progress import progress_bar
-from xtool.metrics.protocols import PROTOCOLS, RENAMED
-from xtool.metrics.registry import ON_REQUEST
 
 if TYPE_CHECKING:
     import torch
@@ -33,13 +32,6 @@ GLANCE = 24
 UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --dataset choose others."
 
 
-def _present_name(_context: click.Context, _parameter: click.Parameter, protocol: str) -> str:
-    """A protocol by its name of today; an earlier one still works, and is told."""
-    if protocol in RENAMED:
-        click.echo(f"The protocol {protocol} is now called {RENAMED[protocol]}.", err=True)
-    return RENAMED.get(protocol, protocol)
-
-
 @click.command("compare")
 @methods_option
 @encoder_options
@@ -47,12 +39,11 @@ def _present_name(_context: click.Context, _parameter: click.Parameter, protocol
 @dataset_options
 @click.option(
     "--protocol",
-    type=click.Choice([*PROTOCOLS, *RENAMED]),
-    metavar=f"[{'|'.join(PROTOCOLS)}]",
+    type=ProtocolName(),
+    metavar="NAME",
     default="anybox",
     show_default=True,
-    callback=_present_name,
-    help="How boxes are made and hits are counted.",
+    help="How boxes are made and hits are counted: anybox, maxboxacc, …; a wrong name lists all.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1, max_open=True), help="Fix the box threshold for all methods.")
 @click.option(
@@ -74,8 +65,9 @@ def _present_name(_context: click.Context, _parameter: click.Parameter, protocol
     "--metric",
     "metrics",
     multiple=True,
-    type=click.Choice(ON_REQUEST),
-    help="Additional metric; repeatable.",
+    type=MetricName(),
+    metavar="NAME",
+    help="Additional metric, for example pxap; repeatable; a wrong name lists all.",
 )
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
 @click.option(
@@ -122,9 +114,8 @@ def compare_command(
 
     from xtool.contracts.registry import registry
     from xtool.datasets.opening import shown_by
-    from xtool.engine.calibration_file import require_use
     from xtool.engine.encoders import load_encoder, out_of_depth
-    from xtool.engine.methods import parse_methods, resolve_options, suggested_methods
+    from xtool.engine.methods import parse_methods, require_calibration, resolve_options, suggested_methods
     from xtool.errors import UsageError
     from xtool.runs import comparison
 
@@ -134,7 +125,7 @@ def compare_command(
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
         asked = parse_methods(methods or suggested_methods(), parse_settings(settings))
-        require_use(calibration, [resolve_options(request, loaded.info) for request in asked])
+        require_calibration(calibration, [resolve_options(request, loaded.info) for request in asked])
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)

@@ -39,6 +39,7 @@ PAGES = (".html", ".htm")
     default=None,
     help="Count instances in images with several true boxes; makes the boxes of every map again.  [default: in pages]",
 )
+@click.option("--intervals", is_flag=True, help="Put beneath each number its 95 % interval over images.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def report_command(
     *,
@@ -50,6 +51,7 @@ def report_command(
     gallery: int,
     image: str | None,
     counts: bool | None,
+    intervals: bool,
     as_json: bool,
 ) -> None:
     """Show finished or interrupted RUNS in one table; shards of one run are merged.
@@ -77,7 +79,7 @@ def report_command(
     from xtool.runs.table import ComparisonTable
 
     console = Console()
-    console.print(ComparisonTable([(run.identity, run.summary) for run in opened]))
+    console.print(ComparisonTable([(run.identity, run.summary) for run in opened], intervals=intervals))
     for run in opened if counts else ():
         console.print(counts_table(run))
     if out is not None:

@@ -28,7 +28,7 @@ API_VERSION = 2
 """Major version of what plugins are written against; a plugin may state the one it was written for as ``XTOOL_API``."""
 
 CHANGES = {
-    2: "names are imported from xtool.plugin, what encoders load with from xtool.loading",
+    2: "names are imported from xtool.plugin, what encoders load with from xtool.loading; encoders describe layers",
 }
 """What authors must change for each API version, in words; docs/plugins/stable.md has the details."""
 

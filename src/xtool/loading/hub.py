@@ -44,7 +44,7 @@ def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = Non
     if found := cached(repository, filenames, cache_dir):
         return found
     where = cache_dir or hub.constants.HF_HUB_CACHE
-    if hub.is_offline_mode():
+    if hub.constants.HF_HUB_OFFLINE:
         raise DownloadError(f"{repository} is not in the cache {where}, and HF_HUB_OFFLINE forbids to download it")
     for filename in filenames:
         try:

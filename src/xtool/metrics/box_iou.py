@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.results import Results
@@ -24,5 +24,6 @@ class BoxIoU(Metric):
         summary="Mean over images of the best IoU of any predicted with any true box, at the row's threshold.",
     )
 
-    def summarise(self, results: Results) -> float:
-        return results.choice.box_iou
+    def per_image(self, results: Results) -> Floats:
+        best: Floats = results.ious[:, list(results.choice.indices)].mean(axis=1)
+        return best

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.engine.masking import Base
@@ -56,9 +56,8 @@ class _Causal(Metric):
 
         return area(curve(saliency, score, self.mode))
 
-    def summarise(self, results: Results) -> float | None:
-        areas = results.of(self.info.name)
-        return float(np.mean(areas)) if areas else None
+    def per_image(self, results: Results) -> Floats | None:
+        return results.numbers(self.info.name)
 
 
 class Insertion(_Causal):

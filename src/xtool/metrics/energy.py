@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.case import Case
@@ -32,9 +32,8 @@ class EnergyPointing(Metric):
     def measure(self, case: Case) -> float:
         return energy_inside(case.target.image_map.full, case.sample.boxes)
 
-    def summarise(self, results: Results) -> float | None:
-        shares = results.of(self.info.name)
-        return float(np.mean(shares)) if shares else None
+    def per_image(self, results: Results) -> Floats | None:
+        return results.numbers(self.info.name)
 
 
 def energy_inside(full: NDArray[Any], boxes: ArrayLike) -> float:

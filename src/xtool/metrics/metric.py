@@ -1,13 +1,16 @@
 """What a metric is: a name with its unit and direction, how it is measured on one image, and how images are summed up.
 
 A metric measures one :class:`~xtool.metrics.case.Case` into a value that JSON can hold, which a run records under the
-metric's name, and sums the recorded values of all images up into one number.
+metric's name, and sums the recorded values of all images up into one number. One that gives its values image by image
+has an interval and can be compared between methods on the same images.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xtool.metrics.info import MetricInfo
 
@@ -17,14 +20,20 @@ if TYPE_CHECKING:
     from xtool.metrics.case import Case
     from xtool.metrics.results import Results
 
-__all__ = ["Json", "Metric", "MetricInfo"]
+__all__ = ["Floats", "Json", "Metric", "MetricInfo"]
 
 Json: TypeAlias = "bool | int | float | Sequence[Json]"
 """What a metric records of one image."""
 
 
-class Metric(ABC):
-    """One metric. A new one is a file with a subclass, and an entry in :data:`xtool.metrics.registry.METRICS`."""
+Floats = NDArray[np.float64]
+
+
+class Metric:
+    """One metric. A new one is a file with a subclass, and an entry in :data:`xtool.metrics.registry.METRICS`.
+
+    A subclass has either :meth:`per_image` or its own :meth:`summarise`.
+    """
 
     info: ClassVar[MetricInfo]
     on_request: ClassVar[bool] = False
@@ -44,6 +53,15 @@ class Metric(ABC):
         """
         return {}
 
-    @abstractmethod
+    def per_image(self, results: Results) -> Floats | None:
+        """[images] values whose mean is the number of the data set, NaN where nothing was measured.
+
+        ``None`` where nothing was measured at all, and from a metric that no values of single images make up: such a
+        number has no interval.
+        """
+        return None
+
     def summarise(self, results: Results) -> float | None:
         """The number of a data set; ``None`` where no image gave any."""
+        values = self.per_image(results)
+        return None if values is None else float(np.nanmean(values))

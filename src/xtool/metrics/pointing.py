@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.case import Case
@@ -35,9 +35,8 @@ class Pointing(Metric):
     def measure(self, case: Case) -> bool:
         return points_at_box(case.target.image_map.full, case.sample.boxes)
 
-    def summarise(self, results: Results) -> float | None:
-        hits = results.of(self.info.name)
-        return float(np.mean(hits)) if hits else None
+    def per_image(self, results: Results) -> Floats | None:
+        return results.numbers(self.info.name)
 
 
 def points_at_box(full: NDArray[Any], boxes: ArrayLike, tolerance: float = 0.0) -> bool:

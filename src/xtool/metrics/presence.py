@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.case import Case
@@ -39,6 +39,11 @@ class Presence(Metric):
         verdicts = results.of(self.info.name)
         return balanced_accuracy(*zip(*verdicts, strict=True)) if verdicts else None
 
+    def per_image(self, results: Results) -> Floats | None:
+        """The share of right verdicts of each image's two: their mean is the balanced accuracy."""
+        verdicts = results.numbers(self.info.name)
+        return None if verdicts is None else (verdicts[:, 0] + 1 - verdicts[:, 1]) / 2
+
 
 class PresenceAuroc(Metric):
     """The evidence behind the verdict, whatever the threshold between present and absent."""
@@ -63,6 +68,22 @@ class PresenceAuroc(Metric):
         scores = results.of(self.info.name)
         return auroc(*zip(*scores, strict=True)).value if scores else None
 
+    def per_image(self, results: Results) -> Floats | None:
+        """How the AUROC hangs on each image: its mean, moved by how far the image's two scores fare unlike the mean.
+
+        The share of absent scores below the image's true score, plus that of true scores above its absent one, minus
+        the AUROC (Hoeffding's projection, as in DeLong et al., Biometrics 1988). The mean over images is the AUROC.
+        """
+        scores = results.numbers(self.info.name)
+        if scores is None:
+            return None
+        both = ~np.isnan(scores).any(axis=1)
+        high, low = scores[both].T
+        below, above = _share_below(high, low), 1 - _share_below(low, high)
+        values = np.full(len(scores), np.nan)
+        values[both] = below + above - below.mean()
+        return values
+
 
 def balanced_accuracy(on_present: ArrayLike, on_absent: ArrayLike) -> float:
     """Mean of the shares of right verdicts, from verdicts "present" (bool) on true texts and on absent ones.
@@ -86,13 +107,17 @@ class Auroc:
 
 def auroc(on_present: ArrayLike, on_absent: ArrayLike) -> Auroc:
     """Chance that a true text's score is above an absent text's, ties counted half (the Mann–Whitney U)."""
-    from scipy.stats import rankdata  # a third of a second to import, for one number at the end
-
     high, low = np.asarray(on_present, np.float64).ravel(), np.asarray(on_absent, np.float64).ravel()
     nans = int(np.isnan(high).sum() + np.isnan(low).sum())
     high, low = high[~np.isnan(high)], low[~np.isnan(low)]
     if not high.size or not low.size:
         return Auroc(float("nan"), nans)
-    ranks = rankdata(np.concatenate((high, low)))
-    above = ranks[: high.size].sum() - high.size * (high.size + 1) / 2
-    return Auroc(float(above / (high.size * low.size)), nans)
+    return Auroc(float(_share_below(high, low).mean()), nans)
+
+
+def _share_below(scores: Floats, others: Floats) -> Floats:
+    """[scores] the share of the others below each, those that are equal counted half."""
+    ordered = np.sort(others)
+    below, not_above = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    shares: Floats = (below + not_above) / (2 * len(others))
+    return shares

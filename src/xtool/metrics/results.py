@@ -39,6 +39,14 @@ class Results:
         """A metric's recorded values, without the images where it was not measured."""
         return [value for value in self.values.get(metric, ()) if value is not None]
 
+    def numbers(self, metric: str) -> Floats | None:
+        """[images] or [images, values] a metric's recorded values, NaN where there is none; ``None`` if nowhere."""
+        measured = self.of(metric)
+        if not measured:
+            return None
+        missing = np.full(np.shape(measured[0]), np.nan)
+        return np.array([missing if value is None else value for value in self.values[metric]], np.float64)
+
     @cached_property
     def credit(self) -> Floats:
         """[images] how far each counts as found, in [0, 1]; see :meth:`LocalizationProtocol.credit`."""

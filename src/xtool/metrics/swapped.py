@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.case import Case
@@ -35,6 +35,8 @@ class Swapped(Metric):
         ious: list[float] = case.protocol.best_ious(case.distractor.image_map, case.sample.boxes).tolist()
         return ious
 
-    def summarise(self, results: Results) -> float | None:
-        ious = results.of(self.info.name)
-        return float(results.protocol.credit(np.stack(ious), results.choice).mean()) if ious else None
+    def per_image(self, results: Results) -> Floats | None:
+        ious = results.numbers(self.info.name)
+        if ious is None:
+            return None
+        return np.where(np.isnan(ious).any(axis=1), np.nan, results.protocol.credit(ious, results.choice))

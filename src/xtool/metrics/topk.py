@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.results import Results
@@ -36,8 +36,8 @@ class GTKnown(Metric):
         summary="The box is found, the class being given.",
     )
 
-    def summarise(self, results: Results) -> float:
-        return float(results.credit.mean())
+    def per_image(self, results: Results) -> Floats:
+        return results.credit
 
 
 class Top1(Metric):
@@ -51,8 +51,8 @@ class Top1(Metric):
         summary="The box is found and the class is the most similar one.",
     )
 
-    def summarise(self, results: Results) -> float | None:
-        return _rate(results, 1)
+    def per_image(self, results: Results) -> Floats | None:
+        return _credit(results, 1)
 
 
 class Top5(Metric):
@@ -66,8 +66,8 @@ class Top5(Metric):
         summary="The box is found and the class is among the five most similar ones.",
     )
 
-    def summarise(self, results: Results) -> float | None:
-        return _rate(results, 5)
+    def per_image(self, results: Results) -> Floats | None:
+        return _credit(results, 5)
 
 
 def distinct_classes(classes: Sequence[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[int]]:
@@ -95,20 +95,23 @@ def rank_of(scores: ArrayLike, truth: int) -> int:
     return int((~(values < own)).sum()) if not np.isnan(own) else len(values)
 
 
-def top_k(credit: ArrayLike, ranks: ArrayLike, k: int) -> float:
-    """Top-k localization from ``credit`` [images] in [0, 1] (1 where the box is found) and class ranks [images] from 1.
+def top_k(credit: ArrayLike, ranks: ArrayLike, k: int) -> Floats:
+    """[images] what each image adds to Top-k localization: its credit if its class is among the first k, else 0.
 
-    Raises :class:`ValueError` for no images or different lengths.
+    Args:
+        credit: [images] in [0, 1], 1 where the box is found.
+        ranks: [images] of the true class, from 1.
+
+    Raises :class:`ValueError` for different lengths.
     """
     found, rank = np.asarray(credit, np.float64), np.asarray(ranks, np.int64)
     if rank.shape != found.shape:
         raise ValueError(f"{len(found)} images but {len(rank)} ranks")
-    if not len(found):
-        raise ValueError("a rate needs at least one image")
-    return float((found * (rank <= k)).mean())
+    named: Floats = found * (rank <= k)
+    return named
 
 
-def _rate(results: Results, k: int) -> float | None:
+def _credit(results: Results, k: int) -> Floats | None:
     ranks = [rank for rank in results.ranks if rank is not None]
     # A rate over the images that happen to have a class would stand beside a GT-known over all of them.
     return top_k(results.credit, ranks, k) if len(ranks) == len(results.ranks) else None

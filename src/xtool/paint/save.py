@@ -15,7 +15,7 @@ from xtool.errors import RunError, UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ENDINGS", "check_target", "figure_png", "save_figure"]
+__all__ = ["ENDINGS", "check_target", "figure_png", "figure_svg", "save_figure"]
 
 ENDINGS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 DPI = 150
@@ -56,9 +56,18 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 def figure_png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG."""
+    return _written(figure, "png")
+
+
+def figure_svg(figure: Figure) -> bytes:
+    """The figure as the bytes of an SVG."""
+    return _written(figure, "svg")
+
+
+def _written(figure: Figure, kind: str) -> bytes:
     stream = BytesIO()
     with _any_script():
-        figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight")
+        figure.savefig(stream, format=kind, dpi=DPI, bbox_inches="tight")
     return stream.getvalue()
 
 

@@ -17,14 +17,15 @@ from xtool.report.choice import best, disagreeing, middling, worst
 from xtool.report.curves import curves_figure, figure_svg
 from xtool.report.panels import Panel, panel
 from xtool.report.pictures import Pictures
-from xtool.runs.columns import Column, best_of, is_best, shown_columns
+from xtool.report.tables import difference_tables, table_row
+from xtool.runs.cells import MARKS, cells
 from xtool.runs.counts import COLUMNS as COUNT_COLUMNS
 from xtool.runs.counts import count_instances
 
 if TYPE_CHECKING:
     from xtool.runs.records import Record
     from xtool.runs.run import Run
-    from xtool.runs.summary import ImageResult, MethodResult, Row
+    from xtool.runs.summary import ImageResult, MethodResult
 
 __all__ = ["DEFAULT_GALLERY", "ReportOptions", "report_html", "write_report"]
 
@@ -88,8 +89,7 @@ def report_html(runs: Sequence[Run], options: ReportOptions | None = None) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rows = [(run, row) for run in runs for row in run.rows()]
-    shown = shown_columns([row for _, row in rows], detail=True)
+    shown, lines = cells([(run.identity, run.summary) for run in runs], detail=True)
     # What matplotlib wrote is markup; the style sheet is the package's own.
     style = (Path(__file__).parent / "templates" / "report.css").read_text("utf-8")
     return environment.get_template("report.html.jinja").render(
@@ -97,10 +97,11 @@ def report_html(runs: Sequence[Run], options: ReportOptions | None = None) -> st
         style=Markup(style),
         several=len(runs) > 1,
         columns=shown,
-        rows=[_cells(run, row, shown, [row for _, row in rows]) for run, row in rows],
+        rows=[table_row(shown, line) for line in lines],
+        marks=MARKS,
         metrics=[(column.title, column.info) for column in shown if column.info is not None],
         protocols=list({run.protocol.name: run.protocol.info for run in runs}.values()),
-        curves=Markup(figure_svg(curves_figure(runs))) if rows else None,
+        curves=Markup(figure_svg(curves_figure(runs))) if lines else None,
         sections=[_section(run, number, options) for number, run in enumerate(runs)],
     )
 
@@ -108,18 +109,6 @@ def report_html(runs: Sequence[Run], options: ReportOptions | None = None) -> st
 def _title(runs: Sequence[Run]) -> str:
     names = dict.fromkeys(f"{run.identity.encoder.name} on {run.identity.dataset.name}" for run in runs)
     return ", ".join(names)
-
-
-def _cells(run: Run, row: Row, columns: Sequence[Column], rows: Sequence[Row]) -> dict[str, Any]:
-    def cell(column: Column) -> tuple[str, bool]:
-        value = column.value(row)
-        return ("–", False) if value is None else (column.show(value), is_best(column, value, best_of(column, rows)))
-
-    return {
-        "where": (run.identity.dataset.name, run.identity.encoder.name, run.identity.protocol),
-        "method": row.method,
-        "cells": [cell(column) for column in columns],
-    }
 
 
 def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
@@ -137,6 +126,7 @@ def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
         "missing": max(planned - run.images() - len(failed), 0),
         "trained": run.identity.encoder.trained,
         "protocol": run.identity.protocol,
+        "differences": difference_tables(run),
         "counts": count_instances(run) if options.counts else [],
         "count_columns": COUNT_COLUMNS,
         "galleries": galleries,

@@ -1,4 +1,4 @@
-"""The columns of a comparison, made from the metrics: how each is headed, read, printed and compared."""
+"""The columns of a comparison, made from the metrics: how each is headed, read and printed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from xtool.metrics.registry import METRICS
 if TYPE_CHECKING:
     from xtool.runs.summary import Row
 
-__all__ = ["COLUMNS", "Column", "best_of", "is_best", "show", "shown_columns"]
+__all__ = ["COLUMNS", "COSTS", "Column", "show", "show_interval", "shown_columns"]
 
 COSTS: tuple[Unit, ...] = ("seconds", "images")
 """Units of what a map costs."""
+
+COARSE = 0.04
+"""Intervals of fractions at least this wide lose nothing that matters by whole percents."""
 
 SIGNS: dict[Unit, str] = {"fraction": "%"}
 
@@ -45,6 +48,13 @@ def show(value: float, unit: Unit) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
+def show_interval(low: float, high: float, unit: Unit, *, short: bool = False) -> str:
+    """An interval of this unit; ``short`` in whole percents where these say enough."""
+    if unit == "fraction" and short and high - low >= COARSE:
+        return f"{100 * low:.0f}–{100 * high:.0f}"
+    return f"{show(low, unit)}–{show(high, unit)}"
+
+
 def _column(info: MetricInfo) -> Column:
     sign = SIGNS.get(info.unit, "")
     return Column(
@@ -71,23 +81,3 @@ def shown_columns(rows: Sequence[Row], *, detail: bool) -> list[Column]:
         if (detail or column.info is None or not column.info.detail)
         and any(column.value(row) is not None for row in rows)
     ]
-
-
-def best_of(column: Column, rows: Sequence[Row]) -> float | None:
-    """The best value of a column; ``None`` where there is nothing to compare.
-
-    Methods that put no image through the model never looked: they are controls, and their cost is not compared.
-    """
-    info = column.info
-    if info is None or info.control:
-        return None
-    compared = [row for row in rows if row.values["forwards_per_image"]] if info.unit in COSTS else rows
-    values = [value for row in compared if (value := column.value(row)) is not None]
-    if len(values) < 2:
-        return None
-    return max(values) if info.direction == "higher" else min(values)
-
-
-def is_best(column: Column, value: float, best: float | None) -> bool:
-    """By what is shown: two numbers that print alike are both the best."""
-    return best is not None and column.show(value) == column.show(best)

@@ -11,9 +11,11 @@ from xtool.errors import RunError
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.protocols import LocalizationProtocol, get_protocol
+from xtool.runs.differences import compared
 from xtool.runs.directory import RunDirectory
 from xtool.runs.manifest import Identity, Manifest
 from xtool.runs.records import Failure, Record
+from xtool.runs.resampling import Resampled
 from xtool.runs.summary import ImageResult, MethodResult, Place, Row, Summary, Threshold, summarise
 from xtool.runs.table import ComparisonTable
 
@@ -61,6 +63,11 @@ class Run:
         """One result per method."""
         return self.summary.methods
 
+    @cached_property
+    def resampled(self) -> Resampled:
+        """Every number on resamples of the images: how sure it is, and whether methods differ."""
+        return Resampled(self.results)
+
     def rows(self) -> list[Row]:
         """One row of numbers per method."""
         return [result.row for result in self.results]
@@ -100,12 +107,12 @@ class Run:
         """[K, 4] the boxes of a record's map that are scored at a threshold; half-open, in image pixels."""
         return self.protocol.boxes(self.image_map(record), threshold)
 
-    def table(self) -> ComparisonTable:
-        """The comparison, for a terminal: print it with Rich."""
-        return ComparisonTable([(self.identity, self.summary)])
+    def table(self, *, intervals: bool = False) -> ComparisonTable:
+        """The comparison, for a terminal: print it with Rich. ``intervals`` beneath the numbers where wanted."""
+        return ComparisonTable([(self.identity, self.summary)], intervals=intervals)
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison, for machines. Fractions lie in [0, 1]."""
+        """The comparison, for machines: rows with 95 % intervals, and paired differences. Fractions lie in [0, 1]."""
         identity = self.identity
         return {
             "run": str(self.path),
@@ -116,9 +123,16 @@ class Run:
             "images": self.images(),
             "failed": len(self.failures()),
             "rows": [
-                {"method": row.method, "images": row.images, "threshold": row.threshold, **row.values}
-                for row in self.rows()
+                {
+                    "method": row.method,
+                    "images": row.images,
+                    "threshold": row.threshold,
+                    **row.values,
+                    "intervals": self.resampled.intervals(number),
+                }
+                for number, row in enumerate(self.rows())
             ],
+            "differences": [each.as_json() for each in compared(self.resampled)],
         }
 
     def _placed(self) -> Iterator[tuple[Place, Record | Failure]]:

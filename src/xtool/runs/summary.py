@@ -73,6 +73,8 @@ class MethodResult:
     threshold: float
     """The row's threshold; where the protocol has one for each IoU level, that of 0.5."""
     results: Results
+    indices: NDArray[np.int64]
+    """[images] which sample each entry of ``results`` is of."""
     images: tuple[ImageResult, ...]
     """In the order of the data set."""
     several: bool
@@ -123,6 +125,7 @@ def summarise(
                 row=_row(method, results[method]),
                 threshold=results[method].choice.thresholds[_level(protocol)],
                 results=results[method],
+                indices=np.frombuffer(each.indices, np.int64),
                 images=_images(each, results[method], totals),
                 several=each.several,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -11,82 +11,111 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from xtool.runs.columns import Column, best_of, is_best, shown_columns
+from xtool.runs.cells import MARKS, Cell, Line, cells
+from xtool.runs.columns import Column, show_interval
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from xtool.runs.manifest import Identity
-    from xtool.runs.summary import Row, Summary
+    from xtool.runs.summary import Summary
 
 __all__ = ["ComparisonTable"]
+
+
+TELLING: dict[str, Callable[[Identity], str]] = {
+    "data set": lambda identity: identity.dataset.name,
+    "encoder": lambda identity: f"{identity.encoder.name} ({identity.encoder.weights})",
+    "input": lambda identity: "×".join(map(str, identity.encoder.input_size)),
+    "fit": lambda identity: identity.fit,
+    "protocol": lambda identity: identity.protocol,
+}
+"""What tells runs apart, by the heading of its column."""
 
 
 class ComparisonTable(JupyterMixin):
     """One table over one or more runs, to be printed with Rich.
 
-    Columns without a number are left out, the best of each is marked, and headings are cut only where the terminal
-    has no room for whole words.
+    Columns without a number are left out, and headings are cut only where the terminal has no room for whole words.
+    ``intervals`` puts beneath each number its 95 % interval.
     """
 
-    def __init__(self, runs: Sequence[tuple[Identity, Summary]]) -> None:
+    def __init__(self, runs: Sequence[tuple[Identity, Summary]], *, intervals: bool = False) -> None:
         self._runs = runs
+        self._intervals = intervals
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = self._table(narrow=False)
-        needed = Measurement.get(console, options.update(max_width=1000), wide).maximum
-        yield wide if needed <= options.max_width else self._table(narrow=True)
+        shown, lines = cells(self._runs, detail=False)
+        for narrow in (False, True):
+            table = self._table(shown, lines, narrow=narrow)
+            if Measurement.get(console, options.update(max_width=1000), table).maximum <= options.max_width:
+                yield table
+                return
+        # No room for a line that says which run it is of.
+        for identity, summary in self._runs:
+            own = [line for line in lines if line.identity is identity]
+            table = self._table(shown, own, narrow=True)
+            table.title = _title(identity, summary)
+            if identity is not self._runs[-1][0]:
+                table.caption = None
+            yield table
 
-    def _table(self, *, narrow: bool) -> Table:
-        runs = self._runs
-        several = len(runs) > 1
+    def _table(self, shown: Sequence[Column], lines: Sequence[Line], *, narrow: bool) -> Table:
+        where = _varying([line.identity for line in lines])
         table = Table(
             box=box.SIMPLE_HEAD,
-            title=_title(runs),
+            title=_title(*self._runs[0]) if len(self._runs) == 1 else _common_title(self._runs),
             title_justify="left",
             caption_justify="left",
             padding=0,
             pad_edge=False,
         )
-        for title in ("data set", "encoder", "protocol") if several else ():
+        for title in where:
             table.add_column(title)
         table.add_column("method", style="bold", overflow="fold", min_width=8)
-        rows = [result.row for _, summary in runs for result in summary.methods]
-        shown = shown_columns(rows, detail=False)
         for column in shown:
             table.add_column(column.narrow if narrow else column.wide, justify="right", no_wrap=True)
-        table.caption = _caption(runs, shown)
-        best = {column.title: best_of(column, rows) for column in shown}
-        for identity, summary in runs:
-            where = (identity.dataset.name, identity.encoder.name, identity.protocol) if several else ()
-            for result in summary.methods:
-                cells = (_cell(column, result.row, best[column.title]) for column in shown)
-                table.add_row(*map(Text, where), Text(result.method), *cells)
+        table.caption = _caption(self._runs, shown, intervals=self._intervals)
+        for line in lines:
+            numbers = (self._cell(column, cell) for column, cell in zip(shown, line.cells, strict=True))
+            table.add_row(*(Text(of(line.identity)) for of in where.values()), Text(line.method), *numbers)
         return table
 
+    def _cell(self, column: Column, cell: Cell) -> Text:
+        if cell.value is None:
+            return Text("– ", style="dim")
+        text = Text(column.show(cell.value) + (cell.mark or " "), style="bold green" if cell.mark == "*" else "")
+        if self._intervals and cell.interval and column.info:
+            text.append("\n" + show_interval(*cell.interval, column.info.unit, short=True) + " ", style="not bold dim")
+        return text
 
-def _cell(column: Column, row: Row, best: float | None) -> Text:
-    value = column.value(row)
-    if value is None:
-        return Text("–", style="dim")
-    marked = is_best(column, value, best)
-    return Text(column.show(value) + ("*" if marked else " "), style="bold green" if marked else "")
+
+def _varying(identities: Sequence[Identity]) -> dict[str, Callable[[Identity], str]]:
+    """Which of the things that tell runs apart do so here."""
+    return {title: of for title, of in TELLING.items() if len({of(identity) for identity in identities}) > 1}
 
 
-def _title(runs: Sequence[tuple[Identity, Summary]]) -> str:
-    if len(runs) > 1:
-        return "Comparison of runs"
-    ((identity, summary),) = runs
-    encoder = identity.encoder
+def _title(identity: Identity, summary: Summary) -> str:
     return (
-        f"{encoder.name} ({encoder.weights}) on {identity.dataset.name}, {summary.images} images, "
+        f"{TELLING['encoder'](identity)} on {identity.dataset.name}, {summary.images} images, "
         f"protocol {identity.protocol}"
     )
 
 
-def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column]) -> str:
+def _common_title(runs: Sequence[tuple[Identity, Summary]]) -> str:
+    identities = [identity for identity, _ in runs]
+    varying = _varying(identities)
+    common = [TELLING[title](identities[0]) for title in ("data set", "encoder", "protocol") if title not in varying]
+    return ": ".join(["Comparison of runs", ", ".join(common)] if common else ["Comparison of runs"])
+
+
+def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column], *, intervals: bool) -> str:
     chosen = any(summary.threshold is None for _, summary in runs)
-    notes = ["* best." + (" Threshold: each method's best of the sweep on these very images." if chosen else "")]
+    notes = [MARKS]
+    if intervals:
+        notes.append("Beneath a number: its 95 % interval, at this threshold, over images like these.")
+    if chosen:
+        notes.append("Threshold: each method's best of the sweep on these very images.")
     notes += [f"{column.info.title}: {column.info.summary}" for column in shown if column.info and column.info.control]
     if not all(identity.encoder.trained for identity, _ in runs):
         notes.append(

@@ -71,7 +71,7 @@ def judge(case: Case, expected: str | None = None) -> Verdict:
         return Verdict(case, "skipped", str(reason))
     except CheckFailed as failure:
         message = str(failure)
-    except Exception as error:  # whatever a stranger's code raises is a verdict on it
+    except Exception as error:  # whatever a plugin raises is a verdict on it
         message = f"{type(error).__name__}: {error}"
     else:
         return (

@@ -53,8 +53,24 @@ def server_arguments(host: str, port: int) -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
-        "theme.primaryColor": "#5b4bdb",
+        # One for each: a colour for both would end the choice between light and dark by the system's setting.
+        "theme.light.primaryColor": "#5b4bdb",
+        "theme.dark.primaryColor": "#8b7dff",
         "theme.baseRadius": "large",
     }
+    # A site elsewhere whose name is made to point at this computer is refused.
+    names = LOCAL if host in LOCAL and _knows_hosts() else ()
     script = Path(__file__).with_name("page.py")
-    return ["run", str(script), *(f"--{name}={value}" for name, value in options.items())]
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return ["run", str(script), *flags, *(f"--server.allowedHosts={name}" for name in names)]
+
+
+def _knows_hosts() -> bool:
+    """Newer versions of Streamlit can refuse hosts; older ones check only the origin of the page's connection."""
+    from streamlit import config
+
+    try:
+        config.get_option("server.allowedHosts")
+    except RuntimeError:
+        return False
+    return True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xtool.paint.figure import maps_figure
-from xtool.paint.heat import COLOUR_MAPS, OPACITY
+from xtool.paint.heat import COLOUR_MAPS, OPACITY, level_colours
 from xtool.paint.heat import resized as resized_to
 from xtool.paint.panel import overlay as painted
-from xtool.paint.save import figure_png
 from xtool.plugin import Explanation
+from xtool_app.search import Answer
+from xtool_app.wording import taken_for
 
-__all__ = ["COLOUR_MAPS", "Look", "difference", "overlay", "resized", "sheet"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOUR_MAPS", "Look", "colour_stops", "difference", "overlay", "resized", "sheet"]
 
 SHOWN_SIDE = 720
 """Pixels of the longer side on the page."""
@@ -50,18 +54,25 @@ def difference(first: Explanation, second: Explanation, row: int, side: int = SH
     return Image.fromarray((grey * (1 - weight) + colours * weight).round().astype(np.uint8))
 
 
-def sheet(explanations: Sequence[Explanation], titles: Sequence[str], look: Look) -> bytes:
-    """All texts × all methods as the PNG of one figure: a row per text, a column per method."""
-    panels = [explanation.panels(look.threshold) for explanation in explanations]
-    figure = maps_figure(
-        explanations[0].image,
-        titles,
-        [list(row) for row in zip(*panels, strict=True)],
-        note=f"{explanations[0].encoder}, boxes at {look.threshold:g} of the maximum",
+def sheet(answer: Answer, look: Look) -> Figure:
+    """All texts × all methods as one figure: a row per text, a column per method."""
+    by_method = [explanation.panels(look.threshold) for explanation in answer.explanations]
+    return maps_figure(
+        answer.query.picture.image,
+        [question.text for question in answer.query.questions],
+        [list(row) for row in zip(*by_method, strict=True)],
+        note=f"{answer.query.encoder}, boxes at {look.threshold:g} of the maximum",
+        taken_for=[taken_for(understood, shown=2) for understood in answer.understood],
         threshold=look.threshold,
         colour_map=look.colour_map,
     )
-    return figure_png(figure)
+
+
+def colour_stops(look: Look, count: int = 17) -> list[tuple[int, int, int, float]]:
+    """Colours of the scale from 0 to the maximum: red, green, blue in 0 to 255 and opacity in 0 to 1."""
+    levels = level_colours(look.colour_map, look.opacity)
+    picked = levels[np.linspace(0, len(levels) - 1, count).round().astype(int)]
+    return [(int(red), int(green), int(blue), float(alpha) / 255) for red, green, blue, alpha in picked]
 
 
 def resized(image: Image.Image, side: int = SHOWN_SIDE) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A method's options as form fields, read from its pydantic config, and back to a request."""
+"""The methods on offer, and a method's options as form fields, read from its pydantic config, and back to a request."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from xtool.plugin import (
     Architecture,
     EncoderInfo,
     FeatureConfig,
+    MaskConfig,
     MethodConfig,
     MethodRequest,
     config_class,
@@ -22,7 +23,7 @@ from xtool.plugin import (
     registry,
 )
 
-__all__ = ["FormField", "Kind", "build_request", "fields_of", "usable_methods"]
+__all__ = ["FormField", "Kind", "MethodChoice", "build_request", "fields_of", "usable_methods"]
 
 Kind = Literal["switch", "choice", "whole", "number", "text"]
 
@@ -41,6 +42,30 @@ class FormField:
     minimum: float | None = None
     maximum: float | None = None
     """Bounds that are values themselves: an open bound is moved a little inwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodChoice:
+    """A method on offer."""
+
+    name: str
+    summary: str
+    forwards: str
+    """Passes through the model, as its spec says it: ``"2 + C"``."""
+    masks_pool: bool = False
+    """Whether its many masks cost one pass together, because the model can pool under them."""
+
+    @property
+    def cost(self) -> str:
+        """Its passes in a word or two."""
+        if self.forwards == "0":
+            return "no pass"
+        return "quick" if self.masks_pool or self.forwards in ("1", "T") else "many passes"
+
+    @property
+    def label(self) -> str:
+        """One line for the list of methods: what it does, before what it is called."""
+        return f"{self.summary.split('; ')[0].rstrip('.')} ({self.name}, {self.cost})"
 
 
 def fields_of(
@@ -86,15 +111,21 @@ def build_request(
     return replace(request, label=":".join([method, *told]))
 
 
-def usable_methods(architecture: Architecture | None) -> dict[str, str]:
-    """Names of the methods that work on an architecture, with their one-line summaries."""
+def usable_methods(encoder: EncoderInfo | None) -> list[MethodChoice]:
+    """The methods that work on a model, suggested ones first; while it is not loaded, those that work on any."""
     catalogue = registry().saliency_methods
-    rivals = catalogue.conflicts()
-    return {
-        item.qualified_name if item.spec.name in rivals else item.spec.name: item.spec.summary
-        for item in catalogue
-        if architecture is None or architecture in item.spec.architectures
-    }
+    needed = get_args(Architecture) if encoder is None else (encoder.architecture,)
+    fitting = [item for item in catalogue if set(needed) <= set(item.spec.architectures)]
+    pools = encoder is not None and encoder.pools_masks
+    return [
+        MethodChoice(
+            name=catalogue.name_of(item),
+            summary=item.spec.summary,
+            forwards=item.spec.forwards,
+            masks_pool=pools and "C" in item.spec.forwards and issubclass(config_class(item.spec), MaskConfig),
+        )
+        for item in sorted(fitting, key=lambda item: -item.spec.suggested)
+    ]
 
 
 def presets_of(method: str) -> tuple[str, ...]:

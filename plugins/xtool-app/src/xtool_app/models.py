@@ -9,11 +9,11 @@ from functools import cache
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from xtool.plugin import Encoder, EncoderInfo, Explainer, Fit, load_encoder, registry, seconds_per_pass
+from xtool.plugin import Encoder, EncoderInfo, Explainer, Fit, MethodRequest, load_encoder, seconds_per_pass
 from xtool_app import settings
 from xtool_app.pictures import Picture
 
-__all__ = ["Models", "models", "offered_encoders"]
+__all__ = ["Models", "models"]
 
 T = TypeVar("T")
 
@@ -57,11 +57,12 @@ class Models:
         self._explainers: RecentlyUsed[Explainer] = RecentlyUsed(PICTURES_KEPT)
         self._answered: WeakKeyDictionary[Explainer, set[Hashable]] = WeakKeyDictionary()
         self._speeds: dict[str, float] = {}
+        self._passes: dict[Hashable, int] = {}
 
     def encoder(self, name: str) -> Encoder:
         """The encoder with its default weights, or those named when the server was started."""
         loading = dict(settings.current().loading)
-        if name != settings.first_encoder():
+        if name != (settings.current().encoder or settings.first_encoder()):
             loading |= {"pretrained": "auto", "calibration": None}
         return self._encoders.get_or_make(name, lambda: load_encoder(name, **loading))
 
@@ -74,12 +75,24 @@ class Models:
         """The picture before the encoder, with all the work kept that was done for it."""
         loaded = self.encoder(encoder)
         # The encoder itself is in the key: one that was dropped and loaded anew shares nothing with its forerunner.
-        key = (picture.digest, id(loaded), fit)
-        return self._explainers.get_or_make(key, lambda: Explainer(picture.image, loaded, fit=fit))
+        key = (picture.digest, picture.shows, id(loaded), fit)
+        return self._explainers.get_or_make(key, lambda: Explainer(picture.image, loaded, fit=fit, shows=picture.shows))
 
     def answered(self, explainer: Explainer) -> set[Hashable]:
         """What has been asked of this explainer before; whoever finishes a search adds to it."""
         return self._answered.setdefault(explainer, set())
+
+    def remember_passes(self, encoder: str, request: MethodRequest, texts: int, passes: int) -> None:
+        """Keep what a method was expected to need, for the next one who thinks of choosing it."""
+        self._passes[encoder, request.provided, request.config, texts] = passes
+
+    def known_passes(self, encoder: str, request: MethodRequest, texts: int) -> int | None:
+        """What :meth:`remember_passes` was told, or ``None``."""
+        return self._passes.get((encoder, request.provided, request.config, texts))
+
+    def known_seconds_per_pass(self, encoder: str) -> float | None:
+        """What has been measured, or ``None``; never measures."""
+        return self._speeds.get(encoder)
 
     def seconds_per_pass(self, encoder: str) -> float:
         """Measured once per encoder."""
@@ -92,16 +105,3 @@ class Models:
 def models() -> Models:
     """Those of this server."""
     return Models()
-
-
-def offered_encoders() -> list[str]:
-    """Encoders with weights of their own, the one that the page starts with first."""
-    start = settings.first_encoder()
-    catalogue = registry().encoders
-    rivals = catalogue.conflicts()
-    names = [
-        item.qualified_name if item.spec.name in rivals else item.spec.name
-        for item in catalogue
-        if item.spec.default_pretrained is not None
-    ]
-    return [start, *(name for name in names if name != start)]

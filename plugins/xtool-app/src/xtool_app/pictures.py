@@ -1,4 +1,4 @@
-"""Pictures of the page: uploads, judged by their content, and bundled scenes."""
+"""Pictures of the page: uploads, judged by their content, and bundled ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-from xtool.plugin import DataError, XtoolError, open_dataset, open_image
+from xtool.plugin import DataError, XtoolError, open_dataset, open_image, registry
 
-__all__ = ["MAX_MEGABYTES", "Example", "Picture", "examples", "open_example", "open_upload"]
+__all__ = ["MAX_MEGABYTES", "PHOTOGRAPHS", "Example", "Picture", "examples", "open_example", "open_upload"]
 
 MAX_MEGABYTES = 20
 MAX_PIXELS = 50_000_000
@@ -21,7 +21,14 @@ MAX_SIDE = 1600
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Of strangers' files only these are decoded. Pillow knows more; for EPS it starts another program."""
 
-EXAMPLES = 12
+PHOTOGRAPHS, PICTOGRAMS = "photographs", "pictograms"
+"""What a picture shows, in the words of :attr:`xtool.plugin.EncoderSpec.knows`."""
+
+EXAMPLE_SETS = {"photos": "Photograph", "scenes": "Drawn scene"}
+"""Bundled data sets by name, and what one picture of them is called; the first one first."""
+
+EXAMPLES = 8
+"""Of each set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class Picture:
     """(width, height) before it was shrunk, upright; boxes in downloads are in these pixels."""
     digest: str
     """Of the content, so that the same picture is known again whatever its name."""
+    shows: str = PHOTOGRAPHS
+    """What kind of picture it is; a person's own is taken for a photograph."""
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -45,11 +54,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A bundled scene, and texts worth asking of it."""
+    """A bundled picture, and texts worth asking of it."""
 
+    dataset: str
     index: int
     title: str
     texts: tuple[str, ...]
+    """Of something that it shows, and last, where the data set says so, of something that it does not show."""
+    shows: str
+    """What kind of picture it is."""
 
 
 def open_upload(content: bytes, name: str) -> Picture:
@@ -74,33 +87,44 @@ def open_upload(content: bytes, name: str) -> Picture:
 
 
 def examples() -> Sequence[Example]:
-    """The bundled scenes on offer; none where the plugin that brings them is not installed."""
-    try:
-        scenes = open_dataset()
-    except XtoolError:
-        return ()
-    offered = []
-    for index in range(min(EXAMPLES, len(scenes))):
-        sample = scenes[index]
-        seen = [name for name in (sample.label, sample.distractor) if name]
-        texts = [*seen, *([sample.absent] if sample.absent else [])]
-        offered.append(Example(index, f"Scene {index + 1}: {', '.join(seen)}, …", tuple(texts)))
+    """The bundled pictures on offer, photographs first; none where no plugin that brings some is installed."""
+    installed = {item.spec.name: item.spec.shows for item in registry().datasets}
+    offered: list[Example] = []
+    for name in EXAMPLE_SETS:
+        if name in installed:
+            offered += _examples_of(name, installed[name])
     return tuple(offered)
 
 
-def open_example(index: int) -> Picture:
-    """A bundled scene as a picture."""
-    dataset = open_dataset()
-    sample = dataset[index]
-    return _picture(sample.open(), f"scene {index + 1}", f"{dataset.name}/{sample.id}")
+def open_example(example: Example) -> Picture:
+    """A bundled picture, decoded."""
+    dataset = open_dataset(example.dataset)
+    sample = dataset[example.index]
+    name = f"{EXAMPLE_SETS[example.dataset]} {example.index + 1}"
+    return _picture(sample.open(), name, f"{dataset.name}/{sample.id}", example.shows)
 
 
-def _picture(image: Image.Image, name: str, digest: str) -> Picture:
+def _examples_of(name: str, shows: str) -> Sequence[Example]:
+    try:
+        samples = open_dataset(name)
+    except XtoolError:  # its files are missing: the page works without them
+        return ()
+    offered = []
+    for index in range(min(EXAMPLES, len(samples))):
+        sample = samples[index]
+        seen = [text for text in (sample.label, sample.distractor) if text]
+        texts = [*seen, *([sample.absent] if sample.absent else [])]
+        title = f"{EXAMPLE_SETS[name]} {index + 1}: {', '.join(seen)}"
+        offered.append(Example(name, index, title, tuple(texts), shows))
+    return offered
+
+
+def _picture(image: Image.Image, name: str, digest: str, shows: str = PHOTOGRAPHS) -> Picture:
     full_size = image.size
     if max(full_size) > MAX_SIDE:
         image = image.copy()
         image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    return Picture(name, image, full_size, digest)
+    return Picture(name, image, full_size, digest, shows)
 
 
 def _formats() -> list[str]:

@@ -7,17 +7,18 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from xtool.plugin import Estimate, Fit, MethodRequest, XtoolError
+from xtool.plugin import DEFAULT_TEMPLATES, Estimate, Fit, MethodRequest, XtoolError
+from xtool_app.evidence import EvidenceBar, evidence_bars
 from xtool_app.pictures import Picture
-from xtool_app.wording import Question
+from xtool_app.wording import Question, page_words
 
 if TYPE_CHECKING:
-    from xtool.plugin import Explanation
+    from xtool.plugin import Explainer, Explanation, Understanding
     from xtool_app.models import Models
 
-__all__ = ["UNEXPECTED", "Answer", "Query", "Search", "State"]
+__all__ = ["UNEXPECTED", "Answer", "Failure", "Query", "Search", "State"]
 
 State = Literal["waiting", "loading", "asking", "searching", "done", "failed", "stopped"]
 
@@ -38,6 +39,25 @@ class Query:
     encoder: str
     methods: tuple[MethodRequest, ...]
     fit: Fit = "squash"
+    against: tuple[str, ...] = ()
+    """Background texts: the maps show where the picture is like a text rather than like these."""
+    templates: Sequence[str] | None = DEFAULT_TEMPLATES
+    """That names are put into; ``None`` asks the words as they are typed."""
+
+    def same_as(self, other: Query) -> bool:
+        """Whether the answer would be the same."""
+        return self._asked() == other._asked()
+
+    def _asked(self) -> tuple[Any, ...]:
+        return self.picture.digest, self.questions, self.encoder, self.methods, self.fit, self.against
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A method that brought no answer."""
+
+    method: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +65,11 @@ class Answer:
     """What a search found."""
 
     query: Query
+    methods: Sequence[MethodRequest]
+    """Those that brought an answer."""
     explanations: Sequence[Explanation]
-    """One per method."""
+    """One for each of ``methods``."""
+    failures: Sequence[Failure]
     seconds: float
     """That the visitor waited for the search itself."""
     passes: int
@@ -54,9 +77,34 @@ class Answer:
     weights: str
     trained: bool
 
+    @property
+    def understood(self) -> Sequence[Understanding | None]:
+        """[T] what the model took each text for; ``None`` from models that read any text."""
+        return self.explanations[0].understood
+
+    def evidence(self, method: int) -> list[EvidenceBar | None]:
+        """[T] of the method at that place; ``None`` for a text that is not understood, and from methods without any."""
+        explanation = self.explanations[method]
+        if explanation.scores is None:
+            return [None] * len(self.query.questions)
+        return [
+            None if known is not None and not known.known else bar
+            for known, bar in zip(
+                self.understood, evidence_bars(explanation.scores.tolist(), explanation.calibration), strict=True
+            )
+        ]
+
 
 class _StopError(Exception):
     """Raised inside the methods' work when the visitor wants no more of it."""
+
+
+class _NoAnswerError(Exception):
+    """Every method failed."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__()
+        self.failures = failures
 
 
 class Search:
@@ -125,14 +173,12 @@ class Search:
             self.state = "done"
         except _StopError:
             self.state = "stopped"
-        except XtoolError as error:
-            self._fail(str(error))
-        except MemoryError:
-            self._fail("This does not fit into memory. Try a smaller encoder, or fewer texts and methods.")
+        except _NoAnswerError as error:
+            self.error = "\n".join(f"{failure.method}: {failure.reason}" for failure in error.failures)
+            self.state = "failed"
         except Exception as error:
-            log.exception("a search failed")
-            out_of_memory = type(error).__name__ == "OutOfMemoryError"
-            self._fail("The device has too little memory for this encoder and method." if out_of_memory else UNEXPECTED)
+            self.error = _reason(error)
+            self.state = "failed"
 
     def _prepare(self) -> None:
         query = self.query
@@ -140,10 +186,13 @@ class Search:
             self._check()
             self.state = "loading"
             explainer = self._models.explainer(query.picture, query.encoder, query.fit)
-            texts = len(query.questions)
+            texts = len(query.questions) * (2 if query.against else 1)
             # Whoever has waited for a method on this picture knows what it costs, and mostly its work is kept.
             answered = self._models.answered(explainer)
             new = [request for request in query.methods if (request.provided, request.config) not in answered]
+            for request in query.methods:
+                expected = explainer.expected_passes([request], texts)
+                self._models.remember_passes(query.encoder, request, texts, expected)
             passes = explainer.expected_passes(query.methods, texts)
             seconds = explainer.expected_passes(new, texts) * self._models.seconds_per_pass(query.encoder)
         estimate = Estimate(passes, seconds, explainer.encoder.device.type)
@@ -155,23 +204,48 @@ class Search:
 
     def _search(self) -> Answer:
         query = self.query
+        found: list[tuple[MethodRequest, Explanation]] = []
+        failures: list[Failure] = []
         with self._models.lock:
             self._check()
             explainer = self._models.explainer(query.picture, query.encoder, query.fit)
             start = time.perf_counter()
-            explanations = explainer.explain(
-                [question.prompt for question in query.questions], query.methods, templates=None, on_pass=self._passed
-            )
-            self._models.answered(explainer).update((request.provided, request.config) for request in query.methods)
+            for request in query.methods:
+                result = self._explained(explainer, request)
+                if isinstance(result, Failure):
+                    failures.append(result)
+                    continue
+                found.append((request, result))
+                self._models.answered(explainer).add((request.provided, request.config))
+            if not found:
+                raise _NoAnswerError(failures)
             info = explainer.encoder.info
         return Answer(
             query=query,
-            explanations=explanations,
+            methods=tuple(request for request, _ in found),
+            explanations=tuple(explanation for _, explanation in found),
+            failures=tuple(failures),
             seconds=time.perf_counter() - start,
             passes=self._passes,
             weights=info.weights,
             trained=info.trained,
         )
+
+    def _explained(self, explainer: Explainer, request: MethodRequest) -> Explanation | Failure:
+        """One method's answer. A method that fails takes no other's answer with it."""
+        try:
+            (explanation,) = explainer.explain(
+                [question.text for question in self.query.questions],
+                [request],
+                against=self.query.against,
+                templates=self.query.templates,
+                on_pass=self._passed,
+            )
+        except _StopError:
+            raise
+        except Exception as error:
+            return Failure(request.label, _reason(error))
+        return explanation
 
     def _passed(self, images: int) -> None:
         self._passes += images
@@ -181,6 +255,14 @@ class Search:
         if self._stop.is_set():
             raise _StopError
 
-    def _fail(self, message: str) -> None:
-        self.error = message
-        self.state = "failed"
+
+def _reason(error: Exception) -> str:
+    """What people are told of an error; what nobody foresaw goes to the server's log instead."""
+    if isinstance(error, XtoolError):
+        return page_words(str(error))
+    if isinstance(error, MemoryError):
+        return "This does not fit into memory. Try a smaller model, or fewer texts and methods."
+    log.error("a search failed", exc_info=error)
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, for an accelerator
+        return "The device has too little memory for this model and method."
+    return UNEXPECTED

@@ -14,7 +14,7 @@ class Settings:
     """How the page starts and what it may use."""
 
     encoder: str | None = None
-    """Chosen when the page opens; ``None`` for the one that a plugin suggests."""
+    """Chosen whatever the picture; ``None`` for the one suggested for what it shows."""
     loading: Mapping[str, Any] = field(default_factory=dict)
     """How encoders are loaded: device, precision and so on. ``pretrained`` and ``calibration`` hold for that encoder
     only, every other one takes its own: only whoever starts the server may name files."""
@@ -29,10 +29,15 @@ def configure(settings: Settings) -> None:
     _current = settings
 
 
-def first_encoder() -> str:
-    """The name of the encoder that the page opens with. Raises :class:`xtool.plugin.UsageError` where there is none."""
+def first_encoder(shows: str = "") -> str:
+    """The name of the encoder to start with: that of the command line, or one suggested that knows what is shown.
+
+    Raises :class:`xtool.plugin.UsageError` where no installed plugin suggests one.
+    """
     encoders = registry().encoders
-    return _current.encoder or encoders.name_of(encoders.default())
+    if _current.encoder is not None:
+        return _current.encoder
+    return encoders.name_of(encoders.default(shows))
 
 
 def current() -> Settings:

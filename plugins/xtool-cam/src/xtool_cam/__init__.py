@@ -71,7 +71,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         config="xtool_cam.config:EigenCAMConfig",
         summary="First principal component of the features; the same for every text.",
         paper="Muhammad and Yeasin 2020, arXiv:2008.00299",
-        box_threshold=0.04,
+        box_threshold=0.02,
         requires=frozenset({"features"}),
     )
     yield SaliencyMethodSpec(

@@ -108,7 +108,7 @@ def on_disk(name: str) -> bool:
 def repository(name: str) -> str:
     """Where the hub keeps open_clip's copy of OpenAI's weights."""
     _, tower = OPENAI_MODELS[_model(name)]
-    size = "" if tower.startswith("resnet") else "_336" if name.endswith("336") else "_224"
+    size = "" if tower.startswith("resnet") else "_336" if _model(name).endswith("336") else "_224"
     return f"timm/{tower}_clip{size}.openai"
 
 

@@ -46,7 +46,7 @@ def _encode(model: nn.Module, tokens: Tensor, length: int) -> Tensor:
     if length == tokens.shape[1]:
         features = model.encode_text(tokens)  # type: ignore[operator]
     else:
-        output = functional_call(model, _shorter_context(model, length), kwargs={"text": tokens[:, :length]})
+        output = functional_call(model, _shorter_context(model, length), (), {"text": tokens[:, :length]})
         features = output["text_features"] if isinstance(output, dict) else output[1]
     return features
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from xtool.plugin import XtoolError
 from xtool_app.search import UNEXPECTED
-from xtool_app.wording import plain
+from xtool_app.wording import page_words, plain
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def guarded() -> Iterator[None]:
     try:
         yield
     except XtoolError as error:
-        show_error(str(error))
+        show_error(page_words(str(error)))
     except Exception:
         log.exception("the page failed")
         show_error(UNEXPECTED)

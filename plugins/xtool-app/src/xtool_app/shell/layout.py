@@ -1,68 +1,61 @@
-"""The page from top to bottom: picture, texts, model and methods, the button, the answer."""
+"""The page: at the left what is asked, at the right the answer. On a phone the answer comes below, scrolled to."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
-from xtool.plugin import FITS
+from xtool.plugin import DEFAULT_TEMPLATES, FITS, UsageError
 from xtool_app.drawing import resized
-from xtool_app.models import models, offered_encoders
-from xtool_app.pictures import MAX_MEGABYTES, Picture, examples, open_example, open_upload
+from xtool_app.encoders import offered_encoders, warning_about
+from xtool_app.markup import picture as markup
+from xtool_app.models import models
+from xtool_app.pictures import MAX_MEGABYTES, PHOTOGRAPHS, Picture, examples, open_example, open_upload
 from xtool_app.search import Query, Search
 from xtool_app.shell.answer import show_answer
 from xtool_app.shell.guard import guarded
 from xtool_app.shell.options import choose_methods
-from xtool_app.shell.running import show_search
-from xtool_app.wording import plain, questions
+from xtool_app.shell.running import scroll_to_answer, show_search
+from xtool_app.wording import lines, plain, questions
 
-STYLE = """
-<style>
-  .block-container { padding-top: 3.2rem; padding-bottom: 3rem; max-width: 1180px; }
-  h1 { letter-spacing: -0.02em; padding-bottom: 0; }
-  [data-testid="stImage"] img { border-radius: 10px; }
-</style>
-"""
-
-EXAMPLES, UPLOAD = "Example", "My own picture"
+STYLE = Path(__file__).with_name("style.css")
+EXAMPLES, UPLOAD = "Examples", "My own picture"
+SMALL_SIDE = 360
 
 
 def show_page() -> None:
     """Draw everything."""
     st.set_page_config(page_title="xtool: where does the model look?", page_icon="🔎", layout="wide")
-    st.markdown(STYLE, unsafe_allow_html=True)  # fixed text of ours; nothing that a visitor typed comes here
+    st.html(STYLE)
     with guarded():
         _show()
 
 
 def _show() -> None:
     st.title("Where does the model look?")
-    st.markdown(
-        "Give an image–text model a picture, say what to look for, and see **where it finds it**, and whether at all."
-    )
-    left, right = st.columns([5, 6], gap="large")
+    left, right = st.columns([4, 8], gap="large")
     with left:
-        st.subheader("1 · Picture")
         picture, suggestion, key = _choose_picture()
-    with right:
-        st.subheader("2 · What to look for")
-        typed = st.text_area(
-            "One thing per line",
-            value=suggestion,
-            height=110,
-            key=f"texts of {key}",
-            placeholder="dog\na red car\nan image of a cat.",
-            help="A name, or a whole caption. Also try something that is not in the picture.",
-        )
-        st.subheader("3 · How")
-        query = _choose_how(picture, typed)
-        clicked = st.button("Find it!", type="primary", icon=":material/search:", width="stretch", disabled=_busy())
-    if clicked:
+        typed, clicked = _ask_for_texts(suggestion, key)
+        query, missing = _choose_how(picture, typed)
+    first = "opened" not in st.session_state
+    st.session_state["opened"] = True
+    if query is not None and (clicked or (first and key != "upload")):
         st.session_state.pop("answer", None)
-        if query is not None:
-            st.session_state["search"] = Search(query, models()).start()
-            st.rerun()
-    show_search()
-    show_answer(picture)
+        st.session_state["search"] = Search(query, models()).start()
+        st.session_state["scroll"] = clicked
+        st.rerun()
+    with right, st.container(key="answer"):
+        scroll_to_answer()
+        # Emptied first: what an earlier run drew there would stay, faded, between what this one draws.
+        place = st.empty()
+        place.empty()
+        with place.container():
+            if missing and not _busy():
+                (st.error if clicked else st.info)(missing, icon=":material/edit:")
+            show_search(picture)
+            show_answer(picture, query)
 
 
 def _choose_picture() -> tuple[Picture | None, str, str]:
@@ -81,37 +74,72 @@ def _choose_picture() -> tuple[Picture | None, str, str]:
         example = st.selectbox(
             "Example", offered, format_func=lambda e: e.title, key="example", label_visibility="collapsed"
         )
-        picture = open_example(example.index)
-        st.image(resized(picture.image), width="stretch")
-        return picture, "\n".join(example.texts), f"example {example.index}"
+        picture = open_example(example)
+        _thumbnail(picture)
+        return picture, "\n".join(example.texts), f"example {example.dataset} {example.index}"
     uploaded = st.file_uploader(
-        f"A photo or drawing, up to {MAX_MEGABYTES} MB. It stays in this server's memory and is written to no disk.",
+        "A photo, up to " + f"{MAX_MEGABYTES} MB",
         key="upload",
+        help="It stays in the memory of this server and is written to no disk.",
     )
     if uploaded is None:
         return None, "", "upload"
     with guarded():
         picture = open_upload(uploaded.getvalue(), uploaded.name)
-        st.image(resized(picture.image), width="stretch")
+        _thumbnail(picture)
         if picture.image.size != picture.full_size:
             st.caption(
-                f"{picture.full_size[0]} × {picture.full_size[1]} pixels, shown and searched at "
-                f"{picture.image.width} × {picture.image.height}; boxes in downloads are in full-size pixels."
+                f"{picture.full_size[0]} × {picture.full_size[1]} pixels, searched at "
+                f"{picture.image.width} × {picture.image.height}; boxes in files are in full-size pixels."
             )
         return picture, "", "upload"
     return None, "", "upload"
 
 
-def _choose_how(picture: Picture | None, typed: str) -> Query | None:
-    """The query, or ``None`` after having said what is missing."""
+def _thumbnail(picture: Picture) -> None:
+    st.html(markup(resized(picture.image, SMALL_SIDE), f"The picture to search: {picture.name}", "small"))
+
+
+def _ask_for_texts(suggestion: str, key: str) -> tuple[str, bool]:
+    """What is typed, and whether it was just sent off: by the button, or by Ctrl+Enter inside of the text."""
+    with st.form("texts", border=False):
+        typed = st.text_area(
+            "What to look for, one thing per line",
+            value=suggestion,
+            height=100,
+            key=f"texts of {key}",
+            placeholder="dog\na red car",
+            help="A name, or a whole caption. Also try something that is not in the picture.",
+        )
+        clicked = st.form_submit_button(
+            "Find it!", type="primary", icon=":material/search:", width="stretch", disabled=_busy()
+        )
+    return typed, clicked
+
+
+def _choose_how(picture: Picture | None, typed: str) -> tuple[Query | None, str]:
+    """The query, or ``None`` and what is missing."""
+    shows = PHOTOGRAPHS if picture is None else picture.shows
+    # A choice of its own for each kind of picture: what knows photographs is of no use for drawings.
     encoder = st.selectbox(
         "Model",
-        offered_encoders(),
-        key="encoder",
-        help="`xtool encoders` says what each knows, and which need a download when first used.",
+        offered_encoders(shows),
+        format_func=lambda choice: choice.label,
+        key=f"encoder for {shows}",
+        help="What it knows, its size in millions of weights, and whether they are here, on this computer, or are "
+        "downloaded when it is first used.",
     )
-    methods = choose_methods(encoder)
-    with st.expander("More: prompts and cropping"):
+    if warning := warning_about(encoder, shows):
+        st.error(plain(warning), icon=":material/warning:")
+    methods = choose_methods(encoder.name, max(1, len(typed.split("\n"))))
+    with st.expander("Contrast, prompts and cropping"):
+        against = st.text_area(
+            "Rather than, one thing per line",
+            height=70,
+            key="against",
+            placeholder="a cat\ngrass",
+            help="The maps then show where the picture is like your text rather than like these. Verdicts stay.",
+        )
         as_typed = st.toggle(
             "Ask my words exactly as typed",
             key="as typed",
@@ -124,18 +152,24 @@ def _choose_how(picture: Picture | None, typed: str) -> Query | None:
             horizontal=True,
             help="squash and pad keep the whole picture; crop shows the model only the centre.",
         )
-    if methods is None:
-        return None
     if picture is None:
-        if not _busy():
-            st.info("Upload a picture to begin.", icon=":material/upload:")
-        return None
-    with guarded():
-        asked = questions(typed, as_typed=as_typed)
-        if any(question.text != question.prompt for question in asked):
-            st.caption("Asked as: " + " · ".join(f"“{plain(question.prompt)}”" for question in asked))
-        return Query(picture=picture, questions=asked, encoder=encoder, methods=methods, fit=fit)
-    return None
+        return None, "Upload a picture to begin."
+    if methods is None:
+        return None, "Choose at least one method."
+    templates = None if as_typed else DEFAULT_TEMPLATES
+    try:
+        asked = questions(typed, templates)
+    except UsageError as error:
+        return None, plain(str(error))
+    return Query(
+        picture=picture,
+        questions=asked,
+        encoder=encoder.name,
+        methods=methods,
+        fit=fit,
+        against=tuple(lines(against)),
+        templates=templates,
+    ), ""
 
 
 def _busy() -> bool:

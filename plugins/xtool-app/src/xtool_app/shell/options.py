@@ -7,48 +7,71 @@ from typing import Any
 import streamlit as st
 
 from xtool.plugin import MethodRequest, config_class, registry
-from xtool_app.forms import FormField, build_request, fields_of, presets_of, usable_methods
+from xtool_app.forms import (
+    FormField,
+    MethodChoice,
+    build_request,
+    fields_of,
+    presets_of,
+    usable_methods,
+)
 from xtool_app.models import models
 from xtool_app.shell.guard import guarded
+from xtool_app.wording import duration, plain
 
 
-def choose_methods(encoder: str) -> tuple[MethodRequest, ...] | None:
-    """The methods with their options; ``None`` after having said what is missing."""
+def choose_methods(encoder: str, texts: int) -> tuple[MethodRequest, ...] | None:
+    """The methods with their options; ``None`` where none is chosen, or an option was refused, which is said here."""
     info = models().info(encoder)
-    summaries = usable_methods(info.architecture if info else None)
-    names = list(summaries)
-    suggested = [item.spec.name for item in registry().saliency_methods.suggested() if item.spec.name in names]
+    offered = {choice.name: choice for choice in usable_methods(info)}
+    key = f"methods of {encoder}"
+    # More methods are offered once the model is loaded; what was chosen before stays chosen.
+    chosen = st.session_state.get(key, list(offered)[:1])
+    st.session_state[key] = [name for name in chosen if name in offered]
     chosen = st.multiselect(
         "Methods",
-        names,
-        default=(suggested or names)[:1],
-        key="methods",
-        help="Each finds its own way to say where the model looks; choose several to compare them.",
+        list(offered),
+        format_func=lambda name: offered[name].label,
+        key=key,
+        help="Each has its own way to say where the model looks; choose several to compare them. Only those that work "
+        "on the model are listed, more of them once it is loaded.",
     )
     if not chosen:
-        st.info("Choose at least one method.", icon=":material/tune:")
         return None
-    requests = []
-    for method in chosen:
-        with st.expander(f"Options of {method}"), guarded():
-            requests.append(_request(method, encoder, summaries[method]))
+    requests: list[MethodRequest] = []
+    with st.expander("Options and cost of the methods"), guarded():
+        requests.extend(_request(offered[method], encoder, texts) for method in chosen)
     return tuple(requests) if len(requests) == len(chosen) else None
 
 
-def _request(method: str, encoder: str, summary: str) -> MethodRequest:
-    provided = registry().saliency_methods.find(method)
-    st.caption(f"{summary}" + (f" {provided.spec.paper}." if provided.spec.paper else ""))
+def _request(choice: MethodChoice, encoder: str, texts: int) -> MethodRequest:
+    method = choice.name
+    spec = registry().saliency_methods.find(method).spec
+    st.markdown(f"**{plain(method)}**")
+    st.caption(plain(f"{spec.summary} {spec.paper}".strip()))
     preset = None
     if presets := presets_of(method):
-        preset = st.selectbox("Preset", [None, *presets], format_func=lambda p: p or "none", key=f"{method} preset")
+        preset = st.selectbox("preset", [None, *presets], format_func=lambda p: p or "none", key=f"{method} preset")
     info = models().info(encoder)
-    fields = fields_of(
-        config_class(provided.spec), preset, architecture=info.architecture if info else None, encoder=info
-    )
-    # The key holds all that changes what a field offers, so that no stale value is shown for another encoder.
-    where = f"{method} {preset} {encoder} {info is not None}"
-    values = {field.name: _ask(field, f"{where} {field.name}") for field in fields}
-    return build_request(method, fields, values, preset)
+    fields = fields_of(config_class(spec), preset, architecture=info.architecture if info else None, encoder=info)
+    values = {field.name: _ask(field, _key(field, method, preset, encoder, info is not None)) for field in fields}
+    request = build_request(method, fields, values, preset)
+    st.caption(_cost(choice, encoder, request, texts))
+    return request
+
+
+def _key(field: FormField, method: str, preset: str | None, encoder: str, loaded: bool) -> str:
+    """Holds all that changes what the field offers, so that no stale value is shown for another encoder."""
+    offers = f" {loaded}" if field.name in ("features", "layer") else ""
+    return f"{method} {preset} {encoder}{offers} {field.name}"
+
+
+def _cost(choice: MethodChoice, encoder: str, request: MethodRequest, texts: int) -> str:
+    passes, speed = models().known_passes(encoder, request, texts), models().known_seconds_per_pass(encoder)
+    if passes is None or speed is None:
+        maps = ", C the number of feature maps" if "C" in choice.forwards else ""
+        return f"Cost: {plain(choice.forwards)} passes through the model for a picture{maps}."
+    return f"Cost: about {passes:,} passes through the model, {duration(passes * speed)} on this computer."
 
 
 def _ask(field: FormField, key: str) -> Any:

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import streamlit as st
 
+from xtool_app.drawing import resized
+from xtool_app.markup import picture as markup
+from xtool_app.pictures import Picture
 from xtool_app.search import Search
-from xtool_app.shell.guard import guarded, show_error
+from xtool_app.shell.guard import guarded
 from xtool_app.wording import duration, plain
 
 REFRESH_SECONDS = 0.4
 
+SCROLL = """
+<script>
+  // {moment}
+  if (window.innerWidth <= 640) document.querySelector(".st-key-answer").scrollIntoView()
+</script>
+"""
 
-def show_search() -> None:
+
+def scroll_to_answer() -> None:
+    """On a phone the answer lies below the form: after a click it is brought into view, progress and all."""
+    if st.session_state.get("scroll"):
+        # A browser runs a script once, and this one is due again when the answer takes the place of the progress.
+        moment = "search" if "search" in st.session_state else "answer"
+        st.html(SCROLL.replace("{moment}", moment), unsafe_allow_javascript=True)  # nothing that a visitor typed
+
+
+def show_search(picture: Picture | None) -> None:
     """The search of this visitor, if there is one; a finished one becomes the answer, or a message."""
     search = st.session_state.get("search")
     if search is None:
+        if picture is not None and "answer" not in st.session_state:
+            _show_picture(picture)
         return
     with guarded():
         if search.state == "asking":
             _ask(search)
+            _show_picture(search.query.picture)
             return
         _follow(search)
     if search.state != "asking":
@@ -27,11 +48,16 @@ def show_search() -> None:
     st.rerun()
 
 
+def _show_picture(picture: Picture) -> None:
+    st.html(markup(resized(picture.image), f"{picture.name}, not searched yet"))
+
+
 def _follow(search: Search) -> None:
     """Move the bar until something new is to be said. A click anywhere ends this run of the script, not the search."""
-    bar, button = st.columns([6, 1], vertical_alignment="center")
+    bar, button = st.columns([5, 1], vertical_alignment="center")
     # A callback comes before all else in the next run, so that even a busy page stops.
     button.button("Stop", icon=":material/stop_circle:", width="stretch", key="stop", on_click=_give_up, args=(search,))
+    _show_picture(search.query.picture)
     moving = bar.empty()
     while search.active and search.state != "asking":
         moving.progress(search.progress, text=_progress(search))
@@ -42,8 +68,8 @@ def _progress(search: Search) -> str:
     if search.state == "waiting":
         return "Waiting: another search is under way"
     if search.state == "loading" or search.estimate is None:
-        return f"Getting {plain(search.query.encoder)} ready and measuring it"
-    told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} forward passes"
+        return f"Getting {plain(search.query.encoder)} ready and measuring its speed"
+    told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} passes through the model"
     left = search.estimate.seconds * (1 - search.progress)
     return f"{told}, {duration(left)} left" if left >= 2 else told
 
@@ -52,12 +78,12 @@ def _ask(search: Search) -> None:
     estimate = search.estimate
     assert estimate is not None
     st.warning(
-        f"**This will take about {duration(estimate.seconds)}** on this computer's processor: "
-        f"{estimate.passes:,} forward passes. Fewer maps are quicker: set `pca` or `top_k` in the options of "
-        "the method, or try gradcam, which needs a single one. Once done, further texts on this picture are quick.",
+        f"**This will take about {duration(estimate.seconds)}** on this computer: "
+        f"{estimate.passes:,} passes through the model. A method that is marked as quick, or the preset “fast” in a "
+        "method's options, takes fewer. Once done, further texts on this picture are quick.",
         icon=":material/hourglass_top:",
     )
-    run, cancel, _ = st.columns([2, 2, 5])
+    run, cancel, _ = st.columns([2, 2, 3])
     run.button("Run it anyway", type="primary", width="stretch", key="agree", on_click=search.agree)
     cancel.button("Cancel", width="stretch", key="cancel", on_click=_give_up, args=(search,))
 
@@ -67,10 +93,3 @@ def _give_up(search: Search) -> None:
     # The thread ends after the pass under way; the visitor need not wait for that.
     st.session_state.pop("search", None)
     st.session_state["stopped"] = True
-
-
-def show_end(search: Search) -> bool:
-    """Say how a search ended that brought no answer. Returns whether there is one to show."""
-    if search.state == "failed":
-        show_error(search.error)
-    return search.answer is not None
