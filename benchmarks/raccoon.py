@@ -3,7 +3,7 @@
     uv run python -m benchmarks.raccoon --data DIR
 
 ``DIR`` holds ``JPEGImages`` and ``Annotations``: photographs of raccoons with VOC boxes. Each photograph is asked what
-``xtool explain PHOTO --text raccoon --text car`` asks it, with the same defaults and through the same code, in one process.
+``xtool explain PHOTO --text raccoon --text car`` asks it: the same defaults, through the same code, in one process.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def test_boxes_are_half_open_and_around_the_thing(picture: Image.Image) -> None:
     red, blue = explain(picture).boxes(0.5)
     assert np.abs(red - [RED]).max() <= 8  # a cell of the planted tower
     assert len(blue) == 0
-    with pytest.raises(UsageError, match="threshold"):
+    with pytest.raises(UsageError, match=r"lie in \[0, 1\)"):
         explain(picture).boxes(1.0)
 
 

@@ -7,10 +7,11 @@ import torch
 from torch.nn import functional as F
 
 from xtool.engine.encoders import CountedEncoder, counted
-from xtool.engine.masking import MaskedEmbeddings, embed_masked, scaled_masks
+from xtool.engine.masking import MaskedEmbeddings, embed_masked, masked_means, scaled_masks
 from xtool.engine.work import Kept, account
 from xtool.errors import UsageError
 from xtool.testing.planted import PlantedCNN
+from xtool.testing.planted_pool import PlantedPool
 
 torch.manual_seed(0)
 
@@ -222,3 +223,62 @@ def test_a_difference_that_another_batch_size_could_make_is_no_gain() -> None:
     moved = torch.tensor([[[1.0, 5e-7], [1.0, 5e-6]]])
     _, gains = MaskedEmbeddings(moved, base, torch.ones(1, 2, dtype=torch.bool)).scores(torch.tensor([[0.0, 1.0]]))
     assert gains.tolist() == [[[0.0, pytest.approx(5e-6)]]]
+
+
+def test_masked_means_equal_loops_over_places() -> None:
+    generator = torch.Generator().manual_seed(4)
+    maps, masks = torch.randn(2, 3, 4, 5, generator=generator), torch.rand(2, 6, 4, 5, generator=generator)
+    masks[1, 2] = 0.0
+    found = masked_means(maps, masks)
+    for image in range(2):
+        for mask in range(6):
+            for channel in range(3):
+                places = [(y, x) for y in range(4) for x in range(5)]
+                total = sum(float(masks[image, mask, y, x]) for y, x in places)
+                product = sum(float(masks[image, mask, y, x] * maps[image, channel, y, x]) for y, x in places)
+                expected = product / total if total else 0.0
+                assert float(found[image, mask, channel]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_masks_of_another_size_are_brought_to_that_of_the_maps() -> None:
+    """A mask of the left half, twice as fine: the mean of the left half's cells."""
+    maps = torch.arange(16.0).reshape(1, 1, 4, 4)
+    half = torch.zeros(1, 1, 8, 8)
+    half[..., :4] = 1.0
+    # Antialiased halving leaves the middle columns 7/8 and 1/8 of a cell: the filter reaches one fine cell across.
+    columns = torch.tensor([1.0, 7 / 8, 1 / 8, 0.0])
+    expected = (maps[0, 0] * columns).sum() / (4 * columns.sum())
+    assert float(masked_means(maps, half)) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_at_the_pool_all_masks_cost_one_pass_and_equal_masks_pooled_by_hand() -> None:
+    encoder = PlantedPool()
+    pixels, maps = picture(), random_maps()
+    maps[0, 2] = 0.5  # dead: it is embedded as the base
+    with account() as work:
+        found = embed_masked(CountedEncoder(encoder), pixels, maps, at="pool")
+    assert work.forwards == len(pixels)
+    masks = scaled_masks(maps.reshape(-1, 1, 5, 9).clone(), (5, 9)).reshape(maps.shape)
+    with torch.no_grad():
+        expected = encoder.encode_pooled(pixels, masks)
+        nothing = F.normalize(encoder.visual.proj.bias, dim=0)
+    assert torch.allclose(found.base, nothing.expand(2, -1), atol=1e-6)
+    assert found.alive.tolist() == [[True, True, False, True, True, True, True], [True] * 7]
+    assert torch.allclose(found.embeddings[found.alive], expected[found.alive], atol=1e-6)
+    assert torch.equal(found.embeddings[0, 2], found.base[0])
+
+
+def test_unwanted_masks_at_the_pool_are_the_base_and_the_wanted_ones_do_not_change() -> None:
+    encoder, pixels, maps = PlantedPool(), picture(), random_maps()
+    wanted = torch.zeros(2, 7, dtype=torch.bool)
+    wanted[:, 3] = True
+    whole = embed_masked(encoder, pixels, maps, at="pool")
+    some = embed_masked(encoder, pixels, maps, at="pool", wanted=wanted)
+    assert torch.equal(some.embeddings[:, 3], whole.embeddings[:, 3])
+    assert torch.equal(some.alive, wanted)
+    assert torch.equal(some.embeddings[:, 0], some.base)
+
+
+def test_an_encoder_that_cannot_pool_masks_is_told_to_mask_the_pixels(encoder: PlantedCNN) -> None:
+    with pytest.raises(UsageError, match="planted-cnn cannot pool under a mask; mask the pixels"):
+        embed_masked(encoder, picture(), random_maps(), at="pool")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from xtool.contracts.registry import Catalogue, Provided, registry, resolve
-from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.contracts.specs import EncoderSpec, SaliencyMethodSpec
 from xtool.errors import SetupError, UsageError
 
 GOOD = """
@@ -256,3 +256,17 @@ def test_a_qualified_name_finds_the_owners() -> None:
 def test_a_broken_import_string_is_told(text: str) -> None:
     with pytest.raises(SetupError, match=text):
         resolve(text)
+
+
+def test_the_default_knows_what_is_shown_where_one_does() -> None:
+    encoders = Catalogue(
+        "encoder",
+        "encoders",
+        [
+            Provided("own", EncoderSpec(name=name, factory="a:b", summary="", knows=knows, suggested=rank))
+            for name, knows, rank in (("drawn", "pictograms", 1), ("photo", "photographs", 2), ("never", "sketches", 0))
+        ],
+    )
+    assert encoders.default("pictograms").spec.name == "drawn"
+    assert encoders.default("photographs").spec.name == "photo"
+    assert encoders.default("sketches").spec.name == "photo", "the highest of any kind, as none that is suggested knows"

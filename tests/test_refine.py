@@ -6,8 +6,11 @@ import numpy as np
 import torch
 
 from xtool.contracts.protocols import Saliency
+from xtool.engine.cost import passes_of
+from xtool.engine.methods import build_method, parse_methods
 from xtool.engine.refine import Mirrored, PixelAdaptive, pixel_adaptive
 from xtool.testing import PlantedCNN, planted_image
+from xtool.testing.planted_pool import PlantedPool
 
 
 def slow_pixel_adaptive(values: np.ndarray, image: np.ndarray, dilations: list[int], iterations: int) -> np.ndarray:
@@ -71,3 +74,28 @@ def test_a_refined_map_has_a_cell_for_four_by_four_pixels() -> None:
     maps = PixelAdaptive(Columns()).explain(encoder, pixels, encoder.encode_text(["red", "green"])).maps
     assert maps.shape == (2, 2, 16, 12)
     assert planted_image({}).size == (64, 64)
+
+
+def test_every_method_takes_the_two_as_options_and_is_flipped_before_it_is_refined() -> None:
+    (request,) = parse_methods(["center:flip=true:refine=pamr"])
+    method = build_method(request, PlantedCNN().info)
+    assert isinstance(method, PixelAdaptive)
+    assert isinstance(method.method, Mirrored)
+    assert request.describe()["config"]["flip"] is True
+    assert request.describe()["config"]["refine"] == "pamr"
+    (plain,) = parse_methods(["center"])
+    assert not isinstance(build_method(plain, PlantedCNN().info), PixelAdaptive | Mirrored)
+
+
+def test_a_flipped_method_is_expected_to_cost_twice_the_passes() -> None:
+    encoder = PlantedCNN()
+    once, twice = parse_methods(["gradcam", "gradcam:flip=true"])
+    counts = [passes_of(request, encoder, torch.zeros(1, 3, 64, 64), texts=1) for request in (once, twice)]
+    assert counts == [1, 2]
+
+
+def test_masks_at_the_pool_are_expected_to_cost_two_passes_whatever_the_maps() -> None:
+    pixels = torch.rand(1, 3, 64, 64)
+    pool, pixelwise = parse_methods(["scorecam", "scorecam:mask_at=pixels"])
+    assert passes_of(pool, PlantedPool(), pixels, texts=5) == 2
+    assert passes_of(pixelwise, PlantedPool(), pixels, texts=5) > 2

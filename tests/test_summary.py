@@ -20,6 +20,7 @@ from xtool.runs.directory import RunDirectory
 from xtool.runs.records import Failure, PackedMap, Record
 from xtool.runs.run import Run
 from xtool.runs.summary import summarise
+from xtool.runs.table import ComparisonTable
 
 
 def ious(at: dict[int, float]) -> list[float]:
@@ -164,6 +165,23 @@ def test_headings_are_whole_words_where_there_is_room_and_never_overflow(run: Ru
         # Nothing is cut short: each method's numbers are all there.
         rows = [line.split() for line in lines if line.strip().startswith(("x ", "slow ", "centre "))]
         assert [len(row) for row in rows] == [7, 7, 7]
+
+
+def test_runs_are_told_apart_by_what_differs_or_stand_apart(run: Run) -> None:
+    other = manifest(encoder={**manifest().identity.encoder.model_dump(), "name": "another"}).identity
+    table = ComparisonTable([(run.identity, run.summary), (other, run.summary)])
+    texts = {}
+    for width in (60, 120):
+        console = Console(width=width, file=io.StringIO(), record=True)
+        console.print(table)
+        texts[width] = console.export_text()
+        assert max(map(len, texts[width].splitlines())) <= width
+        assert "…" not in texts[width]
+    assert "Comparison of runs: a, anybox" in texts[120]
+    assert len([line for line in texts[120].splitlines() if line.strip().startswith("another (w)")]) == 3
+    assert "e (w) on a, 3 images" in texts[60]
+    assert "another (w) on a, 3 images" in texts[60]
+    assert texts[60].count("* best") == 1
 
 
 def test_what_costs_nothing_is_not_the_best(run: Run) -> None:

@@ -39,15 +39,14 @@ def compare(*arguments: str) -> dict[str, dict[str, Any]]:
 def test_compare_with_nothing_named_says_what_it_uses() -> None:
     result = CliRunner().invoke(main, ["compare", "--methods", "gradcam,center", "--limit", "2"])
     assert result.exit_code == 0, result.stderr
-    assert "tiny-rn on the first 2 bundled scenes" in result.stderr
-    assert "--encoder RN50 --pretrained openai --dataset imagenet" in result.stderr
+    assert "tiny-rn on the first 2 samples of scenes; --encoder, --limit and --dataset choose others" in result.stderr
     assert "tiny-rn (scenes) on scenes:test" in " ".join(result.stdout.split())
 
 
-def test_explain_with_nothing_named_explains_a_bundled_scene() -> None:
+def test_explain_with_nothing_named_explains_a_bundled_photograph() -> None:
     result = CliRunner().invoke(main, ["explain", "--method", "vlscore:preset=fast", "-o", "out.png", "--json"])
     assert result.exit_code == 0, result.stderr
-    ((target, _, absent),) = [e["texts"] for e in json.loads(result.stdout)["explanations"]]
+    ((target, absent),) = [e["texts"] for e in json.loads(result.stdout)["explanations"]]
     assert (target["present"], absent["present"]) == (True, False)
     assert target["boxes"]
     assert Path("out.png").stat().st_size > 10_000

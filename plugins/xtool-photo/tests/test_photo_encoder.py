@@ -47,6 +47,14 @@ def test_other_input_sizes_are_embedded(encoder: PhotoEncoder) -> None:
     assert encoder.encode_image(noise(320)).shape == (2, encoder.info.embed_dim)
 
 
+@torch.no_grad()
+def test_it_takes_384_pixels_and_masks_where_it_pools(encoder: PhotoEncoder) -> None:
+    assert encoder.info.input_size == (384, 384)
+    assert encoder.info.pools_masks
+    found = encoder.encode_pooled(noise(384), torch.ones(2, 1, 12, 12))[:, 0]
+    torch.testing.assert_close(found, encoder.encode_image(noise(384)), rtol=0, atol=1e-5)
+
+
 def test_understanding_goes_with_the_texts(encoder: PhotoEncoder) -> None:
     raccoon, nothing = encoder.understand(["a raccoon", "asdfgh"])
     assert raccoon.known

@@ -126,4 +126,5 @@ def test_people_are_told_what_was_understood_and_why_not(texts: TextSide) -> Non
     assert texts.understand("kangaroo").told() == "'kangaroo' is taken for kangaroo: wallaby 100%"
     assert "113 more" in texts.understand("a dog").told()
     assert "Latin letters" in texts.understand("猫").told()
-    assert "a person's name" in texts.understand("Taylor Swift").told()
+    for asked in ("Taylor Swift", "an image of a Taylor Swift.", "a photo of Taylor Swift"):
+        assert "a person's name" in texts.understand(asked).told()

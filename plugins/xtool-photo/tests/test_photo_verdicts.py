@@ -16,7 +16,8 @@ from xtool_photo.load import INPUT_SIZE
 
 NONSENSE = (
     "asdfgh", "sadness", "猫", "Angela Merkel", "12345", "😀", "justice", "qwertyuiop", "собака", "the day after",
-    "blorptang", "Taylor Swift", "xkcd", "?!", "yesterday", "photosynthesis", "a feeling of hope", "zzz", "犬と猫", "of the",
+    "blorptang", "Taylor Swift", "xkcd", "?!", "yesterday", "photosynthesis", "a feeling of hope", "zzz", "犬と猫",
+    "of the",
 )  # fmt: skip
 
 needs_vlscore = pytest.mark.skipif(find_spec("xtool_vlscore") is None, reason="needs the method of xtool-vlscore")
@@ -39,7 +40,7 @@ NOT_UNDERSTOOD = "text not understood"
 @needs_vlscore
 def test_a_raccoon_is_present_and_a_car_is_absent(encoder: PhotoEncoder, photographs: Path) -> None:
     """On the first photograph of the even half, which choices were made on."""
-    photo = sorted((photographs / "raccoon-mini" / "JPEGImages").iterdir())[0]
+    photo = min((photographs / "raccoon-mini" / "JPEGImages").iterdir())
     found = xtool.explain(photo, ["raccoon", "car", "sadness"], methods="vlscore", encoder=encoder)
     assert [verdict.words for verdict in found.verdicts] == ["present", "absent", NOT_UNDERSTOOD]
     assert found.calibration is not None

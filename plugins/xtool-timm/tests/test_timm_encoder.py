@@ -112,11 +112,40 @@ def test_layers_go_by_the_models_own_names(random_resnet: ClassifierEncoder) -> 
     assert random_resnet.layer("auto").module is random_resnet.visual.features
 
 
+@torch.no_grad()
+def test_pooled_under_a_mask_of_ones_an_image_is_itself_and_under_zeros_nothing(
+    random_resnet: ClassifierEncoder,
+) -> None:
+    masks = torch.zeros(2, 3, 3, 3)
+    masks[:, 0], masks[:, 1, 0, 2] = 1.0, 1.0
+    found = random_resnet.encode_pooled(noise(), masks)
+    torch.testing.assert_close(found[:, 0], random_resnet.encode_image(noise()), rtol=0, atol=1e-5)
+    model: Any = random_resnet.visual.model
+    corner = model.forward_features(noise())[:, :, 0, 2]
+    by_hand = torch.cat([corner, torch.ones(2, 1), torch.zeros(2, 1)], dim=1)
+    torch.testing.assert_close(found[:, 1], nn.functional.normalize(by_hand, dim=1), rtol=0, atol=1e-5)
+    assert torch.equal(found[:, 2], torch.eye(514)[512].expand(2, -1))
+
+
+def test_another_input_size_is_said_and_one_that_leaves_nothing_is_refused() -> None:
+    encoder = load("timm-resnet18", RANDOM.model_copy(update={"input_size": 160}))
+    assert encoder.info.input_size == (160, 160)
+    assert encoder.layer("auto").maps(encoder.visual.model.forward_features(torch.zeros(1, 3, 160, 160))).shape[2:] == (
+        5,
+        5,
+    )  # type: ignore[operator]
+    with pytest.raises(UsageError, match="cannot take images of 40×40 pixels"):
+        load("timm-inception_v3", RANDOM.model_copy(update={"input_size": 40}))
+
+
 def test_what_lies_between_maps_and_classifier_is_refused() -> None:
     encoder = load("timm-mobilenetv3_small_050", RANDOM)
     text = encoder.encode_text(["tench"])
     with pytest.raises(UsageError, match="something in between"):
         CAM(MethodConfig()).explain(encoder, noise(), text)
+    assert not encoder.info.pools_masks
+    with pytest.raises(UsageError, match="takes no masks there"):
+        encoder.encode_pooled(noise(), torch.ones(2, 1, 3, 3))
     planted = PlantedCNN()
     with pytest.raises(UsageError, match="needs a timm classifier"):
         CAM(MethodConfig()).explain(planted, torch.zeros(1, 3, 64, 64), planted.encode_text(["red"]))

@@ -114,9 +114,8 @@ def compare_command(
 
     from xtool.contracts.registry import registry
     from xtool.datasets.opening import shown_by
-    from xtool.engine.calibration_file import require_use
     from xtool.engine.encoders import load_encoder, out_of_depth
-    from xtool.engine.methods import parse_methods, resolve_options, suggested_methods
+    from xtool.engine.methods import parse_methods, require_calibration, resolve_options, suggested_methods
     from xtool.errors import UsageError
     from xtool.runs import comparison
 
@@ -126,7 +125,7 @@ def compare_command(
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
         asked = parse_methods(methods or suggested_methods(), parse_settings(settings))
-        require_use(calibration, [resolve_options(request, loaded.info) for request in asked])
+        require_calibration(calibration, [resolve_options(request, loaded.info) for request in asked])
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)

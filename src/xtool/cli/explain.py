@@ -86,8 +86,7 @@ def explain_command(
     """
     # Everything that can be wrong with the arguments is said before a model loads.
     from xtool.contracts.specs import PHOTOGRAPHS
-    from xtool.engine.calibration_file import require_use
-    from xtool.engine.methods import parse_methods, resolve_options, suggested_methods
+    from xtool.engine.methods import parse_methods, require_calibration, resolve_options, suggested_methods
     from xtool.engine.prompts import resolve_templates
     from xtool.errors import UsageError
     from xtool.explainer import Explainer, read_texts
@@ -117,7 +116,7 @@ def explain_command(
 
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
-        require_use(calibration, [resolve_options(request, loaded.info) for request in requests])
+        require_calibration(calibration, [resolve_options(request, loaded.info) for request in requests])
     explainer = Explainer(picture, loaded, fit=fit, shows=shows)
     from xtool.cli.progress import pass_bar
 

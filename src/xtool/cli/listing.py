@@ -87,13 +87,13 @@ def datasets_command(*, name: str | None) -> None:
     needs: dict[str, Callable[[DatasetSpec], str]] = {
         "splits": lambda spec: " ".join(spec.splits) or "–",
         "needs --data-dir": lambda spec: "yes" if spec.needs_data_dir else "no",
-        "shows": lambda spec: spec.shows,
     }
     if name is None:
         _list(catalogue, needs)
         return
     spec: DatasetSpec = catalogue.find(name).spec
     facts = {title: value(spec) for title, value in needs.items()}
+    facts["shows"] = spec.shows
     _show(catalogue.find(name), {**facts, "expects": (resolve(spec.factory).__doc__ or "").strip()})
 
 
@@ -196,14 +196,17 @@ def _list(
 
 
 def _print_default(console: Console, catalogue: Catalogue[Any]) -> None:
-    from xtool.contracts.registry import subject_of
+    names = [catalogue.name_of(item) for item in catalogue.suggested()]
+    if not names:
+        return
+    told = ", ".join(names)
+    if catalogue.kind == "encoder":
+        told = ", ".join(f"{name} for {_knows(catalogue.find(name).spec)}" for name in names)
+    elif catalogue.kind == "data set":
+        from xtool.datasets.opening import example_name
 
-    suggested = [
-        f"{catalogue.name_of(item)} for {subject}" if (subject := subject_of(item.spec)) else catalogue.name_of(item)
-        for item in catalogue.suggested()
-    ]
-    if suggested:
-        console.print(f"default: {', '.join(suggested)}", highlight=False)
+        told = f"{names[0]}; without an image, explain and features show {example_name()}"
+    console.print(f"default: {told}", highlight=False)
 
 
 def _show(item: Provided[Any], facts: dict[str, str], table: Table | None = None) -> None:

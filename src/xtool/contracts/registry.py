@@ -138,7 +138,7 @@ class Catalogue(Generic[S]):
                 f"no {self.kind} is named, and none that is installed is a default; `xtool {self.command}` lists all"
                 f"{self.missing()}"
             )
-        return next((item for item in ranked if subject and subject == subject_of(item.spec)), ranked[0])
+        return next((item for item in ranked if subject and subject == _subject(item.spec)), ranked[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +287,7 @@ def _moved(error: BaseException) -> str:
     return f"; {CHANGES[2]} since API 2" if missing.partition(".")[0] == "xtool" else ""
 
 
-def subject_of(spec: Spec) -> str:
+def _subject(spec: Spec) -> str:
     """What an encoder knows or a data set shows; empty where that is not told, and for other things."""
     return getattr(spec, "knows", "") or getattr(spec, "shows", "")
 

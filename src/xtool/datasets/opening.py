@@ -38,12 +38,10 @@ def open_dataset(name: str | None = None, data_dir: str | Path | None = None) ->
 
 
 def shown_by(dataset: str | Dataset | None) -> str:
-    """What the pictures of a data set show, as its spec says; photographs for one that has none."""
-    if dataset is None or isinstance(dataset, str):
-        return _find(dataset)[0].spec.shows
+    """What the pictures of a data set show, as its spec says; photographs where there is none that says."""
     try:
-        return _find(dataset.name)[0].spec.shows
-    except UsageError:  # a data set of the caller's own
+        return _find(dataset if dataset is None or isinstance(dataset, str) else dataset.name)[0].spec.shows
+    except UsageError:  # a data set of the caller's own, or a wrong name, which opening it refuses in words
         return PHOTOGRAPHS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -14,9 +13,8 @@ from xtool.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import EncoderInfo
-    from xtool.engine.methods import MethodRequest
 
-__all__ = ["Bounds", "CalibratedEncoder", "CalibrationFile", "require_use", "write_calibrations"]
+__all__ = ["Bounds", "CalibratedEncoder", "CalibrationFile", "write_calibrations"]
 
 SCHEMA_VERSION: Final = 1
 
@@ -117,33 +115,6 @@ def write_calibrations(path: Path, file: CalibrationFile) -> None:
         path.write_text(json.dumps(file.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def require_use(path: str | Path, requests: Sequence[MethodRequest]) -> None:
-    """Raise :class:`UsageError` where a calibration that was asked for holds for none of the methods.
-
-    Args:
-        path: of the calibration.
-        requests: resolved for the encoder that it was loaded with.
-    """
-    given = [bounds.calibration() for bounds in CalibrationFile.read(path).bounds]
-    if any(request.calibration in given for request in requests):
-        return
-    told = []
-    for request in requests:
-        name = request.provided.spec.name
-        own = request.config.evidence_options()
-        made = [calibration for calibration in given if calibration.method == name]
-        if not made:
-            reason = f"it is for {' and '.join(dict.fromkeys(calibration.method for calibration in given))}"
-        elif own is None:
-            reason = "its options decide what is present by themselves"
-        else:
-            other = made[0].options
-            keys = [key for key in {**own, **other} if own.get(key) != other.get(key)]
-            reason = "it was made with " + ", ".join(f"{key}={other.get(key)}, not {own.get(key)}" for key in keys)
-        told.append(f"{request.label}: {reason}")
-    raise UsageError(f"the calibration {path} fits none of the methods\n" + "\n".join(f"  {line}" for line in told))
 
 
 def _size(size: tuple[int, int]) -> str:

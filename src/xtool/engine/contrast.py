@@ -71,5 +71,5 @@ def knows(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> list[bool]:
 
 
 def _alike(text: str, target: Tensor, other: str, vector: Tensor) -> bool:
-    same_words = prompts_for(text.casefold()) == prompts_for(other.casefold())
-    return same_words or float(target @ vector) > SAME_MEANING
+    same_words = text.strip() and prompts_for(text.casefold()) == prompts_for(other.casefold())
+    return bool(same_words) or float(target @ vector) > SAME_MEANING

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtool.contracts.registry import Provided, registry, resolve
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.calibration import Calibrated, calibration_for
+from xtool.engine.calibration_file import CalibrationFile
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -121,6 +123,33 @@ def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
     extractor = build_extractor(config.features, config.layer, config.pca, encoder, clusters=config.clusters)
     with_features: SaliencyMethod = factory(config, extractor)
     return refined(with_features, config)
+
+
+def require_calibration(path: str | Path, requests: Sequence[MethodRequest]) -> None:
+    """Raise :class:`UsageError` where a calibration that was asked for holds for none of the methods.
+
+    Args:
+        path: of the calibration.
+        requests: resolved for the encoder that it was loaded with.
+    """
+    given = [bounds.calibration() for bounds in CalibrationFile.read(path).bounds]
+    if any(request.calibration in given for request in requests):
+        return
+    told = []
+    for request in requests:
+        name = request.provided.spec.name
+        own = request.config.evidence_options()
+        made = [calibration for calibration in given if calibration.method == name]
+        if not made:
+            reason = f"it is for {' and '.join(dict.fromkeys(calibration.method for calibration in given))}"
+        elif own is None:
+            reason = "its options decide what is present by themselves"
+        else:
+            other = made[0].options
+            keys = [key for key in {**own, **other} if own.get(key) != other.get(key)]
+            reason = "it was made with " + ", ".join(f"{key}={other.get(key)}, not {own.get(key)}" for key in keys)
+        told.append(f"{request.label}: {reason}")
+    raise UsageError(f"the calibration {path} fits none of the methods\n" + "\n".join(f"  {line}" for line in told))
 
 
 def config_class(spec: SaliencyMethodSpec) -> type[MethodConfig]:

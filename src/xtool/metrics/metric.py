@@ -54,27 +54,14 @@ class Metric:
         return {}
 
     def per_image(self, results: Results) -> Floats | None:
-        """What each image adds to the number: [images], or [images, values] for :meth:`weighted` to make sense of.
+        """[images] values whose mean is the number of the data set, NaN where nothing was measured.
 
-        NaN where nothing was measured; ``None`` where no image was, and from a metric that is not made up of images.
+        ``None`` where nothing was measured at all, and from a metric that no values of single images make up: such a
+        number has no interval.
         """
         return None
-
-    def weighted(self, values: Floats, weights: Floats) -> Floats:
-        """[W] the number of a data set under each of several weightings of its images.
-
-        Args:
-            values: from :meth:`per_image`; images that are NaN are left out.
-            weights: [W, images] how often each image counts, as a bootstrap draws them.
-
-        The weighted mean, unless a metric is none. NaN where every image that counts was left out.
-        """
-        measured = ~np.isnan(values)
-        total = weights @ np.where(measured, values, 0.0)
-        count = weights @ measured
-        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
     def summarise(self, results: Results) -> float | None:
         """The number of a data set; ``None`` where no image gave any."""
         values = self.per_image(results)
-        return None if values is None else float(self.weighted(values, np.ones((1, len(values))))[0])
+        return None if values is None else float(np.nanmean(values))

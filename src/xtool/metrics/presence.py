@@ -64,12 +64,25 @@ class PresenceAuroc(Metric):
             return None
         return [case.target.score, case.absent.score]
 
-    def per_image(self, results: Results) -> Floats | None:
-        """[images, 2] the scores."""
-        return results.numbers(self.info.name)
+    def summarise(self, results: Results) -> float | None:
+        scores = results.of(self.info.name)
+        return auroc(*zip(*scores, strict=True)).value if scores else None
 
-    def weighted(self, values: Floats, weights: Floats) -> Floats:
-        return _weighted_auroc(values[:, 0], values[:, 1], weights, weights)
+    def per_image(self, results: Results) -> Floats | None:
+        """How the AUROC hangs on each image: its mean, moved by how far the image's two scores fare unlike the mean.
+
+        The share of absent scores below the image's true score, plus that of true scores above its absent one, minus
+        the AUROC (Hoeffding's projection, as in DeLong et al., Biometrics 1988). The mean over images is the AUROC.
+        """
+        scores = results.numbers(self.info.name)
+        if scores is None:
+            return None
+        both = ~np.isnan(scores).any(axis=1)
+        high, low = scores[both].T
+        below, above = _share_below(high, low), 1 - _share_below(low, high)
+        values = np.full(len(scores), np.nan)
+        values[both] = below + above - below.mean()
+        return values
 
 
 def balanced_accuracy(on_present: ArrayLike, on_absent: ArrayLike) -> float:
@@ -95,20 +108,16 @@ class Auroc:
 def auroc(on_present: ArrayLike, on_absent: ArrayLike) -> Auroc:
     """Chance that a true text's score is above an absent text's, ties counted half (the Mann–Whitney U)."""
     high, low = np.asarray(on_present, np.float64).ravel(), np.asarray(on_absent, np.float64).ravel()
-    once = _weighted_auroc(high, low, np.ones((1, len(high))), np.ones((1, len(low))))
-    return Auroc(float(once[0]), int(np.isnan(high).sum() + np.isnan(low).sum()))
+    nans = int(np.isnan(high).sum() + np.isnan(low).sum())
+    high, low = high[~np.isnan(high)], low[~np.isnan(low)]
+    if not high.size or not low.size:
+        return Auroc(float("nan"), nans)
+    return Auroc(float(_share_below(high, low).mean()), nans)
 
 
-def _weighted_auroc(high: Floats, low: Floats, high_weights: Floats, low_weights: Floats) -> Floats:
-    """[W] the same under each of several weightings [W, scores] of the scores; NaN where one side has no weight."""
-    high_weights, high = high_weights[:, ~np.isnan(high)], high[~np.isnan(high)]
-    low_weights, low = low_weights[:, ~np.isnan(low)], low[~np.isnan(low)]
-    order = low.argsort()
-    below = np.zeros((len(low_weights), len(low) + 1))
-    low_weights[:, order].cumsum(axis=1, out=below[:, 1:])
-    # Halfway between those strictly below a score and those not above it: ties count half.
-    first, last = (np.searchsorted(low[order], high, side) for side in ("left", "right"))
-    above = (high_weights * (below[:, first] + below[:, last])).sum(axis=1) / 2
-    pairs = high_weights.sum(axis=1) * below[:, -1]
-    found: Floats = np.divide(above, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
-    return found
+def _share_below(scores: Floats, others: Floats) -> Floats:
+    """[scores] the share of the others below each, those that are equal counted half."""
+    ordered = np.sort(others)
+    below, not_above = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    shares: Floats = (below + not_above) / (2 * len(others))
+    return shares

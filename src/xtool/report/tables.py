@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xtool.runs.columns import Column, show_interval
-from xtool.runs.differences import Comparison, Difference, compared
-from xtool.runs.resampling import BY_NAME
+from xtool.runs.differences import INFO, Comparison, Difference, compared
 
 if TYPE_CHECKING:
     from xtool.runs.cells import Line
@@ -47,7 +46,7 @@ def _difference_table(against: str, rows: Sequence[Comparison]) -> dict[str, Any
     names = [name for name in COMPARED if any(name in each.differences for each in rows)]
     return {
         "against": against,
-        "titles": [BY_NAME[name].info.title for name in names],
+        "titles": [INFO[name].title for name in names],
         "rows": [
             (each.method, [_told(each.differences[name]) if name in each.differences else None for name in names])
             for each in rows

@@ -9,9 +9,20 @@ from typing import Any
 import numpy as np
 
 from xtool.metrics.metric import Floats
-from xtool.runs.resampling import BY_NAME, CONFIDENCE, Resampled, measured, percentiles, resampled
+from xtool.metrics.registry import METRICS
+from xtool.runs.resampling import CONFIDENCE, Resampled, percentiles, resampled
 
-__all__ = ["Comparison", "Difference", "best_control", "best_method", "compared", "difference", "leaders", "mcnemar"]
+__all__ = [
+    "INFO",
+    "Comparison",
+    "Difference",
+    "compared",
+    "difference",
+    "leaders",
+    "mcnemar",
+]
+
+INFO = {metric.info.name: metric.info for metric in METRICS}
 
 FOUND = "gt_known"
 """What methods are ranked by where they must be."""
@@ -54,21 +65,19 @@ def difference(rows: Resampled, name: str, row: int, other: int) -> Difference |
     if (name, row) not in rows.values or (name, other) not in rows.values:
         return None
     own, others = rows.values[name, row], rows.values[name, other]
-    both = measured(own) & measured(others)
-    if not rows.enough(both):
+    apart = own - others
+    if not rows.enough(apart):
         return None
-    metric = BY_NAME[name]
-    numbers = [rows.numbers[name, row], rows.numbers[name, other]]
-    if not (measured(own) == measured(others)).all():
-        own, others = own.copy(), others.copy()
-        own[~both] = others[~both] = np.nan
-        numbers = resampled([(metric, own), (metric, others)], rows.images)
-    once = np.ones((1, len(own)))
-    low, high = percentiles(numbers[0] - numbers[1])
+    both = ~np.isnan(apart)
+    if (np.isnan(own) == np.isnan(others)).all():
+        numbers = rows.numbers[name, row] - rows.numbers[name, other]
+    else:
+        (numbers,) = resampled(apart[:, None], rows.images)
+    low, high = percentiles(numbers)
     single = len(np.unique(rows.images)) == len(rows.images)
     return Difference(
         images=int(both.sum()),
-        value=float((metric.weighted(own, once) - metric.weighted(others, once))[0]),
+        value=float(apart[both].mean()),
         low=low,
         high=high,
         p=_found_or_not(own[both], others[both]) if single else None,
@@ -76,9 +85,9 @@ def difference(rows: Resampled, name: str, row: int, other: int) -> Difference |
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact p that of the images on which two methods differ, each method is right on half but for chance.
+    """Two-sided p: how often a split is this uneven if each of two is as likely to be the only one to find an image.
 
-    McNemar 1947, with the binomial distribution in place of χ².
+    The exact form of McNemar's test (Psychometrika 1947), with the binomial distribution in place of χ².
     """
     less, both = min(only_first, only_second), only_first + only_second
     # log of the binomial coefficients by their quotients: integers of thousands of digits would be slow
@@ -101,12 +110,12 @@ def compared(rows: Resampled) -> list[Comparison]:
     """Each method against the best by GT-known, and against the best control."""
     if not rows.results:
         return []
-    opponents = dict.fromkeys([best_method(rows), best_control(rows)])
+    opponents = dict.fromkeys([_best_method(rows), _best_control(rows)])
     found = [
         Comparison(
             method=result.method,
             against=rows.results[other].method,
-            differences={name: each for name in BY_NAME if (each := difference(rows, name, row, other)) is not None},
+            differences={name: each for name in INFO if (each := difference(rows, name, row, other)) is not None},
         )
         for other in opponents
         if other is not None
@@ -116,23 +125,23 @@ def compared(rows: Resampled) -> list[Comparison]:
     return [each for each in found if each.differences]
 
 
-def best_method(rows: Resampled) -> int:
+def _best_method(rows: Resampled) -> int:
     """Which method has the highest GT-known; the first of equals."""
     return _best(rows, FOUND, range(len(rows.results)))
 
 
-def best_control(rows: Resampled) -> int | None:
+def _best_control(rows: Resampled) -> int | None:
     """The same among those that put no image through the model, so never looked; ``None`` where there is none."""
     controls = [row for row, result in enumerate(rows.results) if not result.row.values["forwards_per_image"]]
     return _best(rows, FOUND, controls) if controls else None
 
 
 def _best(rows: Resampled, name: str, among: Iterable[int]) -> int:
-    sign = 1 if BY_NAME[name].info.direction == "higher" else -1
+    sign = 1 if INFO[name].direction == "higher" else -1
     return max(among, key=lambda row: sign * (rows.results[row].row.values[name] or 0.0))
 
 
 def _found_or_not(own: Floats, others: Floats) -> float | None:
-    if own.ndim > 1 or not np.isin((own, others), (0, 1)).all():
+    if not np.isin((own, others), (0, 1)).all():
         return None
     return mcnemar(int((own > others).sum()), int((others > own).sum()))

@@ -18,7 +18,6 @@ from xtool.metrics.metric import Floats
 from xtool.metrics.registry import METRICS
 
 if TYPE_CHECKING:
-    from xtool.metrics.metric import Metric
     from xtool.runs.summary import MethodResult
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "RESAMPLES",
     "Interval",
     "Resampled",
-    "measured",
     "percentiles",
     "resampled",
     "weightings",
@@ -48,9 +46,7 @@ Interval = tuple[float, float]
 Number = tuple[str, int]
 """A metric's name, and which of several methods."""
 
-Mask = NDArray[np.bool_]
-
-BY_NAME = {metric.info.name: metric for metric in METRICS}
+UNITS = {metric.info.name: metric.info.unit for metric in METRICS}
 
 
 class Resampled:
@@ -77,8 +73,10 @@ class Resampled:
     @cached_property
     def numbers(self) -> Mapping[Number, Floats]:
         """[RESAMPLES] each number on each resample."""
-        drawn = resampled([(BY_NAME[name], values) for (name, _), values in self.values.items()], self.images)
-        return dict(zip(self.values, drawn, strict=True))
+        if not self.values:
+            return {}
+        columns = np.stack(list(self.values.values()), axis=1)
+        return dict(zip(self.values, resampled(columns, self.images), strict=True))
 
     def intervals(self, row: int) -> dict[str, Interval]:
         """Of one method, by metric; without those that have none.
@@ -86,33 +84,36 @@ class Resampled:
         None has a metric that is not made up of images, a number of fewer than :data:`FEWEST` images, and one for which
         every image says the same: resamples then all agree, which is no sign of precision.
         """
-        found = {
-            name: percentiles(numbers)
+        return {
+            name: percentiles(np.clip(numbers, 0, 1) if UNITS[name] == "fraction" else numbers)
             for (name, its_row), numbers in self.numbers.items()
-            if its_row == row and self.enough(measured(self.values[name, row]))
+            if its_row == row and self.enough(self.values[name, row]) and np.ptp(numbers) > ROUNDING
         }
-        return {name: (low, high) for name, (low, high) in found.items() if high - low > ROUNDING}
 
-    def enough(self, there: Mask) -> bool:
-        """Whether samples [samples] are of enough images to say something of others."""
-        return len(np.unique(self.images[there])) >= FEWEST
+    def enough(self, values: Floats) -> bool:
+        """Whether values [samples] that are not NaN are of enough images to say something of others."""
+        return len(np.unique(self.images[~np.isnan(values)])) >= FEWEST
 
     def _aligned(self, values: Floats, result: MethodResult) -> Floats:
-        aligned = np.full((len(self.samples), *values.shape[1:]), np.nan)
+        aligned = np.full(len(self.samples), np.nan)
         aligned[np.searchsorted(self.samples, result.indices)] = values
         return aligned
 
 
-def resampled(columns: Sequence[tuple[Metric, Floats]], images: NDArray[np.int64]) -> list[Floats]:
-    """[RESAMPLES] the number of each column, a metric with its values [samples, …], on resamples of the images.
+def resampled(columns: Floats, images: NDArray[np.int64]) -> Floats:
+    """[C, RESAMPLES] means of columns [samples, C] on resamples of the images, NaN left out.
 
     ``images`` [samples] tells which image each sample is of, counted from 0.
     """
-    if not columns:
-        return []
-    drawn = (weights[:, images] for weights in weightings(int(images.max()) + 1))
-    parts = [[metric.weighted(values, weights) for metric, values in columns] for weights in drawn]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    measured = ~np.isnan(columns)
+    sums, counts = np.zeros((2, int(images.max()) + 1, columns.shape[1]))
+    np.add.at(sums, images, np.where(measured, columns, 0.0))
+    np.add.at(counts, images, measured)
+    parts = []
+    for weights in weightings(len(sums)):
+        total, count = weights @ sums, weights @ counts
+        parts.append(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+    return np.concatenate(parts).T
 
 
 def weightings(images: int) -> Iterator[Floats]:
@@ -131,12 +132,6 @@ def percentiles(numbers: Floats) -> Interval:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(numbers, (tail, 1 - tail))
     return float(low), float(high)
-
-
-def measured(values: Floats) -> Mask:
-    """[samples] where values [samples, …] are."""
-    there: Mask = np.isfinite(values.reshape(len(values), -1).sum(axis=1))
-    return there
 
 
 def _file(sample: str) -> str:

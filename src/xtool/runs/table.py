@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["ComparisonTable"]
 
 
+TELLING: dict[str, Callable[[Identity], str]] = {
+    "data set": lambda identity: identity.dataset.name,
+    "encoder": lambda identity: f"{identity.encoder.name} ({identity.encoder.weights})",
+    "input": lambda identity: "×".join(map(str, identity.encoder.input_size)),
+    "fit": lambda identity: identity.fit,
+    "protocol": lambda identity: identity.protocol,
+}
+"""What tells runs apart, by the heading of its column."""
+
+
 class ComparisonTable(JupyterMixin):
     """One table over one or more runs, to be printed with Rich.
 
@@ -36,31 +46,39 @@ class ComparisonTable(JupyterMixin):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shown, lines = cells(self._runs, detail=False)
-        wide = self._table(shown, lines, narrow=False)
-        needed = Measurement.get(console, options.update(max_width=1000), wide).maximum
-        yield wide if needed <= options.max_width else self._table(shown, lines, narrow=True)
+        for narrow in (False, True):
+            table = self._table(shown, lines, narrow=narrow)
+            if Measurement.get(console, options.update(max_width=1000), table).maximum <= options.max_width:
+                yield table
+                return
+        # No room for a line that says which run it is of.
+        for identity, summary in self._runs:
+            own = [line for line in lines if line.identity is identity]
+            table = self._table(shown, own, narrow=True)
+            table.title = _title(identity, summary)
+            if identity is not self._runs[-1][0]:
+                table.caption = None
+            yield table
 
     def _table(self, shown: Sequence[Column], lines: Sequence[Line], *, narrow: bool) -> Table:
-        several = len(self._runs) > 1
+        where = _varying([line.identity for line in lines])
         table = Table(
             box=box.SIMPLE_HEAD,
-            title=_title(self._runs),
+            title=_title(*self._runs[0]) if len(self._runs) == 1 else _common_title(self._runs),
             title_justify="left",
             caption_justify="left",
             padding=0,
             pad_edge=False,
         )
-        for title in ("data set", "encoder", "protocol") if several else ():
+        for title in where:
             table.add_column(title)
         table.add_column("method", style="bold", overflow="fold", min_width=8)
         for column in shown:
             table.add_column(column.narrow if narrow else column.wide, justify="right", no_wrap=True)
         table.caption = _caption(self._runs, shown, intervals=self._intervals)
         for line in lines:
-            identity = line.identity
-            where = (identity.dataset.name, identity.encoder.name, identity.protocol) if several else ()
             numbers = (self._cell(column, cell) for column, cell in zip(shown, line.cells, strict=True))
-            table.add_row(*map(Text, where), Text(line.method), *numbers)
+            table.add_row(*(Text(of(line.identity)) for of in where.values()), Text(line.method), *numbers)
         return table
 
     def _cell(self, column: Column, cell: Cell) -> Text:
@@ -72,15 +90,23 @@ class ComparisonTable(JupyterMixin):
         return text
 
 
-def _title(runs: Sequence[tuple[Identity, Summary]]) -> str:
-    if len(runs) > 1:
-        return "Comparison of runs"
-    ((identity, summary),) = runs
-    encoder = identity.encoder
+def _varying(identities: Sequence[Identity]) -> dict[str, Callable[[Identity], str]]:
+    """Which of the things that tell runs apart do so here."""
+    return {title: of for title, of in TELLING.items() if len({of(identity) for identity in identities}) > 1}
+
+
+def _title(identity: Identity, summary: Summary) -> str:
     return (
-        f"{encoder.name} ({encoder.weights}) on {identity.dataset.name}, {summary.images} images, "
+        f"{TELLING['encoder'](identity)} on {identity.dataset.name}, {summary.images} images, "
         f"protocol {identity.protocol}"
     )
+
+
+def _common_title(runs: Sequence[tuple[Identity, Summary]]) -> str:
+    identities = [identity for identity, _ in runs]
+    varying = _varying(identities)
+    common = [TELLING[title](identities[0]) for title in ("data set", "encoder", "protocol") if title not in varying]
+    return ": ".join(["Comparison of runs", ", ".join(common)] if common else ["Comparison of runs"])
 
 
 def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column], *, intervals: bool) -> str:

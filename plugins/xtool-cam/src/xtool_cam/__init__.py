@@ -62,6 +62,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
             summary=summary,
             paper=paper,
             requires=frozenset({"gradients"}),
+            box_threshold=0.1 if name in ("gradcam++", "layercam") else 0.04,  # the others' maps have sharp peaks
             suggested=20 if name == "gradcam" else 0,
         )
     yield SaliencyMethodSpec(
@@ -70,6 +71,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         config="xtool_cam.config:EigenCAMConfig",
         summary="First principal component of the features; the same for every text.",
         paper="Muhammad and Yeasin 2020, arXiv:2008.00299",
+        box_threshold=0.02,
         requires=frozenset({"features"}),
     )
     yield SaliencyMethodSpec(
@@ -110,5 +112,6 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         config="xtool_cam.config:CenterConfig",
         summary="Control: a bump in the middle. What a method scores by knowing how people take photographs.",
         forwards="0",
+        box_threshold=0.32,
         suggested=10,
     )

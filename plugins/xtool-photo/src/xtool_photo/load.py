@@ -23,8 +23,8 @@ CALIBRATIONS = (
         method="vlscore", options={"mask_at": "pool"}, absent_below=0.085, bar=0.1255, present_above=0.138,
     ),
 )  # fmt: skip
-"""Made by ``xtool calibrate`` on the halves of the photographs that chose the defaults (``benchmarks/photographs.py``): 200
-of ``ilsvrc-val-400`` and 165 samples of ``coco-160``. They hold for the default weights and size."""
+"""Made by ``xtool calibrate`` on the halves of the photographs that chose the defaults (``benchmarks/photographs.py``):
+200 of ``ilsvrc-val-400`` and 165 samples of ``coco-160``. They hold for the default weights and size."""
 
 
 def load(name: str, options: EncoderOptions) -> PhotoEncoder:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from xtool_photo.grammar import CUTS, JOINS, PICTURES, QUANTITIES, SILENT
 from xtool_photo.lexicon import Lexicon
 from xtool_photo.spelling import corrected
-from xtool_photo.words import COMMA, tokens
+from xtool_photo.words import COMMA, plain, tokens
 
 __all__ = ["Reading", "read"]
 
@@ -45,7 +45,7 @@ def read(text: str, lexicon: Lexicon) -> Reading:
     spoken = _without_frame(tokens(text), lexicon)
     if not any(token != COMMA for token in spoken):
         return Reading((), _nothing(text))
-    if _is_a_name(text, lexicon):
+    if _is_a_name(text, spoken, lexicon):
         return Reading((), "it looks like a person's name")
     found: list[str] = []
     for phrase in _phrases(_parts(spoken, lexicon), lexicon):
@@ -132,11 +132,16 @@ def _mended(word: str, lexicon: Lexicon) -> str | None:
     return lexicon.joined(word) or corrected(word, lexicon.common_words)
 
 
-def _is_a_name(text: str, lexicon: Lexicon) -> bool:
-    """A given name and one or two more words, without an article; a name that is also a thing needs capitals."""
-    written = text.strip().rstrip(".!?").split()
-    spoken = tokens(text)
-    if not 2 <= len(spoken) <= 3 or len(written) != len(spoken) or not lexicon.is_given_name(spoken[0]):
+def _is_a_name(text: str, spoken: list[str], lexicon: Lexicon) -> bool:
+    """A given name and one or two more words, without an article; a name that is also a thing needs capitals.
+
+    In "an image of a Taylor Swift." the article is the prompt's, not the asker's.
+    """
+    framed = len(spoken) < len(tokens(text))
+    if framed and spoken[0] in ("a", "an"):
+        spoken = spoken[1:]
+    written = text.strip().rstrip(".!?").split()[-len(spoken) :]
+    if not 2 <= len(spoken) <= 3 or [plain(word) for word in written] != spoken or not lexicon.is_given_name(spoken[0]):
         return False
     if lexicon.singular(" ".join(spoken)) or any(token in SILENT | CUTS | JOINS for token in spoken):
         return False

@@ -78,6 +78,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="Last feature maps weighed by the classifier's weights of the class.",
         paper="Zhou et al. 2016, arXiv:1512.04150",
         architectures=("cnn",),
+        box_threshold=0.14,
     )
 
 

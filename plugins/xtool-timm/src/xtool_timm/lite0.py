@@ -56,6 +56,11 @@ class Lite0(nn.Module):
         self.conv_head = nn.Conv2d(channels, HEAD, 1, bias=False)
         self.bn2 = _norm(HEAD)
         self.classifier = nn.Linear(HEAD, CLASSES)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # Torch's own start shrinks activations from block to block, until all images embed alike.
+                fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1] // module.groups
+                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits [B, 1000]."""

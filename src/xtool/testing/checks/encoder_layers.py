@@ -17,7 +17,7 @@ from xtool.testing.verdict import CheckFailed, NotApplicable, require
 
 CORNERS = ((0.25, 0.125), (0.875, 0.25), (0.375, 0.875))
 """Places (x, y), as fractions of the image's sides; no transpose or flip maps each of them to itself."""
-ROOM = 0.2
+ROOM = 0.25
 """How far from there maps may change most, as a fraction: deep layers see far, and with random weights anywhere."""
 
 
