@@ -25,7 +25,7 @@ def test_bars_grow_from_zero_to_both_sides() -> None:
 
 def test_the_unsure_band_lies_between_the_bounds_on_the_same_scale() -> None:
     low, inside, high = evidence_bars(
-        [0.0, 0.25, 1.0], Calibration(method="any", bar=0.25, absent_below=0.2, present_above=0.3)
+        [0.0, 0.22, 1.0], Calibration(method="any", bar=0.25, absent_below=0.2, present_above=0.3)
     )
     assert low is not None
     assert inside is not None

@@ -26,6 +26,8 @@ class Everything(MethodConfig):
     power: float = Field(1.0, gt=0, lt=10, description="A number.")
     top: int | None = Field(None, ge=1, description="Whole, or left to the method.")
     layer: str = Field("auto", description="Free text.")
+    blend: bool | Literal["auto"] = Field(False, description="A switch, or left to the method.")
+    above: float | Literal["auto"] = Field(0.5, description="A number, or left to the method.")
 
 
 def test_every_kind_of_option_becomes_a_field() -> None:
@@ -33,6 +35,8 @@ def test_every_kind_of_option_becomes_a_field() -> None:
     kinds = [fields[name].kind for name in ("flag", "kind", "count", "power", "top", "layer")]
     assert kinds == ["switch", "choice", "whole", "number", "whole", "text"]
     assert fields["kind"].choices == ("zero", "blur")
+    assert (fields["blend"].kind, fields["blend"].choices) == ("choice", (True, False, "auto"))
+    assert (fields["above"].kind, fields["above"].default) == ("text", "0.5")
     assert (fields["count"].minimum, fields["count"].maximum) == (1, 9)
     power = fields["power"]
     assert power.minimum is not None

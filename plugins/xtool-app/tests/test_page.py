@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from PIL import Image
 
 import xtool_app
 from xtool.testing.planted import planted_image
+from xtool_app.export import KINDS
 from xtool_app.models import Models
+from xtool_app.search import Failure
 
 pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
 
@@ -73,13 +76,15 @@ def patches() -> bytes:
 
 
 def said(page: Any) -> str:
-    return "\n".join(element.value for kind in (page.markdown, page.caption, page.error, page.info) for element in kind)
+    kinds = (page.markdown, page.caption, page.error, page.info, page.warning)
+    drawn = [element.proto.body for element in page.get("html")]
+    return "\n".join([*(element.value for kind in kinds for element in kind), *drawn])
 
 
 def test_the_empty_page_says_how_to_begin(page: Any) -> None:
     assert "Upload a picture" in said(page)
     click(page, "Find it!")
-    assert not page.error
+    assert "Upload a picture" in page.error[0].value
 
 
 def test_upload_ask_and_find(page: Any, upload: Callable[..., None]) -> None:
@@ -108,9 +113,9 @@ def test_the_threshold_moves_boxes_and_runs_no_model(
 
 def test_methods_are_compared(page: Any, upload: Callable[..., None]) -> None:
     upload(patches(), "patches.png")
-    page.text_area[0].set_value("red")
     page.multiselect[0].set_value(["vlscore", "colourcam"])
     run(page)
+    page.text_area[0].set_value("red")
     click(page, "Find it!")
     assert page.tabs[-1].label.endswith("Methods compared")
     assert {metric.label for metric in page.metric} == {"Maps agree", "Boxes overlap", "Hottest places apart"}
@@ -118,10 +123,10 @@ def test_methods_are_compared(page: Any, upload: Callable[..., None]) -> None:
 
 def test_options_of_the_form_reach_the_method(page: Any, upload: Callable[..., None]) -> None:
     upload(patches(), "patches.png")
-    page.text_area[0].set_value("red")
-    next(box for box in page.selectbox if box.label == "Preset").set_value("paper")
+    next(box for box in page.selectbox if box.label == "preset").set_value("paper")
     run(page)
     next(box for box in page.checkbox if box.label == "softmax").set_value(False)
+    page.text_area[0].set_value("red")
     click(page, "Find it!")
     (request,) = page.session_state["answer"].query.methods
     assert request.label == "vlscore:preset=paper:softmax=False"
@@ -133,7 +138,7 @@ def test_a_second_text_is_answered_at_once(page: Any, upload: Callable[..., None
     click(page, "Find it!")
     page.text_area[0].set_value("green")
     click(page, "Find it!")
-    assert "no new forward pass" in said(page)
+    assert "no new pass through the model" in said(page)
 
 
 def test_a_slow_search_is_asked_about_and_can_be_cancelled(
@@ -192,3 +197,55 @@ def test_one_pixel_and_a_panorama_are_pictures_too(page: Any, upload: Callable[.
         page.text_area[0].set_value("red")
         click(page, "Find it!")
         assert page.session_state["answer"].state == "done"
+
+
+def test_a_changed_form_says_that_the_answer_is_for_another_question(page: Any, upload: Callable[..., None]) -> None:
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    click(page, "Find it!")
+    assert "has changed since" not in said(page)
+    page.text_area[0].set_value("red")
+    page.radio(key="fit").set_value("crop")
+    run(page)
+    assert "has changed since" in said(page)
+
+
+def test_a_failing_method_is_named_beside_the_answers_of_the_others(
+    page: Any, upload: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xtool_app.search import Search
+
+    real = Search._explained
+
+    def explained(self: Search, explainer: Any, request: Any) -> Any:
+        return Failure(request.label, "it broke") if request.label == "colourcam" else real(self, explainer, request)
+
+    monkeypatch.setattr(Search, "_explained", explained)
+    upload(patches(), "patches.png")
+    page.multiselect[0].set_value(["vlscore", "colourcam"])
+    run(page)
+    page.text_area[0].set_value("red")
+    click(page, "Find it!")
+    assert "colourcam brought no answer" in plain_again(page.error[0].value)
+    assert [each.method for each in page.session_state["answer"].answer.explanations] == ["vlscore"]
+
+
+@pytest.mark.parametrize("kind", ["Picture (PNG)", "Drawing (SVG)", "Boxes (JSON)", "Maps (NumPy)"])
+def test_a_file_that_cannot_be_made_is_told_and_not_silently_lost(
+    page: Any, upload: Callable[..., None], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise MemoryError
+
+    kinds = tuple(replace(each, make=broken) for each in KINDS)
+    monkeypatch.setattr("xtool_app.shell.answer.KINDS", kinds)
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("red")
+    click(page, "Find it!")
+    page.session_state["save as"] = next(each for each in kinds if each.title == kind)
+    page.run()
+    assert page.error
+
+
+def plain_again(escaped: str) -> str:
+    return escaped.replace("\\", "")

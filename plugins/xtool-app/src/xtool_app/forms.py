@@ -144,7 +144,7 @@ def _field(name: str, told: FieldInfo, default: Any) -> FormField:
     return FormField(
         name=name,
         kind=kind,
-        default=default,
+        default=str(default) if kind == "text" and default is not None else default,
         optional=optional,
         description=told.description or "",
         choices=choices,
@@ -160,6 +160,8 @@ def _kind(annotation: Any) -> tuple[Kind, bool, tuple[Any, ...]]:
         if len(inner) == 1:
             kind, _, choices = _kind(inner[0])
             return kind, optional, choices
+        if all(part is bool or get_origin(part) is Literal for part in inner):
+            return "choice", optional, tuple(v for part in inner for v in (get_args(part) or (True, False)))
         return "text", optional, ()
     if get_origin(annotation) is Literal:
         return "choice", False, get_args(annotation)
