@@ -87,7 +87,7 @@ def load_encoder(
     encoder: Encoder = resolve(spec.factory)(spec.name, options)
     height, width = encoder.info.input_size
     if input_size is not None and (height, width) != (input_size, input_size):
-        raise UsageError(f"{spec.name} takes images of {height}×{width} pixels and no others; leave the input size out")
+        raise UsageError(f"{spec.name} takes images of {height}×{width} pixels only; do not give an input size")
     if given is None or calibration is None:
         return counted(encoder)
     return CountedEncoder(encoder, given.for_encoder(encoder.info, calibration))
@@ -155,7 +155,7 @@ def out_of_depth(info: EncoderInfo, shows: str = PHOTOGRAPHS) -> str:
         return ""
     encoders = registry().encoders
     better = encoders.default(shows)
-    told = f"{info.name} knows only {knows}, and this is taken for {shows}: maps and verdicts mean little"
+    told = f"{info.name} knows only {knows}, but its input is taken for {shows}: maps and verdicts mean little"
     if better.spec.knows != shows:
         return f"{told}. No installed encoder knows {shows}{encoders.missing()}."
     return f"{told}. Take the encoder {encoders.name_of(better)}, which knows {shows}."

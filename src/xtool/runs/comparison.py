@@ -145,7 +145,7 @@ def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]
         raise UsageError(f"--shard must be i/n with 1 <= i <= n, not {i}/{n}")
     indices = list(range(min(length, limit) if limit is not None else length))[i - 1 :: n]
     if not indices:
-        raise RunError(f"shard {i}/{n} of {length} samples holds none")
+        raise RunError(f"shard {i}/{n} of {length} samples contains none")
     return indices
 
 
