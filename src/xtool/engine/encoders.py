@@ -48,16 +48,16 @@ def load_encoder(
             default weights where it has some.
         seed: seed of random weights.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        dtype: what passes without gradients compute in; ``auto`` is float32.
+        dtype: precision of forward passes without gradients; ``auto`` is float32.
         compile: compile the image tower for passes without gradients, where the encoder can.
-        cache_dir: folder that downloaded weights are kept in.
+        cache_dir: folder for downloaded weights.
         input_size: side of the square image that the model is given, in pixels; by default its own.
-        calibration: a file that ``xtool calibrate`` wrote for this encoder; it precedes the encoder's own.
+        calibration: a file that ``xtool calibrate`` wrote for this encoder; it overrides the encoder's own.
 
     Raises:
         UsageError: unknown name or tag, an input size that the model cannot take, or a calibration of another encoder
             or other weights.
-        SetupError: weights or device that cannot be had here.
+        SetupError: weights or a device that are not available here.
     """
     from xtool.contracts.config import EncoderOptions
 
