@@ -197,7 +197,7 @@ def test_one_pixel_and_a_panorama_are_pictures_too(page: Any, upload: Callable[.
         upload(stream.getvalue(), "odd.png")
         page.text_area[0].set_value("red")
         click(page, "Find it!")
-        assert page.session_state["answer"].state == "done"
+        assert page.session_state["answer"].state == "done", page.session_state["answer"].error
 
 
 def test_a_changed_form_says_that_the_answer_is_for_another_question(page: Any, upload: Callable[..., None]) -> None:
