@@ -66,6 +66,12 @@ def test_each_text_has_its_own_background() -> None:
     assert found[1] == [0, 1, 0], "nothing is left to hold the cat against"
 
 
+def test_an_unknown_text_is_held_against_nothing() -> None:
+    embedded = torch.tensor([[0.0, 0, 1]])
+    vectors, _ = contrasted(Words(), ["asdf"], embedded, ("cat",), ["an image of a {label}."])  # type: ignore[arg-type]
+    assert vectors.tolist() == embedded.tolist()
+
+
 def test_an_unknown_background_is_left_out_and_said() -> None:
     found, notes = directions("dog", against=("asdf", "cat"))
     assert found[0] == pytest.approx([SQUARE, -SQUARE, 0])

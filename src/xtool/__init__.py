@@ -4,7 +4,7 @@
 >>> encoder = xtool.load_encoder("tiny-rn")
 >>> result = xtool.explain("photo.jpg", ["dog", "cat"], encoder=encoder)  # doctest: +SKIP
 >>> result.show()  # doctest: +SKIP
->>> result.boxes(threshold=0.6)  # doctest: +SKIP
+>>> result.boxes()  # doctest: +SKIP
 
 Everything here is imported when it is first used, so that ``import xtool`` stays fast.
 """

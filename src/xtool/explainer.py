@@ -224,7 +224,7 @@ class Explainer:
         blind = [repr(text) for text, value in zip(question.texts, specificity, strict=True) if value < TEXT_BLIND]
         if not blind:
             return specificity, []
-        highest, other = max(likest)
+        highest, other = max(pair for pair in likest if pair[0] > 1 - TEXT_BLIND)
         note = (
             f"{request.label}: the map hardly depends on the text; that of {' and '.join(blind)} is nearly that of "
             f"{other!r} (correlation {highest:.2f})."

@@ -60,7 +60,7 @@ def test_without_an_image_a_photograph_is_shown_and_the_warning_is_in_the_json(t
 
     found, told = explain()
     assert found["encoder"] == "photo"
-    assert "explaining chelsea.jpg#cat of photos" in told
+    assert "explaining astronaut.jpg#space shuttle of photos" in told
     assert found["notes"] == []
     strange, _ = explain("--encoder", "tiny-rn")
     assert any("tiny-rn knows only pictograms" in note for note in strange["notes"])  # type: ignore[attr-defined]

@@ -163,11 +163,11 @@ def _announced(explainer: Explainer, requests: Sequence[MethodRequest], texts: i
 
 
 def _first_sample() -> tuple[Any, tuple[str, ...], str]:
-    """A bundled picture, the names of something in it and of something that is not, and what kind of picture it is."""
+    """A bundled picture, the name of something in it and of something that is not, and what kind of picture it is."""
     from xtool.datasets.opening import example_name, open_dataset, shown_by
 
     dataset = open_dataset(example_name())
     sample = dataset[0]
     click.echo(f"No image given: explaining {sample.id} of {dataset.name}.", err=True)
-    texts = tuple(name for name in (sample.label, sample.distractor, sample.absent) if name)
+    texts = tuple(name for name in (sample.label, sample.absent) if name)
     return sample.open(), texts, shown_by(dataset)

@@ -39,18 +39,19 @@ def contrasted(
         against: the background texts; those that the encoder does not know, or that mean the text, are left out.
         templates: as for the texts.
 
-    A text without any background left keeps its own embedding.
+    A text without any background left keeps its own embedding, as does one that is not known.
     """
     prompts = [prompts_for(text, templates) for text in against]
     known = knows(encoder, prompts)
     notes = [f"Not against {text!r}: it is not known." for text, heard in zip(against, known, strict=True) if not heard]
-    background = [
-        (text, vector)
-        for text, vector, heard in zip(against, embed_prompts(encoder, prompts), known, strict=True)
-        if heard
-    ]
+    vectors = embed_prompts(encoder, prompts)
+    background = [(text, vector) for text, vector, heard in zip(against, vectors, known, strict=True) if heard]
     rows = []
-    for text, target in zip(texts, embedded, strict=True):
+    heard = knows(encoder, [prompts_for(text, templates) if text.strip() else (text,) for text in texts])
+    for text, target, known_text in zip(texts, embedded, heard, strict=True):
+        if not known_text:
+            rows.append(target)
+            continue
         kept = [vector for other, vector in background if not _alike(text, target, other, vector)]
         notes += [
             f"Not against {other!r} for {text!r}: they mean the same."

@@ -40,9 +40,8 @@ class Specificity(Metric):
         correlation = map_correlation(case.target.image_map.low, other.image_map.low)
         return None if correlation is None else 1 - correlation
 
-    def summarise(self, results: Results) -> float | None:
-        values = results.of(self.info.name)
-        return float(np.mean(values)) if values else None
+    def per_image(self, results: Results) -> NDArray[np.float64] | None:
+        return results.numbers(self.info.name)
 
 
 def map_correlation(one: NDArray[Any], other: NDArray[Any]) -> float | None:

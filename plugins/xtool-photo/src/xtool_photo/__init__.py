@@ -26,7 +26,7 @@ def xtool_datasets() -> Iterator[DatasetSpec]:
     yield DatasetSpec(
         name="photos",
         factory="xtool_photo.photos:open_photos",
-        summary="Four bundled photographs with boxes, to look at: a cat, an astronaut, a cup, a rocket.",
+        summary="Four bundled photographs with boxes, to look at: a space shuttle, a cat, a cup, a rocket.",
         needs_data_dir=False,
         suggested=5,
     )
