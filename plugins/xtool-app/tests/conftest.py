@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import xtool_app
 from xtool.engine.methods import parse_methods
 from xtool.testing.planted import planted_image
 from xtool_app import settings
@@ -27,6 +28,9 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Models]:
     from xtool.contracts.registry import registry
 
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
+    # Streamlit's server adds the page's folder once. AppTest would add and remove it in every run, and an import in the
+    # thread of a search, which walks along the path at that moment, would miss an entry.
+    monkeypatch.syspath_prepend(Path(xtool_app.__file__).parent)
     monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "clip,cam,tiny,timm,photo")
     registry.cache_clear()
     models.cache_clear()

@@ -14,6 +14,7 @@ from PIL import Image
 
 import xtool_app
 from xtool.testing.planted import planted_image
+from xtool_app import settings
 from xtool_app.export import KINDS
 from xtool_app.models import Models
 from xtool_app.search import Failure
@@ -196,7 +197,7 @@ def test_one_pixel_and_a_panorama_are_pictures_too(page: Any, upload: Callable[.
         upload(stream.getvalue(), "odd.png")
         page.text_area[0].set_value("red")
         click(page, "Find it!")
-        assert page.session_state["answer"].state == "done"
+        assert page.session_state["answer"].state == "done", page.session_state["answer"].error
 
 
 def test_a_changed_form_says_that_the_answer_is_for_another_question(page: Any, upload: Callable[..., None]) -> None:
@@ -245,6 +246,34 @@ def test_a_file_that_cannot_be_made_is_told_and_not_silently_lost(
     page.session_state["save as"] = next(each for each in kinds if each.title == kind)
     page.run()
     assert page.error
+
+
+@pytest.mark.slow
+def test_the_first_example_answers_by_itself_and_rightly() -> None:
+    """A photograph of a cat before the model that knows photographs: the cat is there, the car is not."""
+    pytest.importorskip("xtool_photo", reason="needs the plugin xtool-photo")
+    page = run(testing.AppTest.from_file(str(PAGE), default_timeout=120))
+    if "search" in page.session_state:  # on a machine that is busy with other things
+        click(page, "Run it anyway")
+    answer = page.session_state["answer"].answer
+    assert answer.query.encoder == "photo"
+    assert [question.text for question in answer.query.questions] == ["cat", "car"]
+    assert [verdict.words for verdict in answer.explanations[0].verdicts] == ["present", "absent"]
+
+
+@pytest.mark.slow
+def test_a_model_for_pictograms_says_loudly_that_it_does_not_know_photographs(upload: Callable[..., None]) -> None:
+    pytest.importorskip("xtool_tiny", reason="needs the plugin xtool-tiny")
+    settings.configure(settings.Settings(encoder="tiny-rn"))
+    try:
+        upload(patches(), "patches.png")
+        page = testing.AppTest.from_file(str(PAGE), default_timeout=120)
+        page.session_state["source"] = "My own picture"
+        page.session_state["opened"] = True
+        page.run()
+        assert "knows only pictograms" in page.error[0].value.replace("\\", "")
+    finally:
+        settings.configure(settings.Settings())
 
 
 def plain_again(escaped: str) -> str:

@@ -15,7 +15,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="Gao and Wang 2022, VL-Score",
         requires=frozenset({"features"}),
         forwards="2 + C",
-        box_threshold=0.06,
+        box_threshold=0.03,
         suggested=30,
     )
 
