@@ -36,7 +36,7 @@ class EncoderSpec:
     """What ``xtool encoders`` lists it under, with similar encoders; its own name if empty."""
     knows: str = ""
     """What it was trained on: ``"photographs"``, ``"pictograms"``, in the words of :attr:`DatasetSpec.shows`; empty
-    where that is not told."""
+    if that is unknown."""
     parameters: int | None = None
     """How many weights it has, both towers together."""
     on_disk: str = ""
@@ -82,7 +82,7 @@ class SaliencyMethodSpec:
     """Images through the encoder for one image, in words: ``"1"``, ``"2 + C"`` with C the number of feature maps."""
     box_threshold: float = 0.15
     """Fraction of a map's maximum at which boxes are drawn by default. Choose it on photographs that
-    no result is reported on."""
+    no results are reported on."""
     suggested: int = 0
     """Rank among the defaults, taken when the user names none: the highest for one image, all in descending order for a
     comparison. 0 is never a default."""
