@@ -181,7 +181,7 @@ def test_runs_of_different_encoders_are_not_mixed(run: Run, tmp_path: Path) -> N
 def test_runs_of_an_earlier_xtool_are_refused(run: Run) -> None:
     path = run.path / "manifest.json"
     path.write_text(path.read_text("utf-8").replace('"schema_version": 2', '"schema_version": 1'), "utf-8")
-    with pytest.raises(UsageError, match="earlier xtool, which wrote other evidence"):
+    with pytest.raises(UsageError, match="earlier xtool, which recorded other evidence"):
         calibrate([Run.open(run.path)])
 
 
@@ -191,9 +191,9 @@ def test_runs_of_an_earlier_xtool_are_refused(run: Run) -> None:
         ({"encoder": {"name": "RN50"}}, "it is for RN50, and this is planted-cnn"),
         ({"encoder": {"weights": "other"}}, "it is for the weights other, and these are planted"),
         ({"encoder": {"input_size": [32, 64]}}, "for an input of 32×64 pixels, and this is 64×64"),
-        ({"schema_version": 9}, "is no calibration as `xtool calibrate` writes it: schema_version"),
-        ({"bounds": []}, "is no calibration as `xtool calibrate` writes it: bounds"),
-        (None, "is no calibration as `xtool calibrate` writes it"),
+        ({"schema_version": 9}, "is not a calibration file as `xtool calibrate` writes it: schema_version"),
+        ({"bounds": []}, "is not a calibration file as `xtool calibrate` writes it: bounds"),
+        (None, "is not a calibration file as `xtool calibrate` writes it"),
     ],
 )
 def test_a_file_that_does_not_fit_the_encoder_is_refused(

@@ -88,7 +88,7 @@ class TestImageNet:
             picture(tmp_path / f"val/{number}.JPEG", size=(int(40 * factor), int(20 * factor)))
         rows = [f"{number},n00000002 {number} 0 39 {8 + number}" for number in range(12)]
         # Of 40 pixels all boxes end at the last: 40/60 or 40/80 of the enlarged width; 20/30 or 20/40 of the height.
-        with pytest.raises(UsageError, match=f"look enlarged.* {'67' if factor == 1.5 else '50'}%"):
+        with pytest.raises(UsageError, match=f"been enlarged.* {'67' if factor == 1.5 else '50'}%"):
             imagenet(tmp_path, *rows)
 
     def test_images_as_annotated_are_not_taken_for_enlarged(self, tmp_path):

@@ -203,7 +203,7 @@ def test_arrays_of_every_kind_give_the_same_colours():
     [
         (np.zeros((2, 8, 8, 3)), "several images; give a list"),
         (torch.zeros(1, 3, 8, 8), "several images; give a list"),
-        (np.zeros((3, 8, 8)), r"shape \(3, 8, 8\) is no image"),
+        (np.zeros((3, 8, 8)), r"shape \(3, 8, 8\) is not an image"),
         (np.zeros((0, 8)), "no image"),
         (np.zeros(8), "no image"),
         (np.zeros((8, 8), np.int64), "int64 has no known scale"),

@@ -205,7 +205,7 @@ def test_a_damaged_download_is_named_and_fetched_again_once_deleted(
 
 
 def test_a_whole_download_of_something_else_is_not_called_damaged(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="The download is whole"):
+    with pytest.raises(SetupError, match="The download is complete"):
         read_checkpoint(cached(tmp_path, b"<html>Sorry</html>"))
 
 
@@ -227,7 +227,7 @@ def test_offline_is_said(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
-    assert done.stdout.strip() == f"me/model is not in the cache {tmp_path}, and HF_HUB_OFFLINE forbids to download it"
+    assert done.stdout.strip() == f"me/model is not in the cache {tmp_path}, and HF_HUB_OFFLINE forbids downloading it"
 
 
 def test_a_dropped_connection_says_that_the_same_command_goes_on(
@@ -241,8 +241,8 @@ def test_a_dropped_connection_says_that_the_same_command_goes_on(
     with pytest.raises(DownloadError) as caught:
         fetch("me/model", ["w.safetensors"], str(tmp_path))
     assert str(caught.value).splitlines() == [
-        "the download of me/model/w.safetensors broke off: peer closed connection",
-        "The same command goes on with it.",
+        "the download of me/model/w.safetensors was interrupted: peer closed connection",
+        "The same command resumes it.",
     ]
 
 

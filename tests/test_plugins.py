@@ -145,7 +145,7 @@ def test_two_plugins_with_one_command_stay_reachable_by_their_owners(tmp_path: P
     ("target", "told"),
     [
         ("polite_plugin:nothing", "polite_plugin:nothing cannot be imported"),
-        ("polite_plugin:hookimpl", "no click command"),
+        ("polite_plugin:hookimpl", "not a click command"),
     ],
 )
 def test_a_broken_command_is_told_without_a_traceback(tmp_path: Path, target: str, told: str) -> None:

@@ -16,7 +16,11 @@ COMMANDS = tuple(
         ("compare", "compare:compare_command", "Compare saliency methods on a data set."),
         ("explain", "explain:explain_command", "Show where a model sees a text in an image."),
         ("report", "report:report_command", "Show finished runs, with shards merged; write a page or figure."),
-        ("calibrate", "calibrate:calibrate_command", "Find from which evidence on a text is present, from runs."),
+        (
+            "calibrate",
+            "calibrate:calibrate_command",
+            "Find how much evidence makes a text present, from finished runs.",
+        ),
         ("features", "features:features_command", "Show the feature maps of an image, or list feature extractors."),
         ("methods", "listing:methods_command", "List saliency methods, or show one with its options."),
         ("encoders", "listing:encoders_command", "List encoders, or show one."),

@@ -78,7 +78,7 @@ def explain(
 ) -> Explanation | Explanations | list[Explanation] | list[Explanations]:
     """Show where an encoder sees each text in an image, by one method or by several that share their work.
 
-    One method's name gives one :class:`Explanation`; a list of names gives a list of them in the same order, also for
+    One method's name returns one :class:`Explanation`; a list of names gives a list of them in the same order, also for
     a list of one. A list of images gives a list of either.
 
     Args:
@@ -97,7 +97,7 @@ def explain(
         fit: how the image fills the model's input: ``squash``, ``crop`` or ``pad``.
 
     Raises:
-        UsageError: no text, an unknown method or option, or an image of a kind that cannot be taken.
+        UsageError: no text, an unknown method or option, or an image of an unsupported kind.
         DataError: the image cannot be read.
     """
     several = isinstance(image, list | tuple)

@@ -136,14 +136,14 @@ class Explanation(_Shown):
     forwards: int
     """Images through the encoder."""
     box_threshold: float = 0.15
-    """The fraction of the maximum at which this method's boxes are drawn where nobody says otherwise."""
+    """The fraction of the maximum at which this method's boxes are drawn by default."""
     against: tuple[str, ...] = ()
-    """Background texts that the maps are held against."""
+    """Background texts that the maps are compared with."""
     specificity: NDArray[np.float32] | None = None
-    """[T] one less the highest correlation of the map with that of an absent or a senseless text: near 0 where any
-    text gives the same map. NaN where that cannot be told; ``None`` where it would have taken many more passes."""
+    """[T] one minus the highest correlation of the map with that of an absent or a meaningless text: near 0 where any
+    text gives the same map. NaN where that is unknown; ``None`` where it would have taken many more passes."""
     notes: tuple[str, ...] = ()
-    """What people should know before they believe the answer, a sentence each."""
+    """What people should know before they trust the answer, one sentence each."""
 
     def __repr__(self) -> str:
         width, height = self.image.size
@@ -164,7 +164,7 @@ class Explanation(_Shown):
         return Verdict.of(None if self.present is None else bool(self.present[i]))
 
     def boxes(self, threshold: Threshold = None) -> list[NDArray[np.int64]]:
-        """Per text, half-open boxes [N, 4] (x0, y0, x1, y1).
+        """For each text, half-open boxes [N, 4] (x0, y0, x1, y1).
 
         Args:
             threshold: the fraction of the map's maximum that they surround, a rule such as ``"otsu"`` or ``"mean"``
@@ -181,7 +181,7 @@ class Explanation(_Shown):
         return str(self.box_threshold if threshold is None else threshold)
 
     def panels(self, threshold: Threshold = None) -> list[MapPanel]:
-        """Per text, what is drawn over the image."""
+        """For each text, what is drawn over the image."""
         return [
             MapPanel(heat=heat, boxes=found, title=self.method, verdict=verdict)
             for heat, found, verdict in zip(self.maps, self.boxes(threshold), self.verdicts, strict=True)

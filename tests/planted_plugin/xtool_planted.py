@@ -31,7 +31,7 @@ def xtool_saliency_methods():
         name="colourcam",
         factory="planted_parts:ColourCAM",
         config="planted_parts:ColourCAMConfig",
-        summary="Colour detectors weighed by how their direction matches the text.",
+        summary="Colour detectors weighted by how their direction matches the text.",
         requires=frozenset({"features"}),
     )
     yield SaliencyMethodSpec(

@@ -119,7 +119,7 @@ def test_methods_are_compared(page: Any, upload: Callable[..., None]) -> None:
     page.text_area[0].set_value("red")
     click(page, "Find it!")
     assert page.tabs[-1].label.endswith("Methods compared")
-    assert {metric.label for metric in page.metric} == {"Maps agree", "Boxes overlap", "Hottest places apart"}
+    assert {metric.label for metric in page.metric} == {"Maps agree", "Boxes overlap", "Distance of the hottest spots"}
 
 
 def test_options_of_the_form_reach_the_method(page: Any, upload: Callable[..., None]) -> None:
@@ -227,7 +227,7 @@ def test_a_failing_method_is_named_beside_the_answers_of_the_others(
     run(page)
     page.text_area[0].set_value("red")
     click(page, "Find it!")
-    assert "colourcam brought no answer" in plain_again(page.error[0].value)
+    assert "colourcam gave no answer" in plain_again(page.error[0].value)
     assert [each.method for each in page.session_state["answer"].answer.explanations] == ["vlscore"]
 
 

@@ -83,7 +83,7 @@ def test_finercam_explains_the_text_less_the_texts_it_is_compared_with(cnn: Tiny
 @pytest.mark.parametrize("make", [make_cnn, make_vit])
 def test_a_class_of_ones_own_by_import_string(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Largest(pgc.base_cam.BaseCAM):  # type: ignore[misc]
-        """Weighs each map by its largest gradient."""
+        """Weights each map by its largest gradient."""
 
         def get_cam_weights(self, images: Any, layer: Any, targets: Any, activations: Any, grads: Any) -> Any:
             return grads.max(axis=(2, 3))
@@ -127,8 +127,8 @@ def test_it_works_in_inference_mode(cnn: TinyEncoder) -> None:
         ("RandomCAM", "no run can be repeated"),
         ("RefineCAM", "several layers"),
         ("SESS", "crops of many sizes"),
-        ("AblationLayer", "no subclass of pytorch_grad_cam's BaseCAM"),
-        ("torch.nn.Linear", "no subclass of pytorch_grad_cam's BaseCAM"),
+        ("AblationLayer", "not a subclass of pytorch_grad_cam's BaseCAM"),
+        ("torch.nn.Linear", "not a subclass of pytorch_grad_cam's BaseCAM"),
         ("no_such_module.Cam", "cannot be imported: No module named 'no_such_module'"),
     ],
 )

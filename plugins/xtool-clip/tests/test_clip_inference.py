@@ -100,7 +100,7 @@ def test_a_bfloat16_twin_leaves_the_tower_in_float32_and_stays_near_it() -> None
 
 def test_an_encoder_that_cannot_be_compiled_says_so(build: Build, caplog: pytest.LogCaptureFixture) -> None:
     build(VIT, options=EncoderOptions(pretrained=None, device="cpu", compile=True))
-    assert "compile is left out" in caplog.text
+    assert "compile is ignored" in caplog.text
 
 
 def test_a_compiler_that_fails_is_told_of_and_left_out(

@@ -241,9 +241,9 @@ def test_pooling_of_another_kind_is_refused_in_words(build: Build) -> None:
 
 
 def test_a_cnn_has_neither_block_nor_pooling_of_tokens(cnn: ClipEncoder) -> None:
-    with pytest.raises(UsageError, match="layer4 is no transformer block"):
+    with pytest.raises(UsageError, match="layer4 is not a transformer block"):
         _ = cnn.layer("layer4").block
-    with pytest.raises(UsageError, match="not of a transformer"):
+    with pytest.raises(UsageError, match="does not belong to a transformer"):
         _ = cnn.layer("layer4").pooling
 
 

@@ -191,7 +191,7 @@ def test_class_attention_is_refused_where_the_class_token_is_not_the_embedding(
 
 @pytest.mark.parametrize("extractor", [ClassAttention, Queries, Keys, Values])
 def test_a_cnn_is_refused_in_words(cnn: ClipEncoder, extractor: Any) -> None:
-    with pytest.raises(UsageError, match="layer4 is no transformer block"):
+    with pytest.raises(UsageError, match="layer4 is not a transformer block"):
         extractor().extract(cnn, noise(cnn))
 
 

@@ -10,7 +10,7 @@ from meanings import Weights, mixture
 FILE = Path(__file__).with_name("curated.txt")
 
 Lines = list[tuple[tuple[str, ...], tuple[tuple[float, str], ...]]]
-"""Words on the left, and weighed parts on the right; no parts for what no class means."""
+"""Words on the left, and weighted parts on the right; no parts for what no class means."""
 
 
 def read_curated(file: Path = FILE) -> Lines:

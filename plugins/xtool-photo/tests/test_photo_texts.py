@@ -123,8 +123,8 @@ def test_weights_of_what_is_known_sum_to_one_and_are_told_in_order(texts: TextSi
 
 
 def test_people_are_told_what_was_understood_and_why_not(texts: TextSide) -> None:
-    assert texts.understand("kangaroo").told() == "'kangaroo' is taken for kangaroo: wallaby 100%"
-    assert "113 more" in texts.understand("a dog").told()
-    assert "Latin letters" in texts.understand("猫").told()
+    assert texts.understand("kangaroo").message() == "'kangaroo' is taken for kangaroo: wallaby 100%"
+    assert "113 more" in texts.understand("a dog").message()
+    assert "Latin letters" in texts.understand("猫").message()
     for asked in ("Taylor Swift", "an image of a Taylor Swift.", "a photo of Taylor Swift"):
-        assert "a person's name" in texts.understand(asked).told()
+        assert "a person's name" in texts.understand(asked).message()

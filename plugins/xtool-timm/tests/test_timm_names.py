@@ -57,8 +57,8 @@ def test_matches_are_ranked_and_told() -> None:
     found = NAMES.nearest("an image of a panda hunting")
     scores = [match.score for match in found.matches]
     assert scores == sorted(scores, reverse=True)
-    assert "lesser panda" in found.told()
-    assert "'an image of a panda hunting' is taken for" in found.told()
+    assert "lesser panda" in found.message()
+    assert "'an image of a panda hunting' is taken for" in found.message()
 
 
 def test_a_text_without_words_still_has_an_answer() -> None:

@@ -35,7 +35,7 @@ class LazyGroup(click.Group):
             ctx.fail(str(error))
         command = resolve(spec.command)
         if not isinstance(command, click.Command):
-            raise SetupError(f"the command {cmd_name} is broken: {spec.command} is no click command but {command!r}")
+            raise SetupError(f"the command {cmd_name} is broken: {spec.command} is not a click command but {command!r}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

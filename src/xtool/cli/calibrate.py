@@ -47,7 +47,7 @@ def calibrate_command(*, runs: tuple[str, ...], out: Path | None, as_json: bool)
     from rich.console import Console
 
     Console().print(_table(found))
-    click.echo(f"written: {out}; use it with --calibration {out}, and on other data than {_data(found)}", err=True)
+    click.echo(f"written: {out}; use it with --calibration {out}, and on data other than {_data(found)}", err=True)
 
 
 def _table(found: CalibrationFile) -> Table:
@@ -66,7 +66,9 @@ def _table(found: CalibrationFile) -> Table:
             f"{bounds.balanced_accuracy:.1%} [{low:.1%}, {high:.1%}]",
             str(bounds.images),
         )
-    table.caption = "accuracy of the bar on images that did not choose it; between the bounds the verdict is unsure"
+    table.caption = (
+        "accuracy is measured on images that did not choose the bar; between the bounds the verdict is unsure"
+    )
     table.caption_justify = "left"
     return table
 

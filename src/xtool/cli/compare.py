@@ -150,7 +150,7 @@ def compare_command(
             )
         except KeyboardInterrupt:
             hint = f"; resume with --out {out} --resume" if out else ""
-            raise click.ClickException(f"interrupted, everything finished is written{hint}") from None
+            raise click.ClickException(f"interrupted; everything finished is written{hint}") from None
     if spent is not None:
         from xtool.cli.tables import profile_table
 

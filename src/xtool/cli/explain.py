@@ -34,7 +34,7 @@ MEASURED_FROM = 64
     "templates",
     multiple=True,
     metavar="TEXT",
-    help='Prompt with {label} for texts that are no sentences; "{label}" alone reads them as they are; repeatable.',
+    help='Prompt with {label} for texts that are not sentences; "{label}" alone reads them as they are; repeatable.',
 )
 @methods_option
 @encoder_options

@@ -31,11 +31,11 @@ def encoder_options(command: F) -> F:
             "--input-size",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Give the model images of N×N pixels; by default of its own size. More see smaller things.",
+            help="Give the model images of N×N pixels; by default of its own size. More pixels show smaller things.",
         ),
         click.option("--cache-dir", type=click.Path(file_okay=False), help="Folder for downloaded weights."),
         click.option(
-            "--compile", is_flag=True, help="Compile the image tower: a minute once, then faster passes. CLIP's CNNs."
+            "--compile", is_flag=True, help="Compile the image tower of CLIP's CNNs: a minute once, then faster passes."
         ),
         click.option(
             "--dtype",
@@ -69,7 +69,7 @@ def calibration_option(command: F) -> F:
         "--calibration",
         type=click.Path(dir_okay=False),
         metavar="FILE",
-        help="Written by `xtool calibrate`: from which evidence on a text is said to be present.",
+        help="File written by `xtool calibrate`: how much evidence makes a text present.",
     )(command)
 
 
@@ -89,7 +89,7 @@ def methods_option(command: F) -> F:
 def dataset_options(command: F) -> F:
     """Which data set, and where it lies: given to ``command`` as ``dataset`` and ``data_dir``."""
     for option in (
-        click.option("--data-dir", type=click.Path(), help="Where the data set lies."),
+        click.option("--data-dir", type=click.Path(), help="Where the data set is."),
         click.option(
             "--dataset", metavar="NAME[:SPLIT]", shell_complete=complete_datasets,
             help="`xtool datasets` lists them and says which is the default.",

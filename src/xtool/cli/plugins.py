@@ -25,7 +25,7 @@ def plugins_command(context: click.Context, *, as_json: bool) -> None:
 @plugins_command.command("check")
 @click.argument("name", required=False)
 @click.option("--only", multiple=True, metavar="SPEC", help="Only this method, encoder, … of the plugin; repeatable.")
-@click.option("--data-dir", type=click.Path(exists=True), help="Where the data of a data set lie.")
+@click.option("--data-dir", type=click.Path(exists=True), help="Where the data set is.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def check_command(*, name: str | None, only: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
     """Run the conformance checks on the plugin NAME, or on all; exit 1 when one fails."""

@@ -33,13 +33,13 @@ PAGES = (".html", ".htm")
 @click.option(
     "--gallery", type=click.IntRange(0), default=4, show_default=True, help="Images in each of the page's galleries."
 )
-@click.option("--image", metavar="ID", help="The page shows this image's boxes as the threshold moves.")
+@click.option("--image", metavar="ID", help="Image whose boxes the page shows as the threshold moves.")
 @click.option(
     "--counts/--no-counts",
     default=None,
-    help="Count instances in images with several true boxes; makes the boxes of every map again.  [default: in pages]",
+    help="Count instances in images with several true boxes; recomputes the boxes of every map.  [default: in pages]",
 )
-@click.option("--intervals", is_flag=True, help="Put beneath each number its 95 % interval over images.")
+@click.option("--intervals", is_flag=True, help="Show the 95 % interval over images below each number.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def report_command(
     *,
@@ -66,7 +66,7 @@ def report_command(
     from xtool.runs.run import Run, open_runs
 
     if thresholds_from is not None and threshold is not None:
-        raise UsageError("--threshold and --thresholds-from exclude each other")
+        raise UsageError("--threshold and --thresholds-from cannot be combined")
     opened = open_runs(runs, Run.open(thresholds_from).chosen_thresholds() if thresholds_from else threshold)
     if out is not None:
         _write(opened, out, data_dir=data_dir, gallery=gallery, image=image, counts=counts is not False)

@@ -64,4 +64,4 @@ def explanation_table(explanations: Sequence[Explanation], threshold: Threshold 
 def understood_lines(understood: Sequence[Understanding | None]) -> list[Text]:
     """What each text was taken for, a line each; none from an encoder that cannot say."""
     style = Verdict.NOT_UNDERSTOOD.terminal
-    return [Text(found.told(), style="dim" if found.known else style) for found in understood if found is not None]
+    return [Text(found.message(), style="dim" if found.known else style) for found in understood if found is not None]

@@ -31,7 +31,7 @@ class MethodConfig(BaseModel):
     flip: bool = Field(default=False, description="Average the map with that of the mirrored image: twice the passes.")
     refine: Literal["pamr"] | None = Field(
         default=None,
-        description="Draw the map to the borders in the picture: pamr, pixel-adaptive refinement; no more passes.",
+        description="Align the map with edges in the picture: pamr, pixel-adaptive refinement; no more passes.",
     )
 
     def resolved(self, encoder: EncoderInfo) -> Self:
@@ -54,7 +54,7 @@ class FeatureConfig(MethodConfig):
     """Options of a method that stands on feature maps."""
 
     features: str = Field("auto", description="Feature extractor; auto takes the encoder's default.")
-    layer: str = Field("auto", description="Layer the features come from; auto takes the encoder's default.")
+    layer: str = Field("auto", description="Layer that the features come from; auto takes the encoder's default.")
     pca: int | None = Field(
         None, ge=1, description="Reduce the features of each image to this many principal components."
     )
@@ -103,11 +103,11 @@ class EncoderOptions(BaseModel):
     )
     seed: int = Field(0, description="Seed of random weights.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
-    dtype: Dtype = Field("auto", description="What passes without gradients compute in; auto is float32.")
+    dtype: Dtype = Field("auto", description="Precision of forward passes without gradients; auto is float32.")
     compile: bool = Field(
         False, description="Compile the image tower for passes without gradients; a minute once, then faster."
     )
-    cache_dir: str | None = Field(None, description="Folder that downloaded weights are kept in.")
+    cache_dir: str | None = Field(None, description="Folder for downloaded weights.")
     input_size: int | None = Field(
         None, ge=1, description="Side of the square image that the model is given, in pixels; by default its own."
     )

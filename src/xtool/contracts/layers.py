@@ -53,7 +53,7 @@ class SpatialMaps:
     def maps(self, output: Tensor) -> Tensor:
         """See :meth:`Layout.maps`."""
         if output.ndim != 4:
-            raise ValueError("which are no spatial maps")
+            raise ValueError("which are not spatial maps")
         return output.permute(0, 3, 1, 2) if self.channels_last else output
 
     def restored(self, maps: Tensor, output: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class TokenGrid:
         tokens = output if self.batch_first or output.ndim != 3 else output.transpose(0, 1)
         if tokens.ndim != 3 or tokens.shape[1] != self.tokens:
             raise ValueError(
-                f"where {self.height}×{self.width} patch tokens behind {self.prefix_tokens} others are expected; "
+                f"where {self.height}×{self.width} patch tokens after {self.prefix_tokens} others are expected; "
                 "is patch dropout on, or the image of another size?"
             )
         return tokens
@@ -215,14 +215,14 @@ class Layer:
     def block(self) -> Block:
         """The transformer block that this layer is of. Raises :class:`xtool.plugin.UsageError` where there is none."""
         if self.read_block is None:
-            raise UsageError(f"layer {self.name} is no transformer block, and has no queries, keys and values")
+            raise UsageError(f"layer {self.name} is not a transformer block, and has no queries, keys and values")
         return self.read_block()
 
     @property
     def pooling(self) -> Pooling:
         """How the tower pools its tokens. Raises :class:`xtool.plugin.UsageError` where it has none."""
         if self.read_pooling is None:
-            raise UsageError(f"layer {self.name} is not of a transformer that pools tokens")
+            raise UsageError(f"layer {self.name} does not belong to a transformer that pools tokens")
         return self.read_pooling()
 
     def _read(self, read: Callable[[Tensor], Tensor], output: Any) -> Tensor:

@@ -211,7 +211,7 @@ class Understanding:
     reason: str = ""
     """Why the text is unknown, for people."""
 
-    def told(self) -> str:
+    def message(self) -> str:
         """One sentence for people."""
         if not self.known:
             return f"{self.text!r} is not known: {self.reason}"

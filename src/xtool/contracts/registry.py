@@ -205,7 +205,7 @@ def resolve(import_string: str) -> Any:
     """The object behind ``"package.module:attribute"``. Raises :class:`SetupError` where there is none."""
     module_name, separator, attribute = import_string.partition(":")
     if not separator or not attribute:
-        raise SetupError(f"{import_string!r} is no import string; it must look like 'package.module:attribute'")
+        raise SetupError(f"{import_string!r} is not an import string; it must look like 'package.module:attribute'")
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:

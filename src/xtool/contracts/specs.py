@@ -33,7 +33,7 @@ class EncoderSpec:
     default_pretrained: str | None = None
     """The weights tag used when the user names none; ``None`` where a tag must be given."""
     family: str = ""
-    """What ``xtool encoders`` lists it under, with its likes; its own name where empty."""
+    """What ``xtool encoders`` lists it under, with similar encoders; its own name if empty."""
     knows: str = ""
     """What it was trained on: ``"photographs"``, ``"pictograms"``, in the words of :attr:`DatasetSpec.shows`; empty
     where that is not told."""
@@ -41,9 +41,9 @@ class EncoderSpec:
     """How many weights it has, both towers together."""
     on_disk: str = ""
     """Import string of a function that is called with the name and returns whether the default weights are on this
-    machine; empty where that cannot be told. It is called for listings, so it is quick and asks no network."""
+    machine; empty if that is unknown. It is called for listings, so it must be quick and use no network."""
     suggested: int = 0
-    """Rank among what is taken when the user names none: the highest of those that know what is shown. 0 is never
+    """Rank among the defaults, taken when the user names none: the highest of those that know what is shown. 0 is never
     taken unasked."""
 
 
@@ -81,11 +81,11 @@ class SaliencyMethodSpec:
     forwards: str = "1"
     """Images through the encoder for one image, in words: ``"1"``, ``"2 + C"`` with C the number of feature maps."""
     box_threshold: float = 0.15
-    """Fraction of a map's maximum at which boxes are drawn where nobody says otherwise. Choose it on photographs that
+    """Fraction of a map's maximum at which boxes are drawn by default. Choose it on photographs that
     no result is reported on."""
     suggested: int = 0
-    """Rank among what is taken when the user names none: the highest for one image, all in descending order for a
-    comparison. 0 is never taken unasked."""
+    """Rank among the defaults, taken when the user names none: the highest for one image, all in descending order for a
+    comparison. 0 is never a default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class DatasetSpec:
     """What its pictures are, in the words of :attr:`EncoderSpec.knows`."""
     paper: str = ""
     suggested: int = 0
-    """Rank among what is taken when the user names none: the highest. 0 is never taken unasked."""
+    """Rank among the defaults, taken when the user names none: the highest. 0 is never a default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

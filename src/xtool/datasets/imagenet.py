@@ -106,7 +106,7 @@ def open_imagenet(data_dir: Path | None, split: str | None = None) -> ImageNet:
     if split not in (None, "val"):
         raise UsageError(f"imagenet has the split 'val', not {split!r}")
     if data_dir is None:
-        raise UsageError("imagenet needs --data-dir, the folder that holds it")
+        raise UsageError("imagenet needs --data-dir, the folder that contains it")
     if not Path(data_dir).exists():
         raise UsageError(f"{data_dir}: no such folder")
     given = Path(data_dir)
@@ -148,8 +148,8 @@ def _check_scale(dataset: ImageNet) -> None:
         ends.append((half_open(label.boxes, "zero-based")[:, 2:] / (width, height)).max())
     if len(ends) >= LOOK_AT // 2 and max(ends) < FARTHEST_END:
         raise UsageError(
-            f"{dataset.files.describe('')}: the images look enlarged, for the boxes of {len(ends)} of them end within "
-            f"{max(ends):.0%} of the width and height, all of them. Use ImageNet's images as they were annotated"
+            f"{dataset.files.describe('')}: the images seem to have been enlarged: the boxes of {len(ends)} of them "
+            f"all end within {max(ends):.0%} of the width and height. Use ImageNet's images as they were annotated"
         )
 
 

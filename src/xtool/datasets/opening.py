@@ -20,7 +20,7 @@ def open_dataset(name: str | None = None, data_dir: str | Path | None = None) ->
 
     Raises:
         UsageError: unknown name or split, or no ``data_dir`` where the data set needs one.
-        DataError: the data are not there or not in the expected layout.
+        DataError: the data are missing or not in the expected layout.
     """
     provided, split = _find(name)
     spec = provided.spec

@@ -117,7 +117,7 @@ def open_table(data_dir: Path | None, split: str | None = None) -> Table:
     Raises :class:`UsageError` for no table, several, or one without the columns that are needed.
     """
     if data_dir is None:
-        raise UsageError("table needs --data-dir, a CSV or JSONL file or the folder that holds it")
+        raise UsageError("table needs --data-dir, a CSV or JSONL file or the folder that contains it")
     path = _the_table(Path(data_dir), split)
     text = read_text(path)
     lines = _jsonl(text) if path.suffix.lower() == ".jsonl" else _csv(path, text)

@@ -109,7 +109,7 @@ def open_voc(data_dir: Path | None, split: str | None = None) -> Voc:
     Raises :class:`UsageError` that says what was looked for and where.
     """
     if data_dir is None:
-        raise UsageError("voc needs --data-dir, the folder that holds images and XML")
+        raise UsageError("voc needs --data-dir, the folder that contains images and XML")
     root = Path(data_dir)
     found = next((folder for folder in (*_named(root, ANNOTATIONS), root) if _xml_in(folder)), None)
     if found is None:

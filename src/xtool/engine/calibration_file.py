@@ -95,10 +95,10 @@ class CalibrationFile(BaseModel):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "file"
             raise UsageError(
-                f"{path} is no calibration as `xtool calibrate` writes it: {where}: {first['msg']}"
+                f"{path} is not a calibration file as `xtool calibrate` writes it: {where}: {first['msg']}"
             ) from error
         except ValueError as error:
-            raise UsageError(f"{path} is no calibration as `xtool calibrate` writes it: {error}") from error
+            raise UsageError(f"{path} is not a calibration file as `xtool calibrate` writes it: {error}") from error
 
     def for_encoder(self, encoder: EncoderInfo, path: str | Path) -> tuple[Calibration, ...]:
         """Its calibrations. Raises :class:`UsageError`, saying what is different, for another encoder."""

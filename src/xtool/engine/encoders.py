@@ -48,16 +48,16 @@ def load_encoder(
             default weights where it has some.
         seed: seed of random weights.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        dtype: what passes without gradients compute in; ``auto`` is float32.
+        dtype: precision of forward passes without gradients; ``auto`` is float32.
         compile: compile the image tower for passes without gradients, where the encoder can.
-        cache_dir: folder that downloaded weights are kept in.
+        cache_dir: folder for downloaded weights.
         input_size: side of the square image that the model is given, in pixels; by default its own.
-        calibration: a file that ``xtool calibrate`` wrote for this encoder; it precedes the encoder's own.
+        calibration: a file that ``xtool calibrate`` wrote for this encoder; it overrides the encoder's own.
 
     Raises:
         UsageError: unknown name or tag, an input size that the model cannot take, or a calibration of another encoder
             or other weights.
-        SetupError: weights or device that cannot be had here.
+        SetupError: weights or a device that are not available here.
     """
     from xtool.contracts.config import EncoderOptions
 
@@ -87,7 +87,7 @@ def load_encoder(
     encoder: Encoder = resolve(spec.factory)(spec.name, options)
     height, width = encoder.info.input_size
     if input_size is not None and (height, width) != (input_size, input_size):
-        raise UsageError(f"{spec.name} takes images of {height}×{width} pixels and no others; leave the input size out")
+        raise UsageError(f"{spec.name} takes images of {height}×{width} pixels only; do not give an input size")
     if given is None or calibration is None:
         return counted(encoder)
     return CountedEncoder(encoder, given.for_encoder(encoder.info, calibration))
@@ -155,7 +155,7 @@ def out_of_depth(info: EncoderInfo, shows: str = PHOTOGRAPHS) -> str:
         return ""
     encoders = registry().encoders
     better = encoders.default(shows)
-    told = f"{info.name} knows only {knows}, and this is taken for {shows}: maps and verdicts mean little"
+    told = f"{info.name} knows only {knows}, but its input is taken for {shows}: maps and verdicts mean little"
     if better.spec.knows != shows:
         return f"{told}. No installed encoder knows {shows}{encoders.missing()}."
     return f"{told}. Take the encoder {encoders.name_of(better)}, which knows {shows}."

@@ -36,7 +36,7 @@ def build_extractor(
             two reductions at once.
     """
     if pca is not None and clusters is not None:
-        raise UsageError("pca and clusters are two ways to fewer maps; give one of them")
+        raise UsageError("pca and clusters both reduce the number of maps; give only one of them")
     name = encoder.default_features if features == AUTO else features
     spec = registry().feature_extractors.find(name).spec
     if encoder.architecture not in spec.architectures:

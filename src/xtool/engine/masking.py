@@ -156,7 +156,7 @@ def _upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tens
 
 
 def masked_means(maps: Tensor, masks: Tensor) -> Tensor:
-    """Means [B, N, C] of maps [B, C, h, w] over all places, weighed by masks [B, N, ·, ·] in [0, 1].
+    """Means [B, N, C] of maps [B, C, h, w] over all places, weighted by masks [B, N, ·, ·] in [0, 1].
 
     A mask of zeros gives zeros. Masks of another size than the maps are resized, with antialiasing.
     """
@@ -180,7 +180,7 @@ def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -
         nothing = masks.new_zeros(images, 1, height, width)
         found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), torch.cat([nothing, masks], dim=1)).float()
         if not torch.isfinite(found).all():
-            raise UsageError("embeddings of masked images hold NaN or infinite values; try --dtype float32")
+            raise UsageError("embeddings of masked images contain NaN or infinite values; try --dtype float32")
     whole = found.clone()  # outside inference mode it can be saved for backward by a caller that differentiates
     return _only(MaskedEmbeddings(whole[:, 1:], whole[:, 0], alive.clone()), alive.clone())
 
@@ -193,7 +193,7 @@ def _only(masked: MaskedEmbeddings, wanted: Tensor) -> MaskedEmbeddings:
 
 def _finite(maps: Tensor) -> Tensor:
     if not torch.isfinite(maps).all():
-        raise UsageError("feature maps hold NaN or infinite values; try --dtype float32")
+        raise UsageError("feature maps contain NaN or infinite values; try --dtype float32")
     return maps
 
 
@@ -232,7 +232,7 @@ def _embed_masked(
                 continue
             done += len(image)
         if not (torch.isfinite(found).all() and torch.isfinite(base_embedding).all()):
-            raise UsageError("embeddings of masked images hold NaN or infinite values; try --dtype float32")
+            raise UsageError("embeddings of masked images contain NaN or infinite values; try --dtype float32")
         embeddings = base_embedding[:, None].expand(images, channels, -1).clone()
         embeddings[alive] = found if same_as is None else found[same_as]
     # Clones made outside inference mode can be saved for backward by a caller that differentiates.

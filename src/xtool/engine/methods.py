@@ -69,7 +69,7 @@ def parse_methods(texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]
     labels = [item.label for item in parsed]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:
-        raise UsageError(f"method {', '.join(sorted(twice))} is given twice; give each row different options")
+        raise UsageError(f"method {', '.join(sorted(twice))} is given twice; give the rows different options")
     return [_request(item, settings.get(item.name, {})) for item in parsed]
 
 

@@ -25,9 +25,9 @@ TOP = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float
 def array_to_image(values: NDArray[Any]) -> Image.Image:
     """[H, W] grey, [H, W, 3] RGB or [H, W, 4] RGBA; uint8, uint16 or floats from 0 to 1. Raises :class:`UsageError`."""
     if values.ndim == 4:
-        raise UsageError(f"an array of shape {values.shape} holds several images; give a list of them")
+        raise UsageError(f"an array of shape {values.shape} contains several images; give a list of them")
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)) or 0 in values.shape:
-        raise UsageError(f"an array of shape {values.shape} is no image: {SHAPES}")
+        raise UsageError(f"an array of shape {values.shape} is not an image: {SHAPES}")
     top = TOP.get(values.dtype.name)
     if top is None:
         raise UsageError(f"an image of {values.dtype} has no known scale; give uint8, uint16, or floats from 0 to 1")
@@ -55,7 +55,7 @@ def tensor_to_array(tensor: Tensor) -> NDArray[Any]:
     """
     shape = tuple(tensor.shape)
     if tensor.ndim == 4:
-        raise UsageError(f"a tensor of shape {shape} holds several images; give a list of them")
+        raise UsageError(f"a tensor of shape {shape} contains several images; give a list of them")
     plain = tensor.detach().cpu()
     values: NDArray[Any] = (plain.float() if plain.is_floating_point() else plain).numpy()
     if tensor.ndim != 3:
@@ -68,5 +68,5 @@ def tensor_to_array(tensor: Tensor) -> NDArray[Any]:
     if last:
         return values
     raise UsageError(
-        f"a tensor of shape {shape} is no image: give [C, H, W] or [H, W, C] with 3 or 4 channels, or [H, W]"
+        f"a tensor of shape {shape} is not an image: give [C, H, W] or [H, W, C] with 3 or 4 channels, or [H, W]"
     )

@@ -108,7 +108,7 @@ def _fetch_again(file: Path) -> str:
         return ""
     stored = file.resolve()  # snapshots link to blobs, which are called by their SHA-256
     if len(stored.name) == 64 and stored.name == sha256(stored):
-        return "\nThe download is whole; the file itself is not one of weights."
+        return "\nThe download is complete; the file itself contains no weights."
     return f"\nThe download is damaged. Delete it, and the same command fetches it again:\n  {stored}"
 
 

@@ -50,7 +50,7 @@ def resolve_dtype(name: str) -> torch.dtype:
 def _require_cuda(name: str, index: int) -> None:
     if not torch.cuda.is_available():
         reason = "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch finds no usable GPU"
-        raise SetupError(f"device {name!r} is not available: {reason}; use cpu, or auto to take the best there is")
+        raise SetupError(f"device {name!r} is not available: {reason}; use cpu, or auto for the best available")
     count = torch.cuda.device_count()
     if index >= count:
         raise SetupError(f"device {name!r} is not available: this machine has cuda:0 to cuda:{count - 1}")

@@ -45,7 +45,7 @@ def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = Non
         return found
     where = cache_dir or hub.constants.HF_HUB_CACHE
     if hub.constants.HF_HUB_OFFLINE:
-        raise DownloadError(f"{repository} is not in the cache {where}, and HF_HUB_OFFLINE forbids to download it")
+        raise DownloadError(f"{repository} is not in the cache {where}, and HF_HUB_OFFLINE forbids downloading it")
     for filename in filenames:
         try:
             hub.get_hf_file_metadata(hub.hf_hub_url(repository, filename), timeout=PROBE_SECONDS)
@@ -59,8 +59,8 @@ def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = Non
             return Path(hub.hf_hub_download(repository, filename, cache_dir=cache_dir))
         except Exception as error:  # as above
             raise DownloadError(
-                f"the download of {repository}/{filename} broke off: {_reason(hub, repository, error)}\n"
-                "The same command goes on with it."
+                f"the download of {repository}/{filename} was interrupted: {_reason(hub, repository, error)}\n"
+                "The same command resumes it."
             ) from error
     raise DownloadError(f"{repository} has none of the files {', '.join(filenames)}")
 

@@ -16,7 +16,7 @@ ERROR = MetricInfo(
     title="count error",
     unit="boxes",
     direction="lower",
-    summary="Mean difference of the numbers of boxes, unsigned.",
+    summary="Mean absolute difference of the numbers of boxes.",
 )
 F1 = MetricInfo(
     name="count_f1",

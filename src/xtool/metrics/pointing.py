@@ -28,7 +28,7 @@ class Pointing(Metric):
         narrow="point-\ning",
         unit="fraction",
         direction="higher",
-        summary="The map's maximum lies on the object.",
+        summary="The map's maximum is on the object.",
         paper="Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016",
     )
 

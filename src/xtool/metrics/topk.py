@@ -33,7 +33,7 @@ class GTKnown(Metric):
         narrow="GT-\nknown",
         unit="fraction",
         direction="higher",
-        summary="The box is found, the class being given.",
+        summary="The box is found, given the class.",
     )
 
     def per_image(self, results: Results) -> Floats:

@@ -49,17 +49,17 @@ def calibrate(runs: Sequence[Run]) -> CalibrationFile:
     found: dict[_Key, Evidence] = {}
     for run in runs:
         if run.manifest.schema_version != SCHEMA_VERSION:
-            raise UsageError(f"{run.path} is of an earlier xtool, which wrote other evidence; make the run again")
+            raise UsageError(f"{run.path} comes from an earlier xtool, which recorded other evidence; run it again")
         if _encoder(run.identity) != _encoder(first.identity):
             raise UsageError(
                 f"{run.path} was made with {_told(run.identity)}, and {first.path} with {_told(first.identity)}; "
-                "calibrate each by itself"
+                "calibrate each separately"
             )
         _gather(run, found)
     if not found:
         raise UsageError(
-            "nothing to calibrate: it takes a method with evidence that no option of its own decides on, such as "
-            "vlscore, and a data set with absent texts"
+            "nothing to calibrate: this needs a method with evidence, such as vlscore, whose verdict is not fixed by an "
+            "option, and a data set with absent texts"
         )
     return CalibrationFile(
         encoder=_encoder(first.identity),

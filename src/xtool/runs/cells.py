@@ -20,7 +20,7 @@ __all__ = ["MARKS", "Cell", "Line", "Mark", "cells", "on_same_images"]
 
 Mark = Literal["*", "~", ""]
 
-MARKS = "* best of its column; ~ may be the best: too close to tell on these images (paired, 95 %)."
+MARKS = "* best of its column; ~ may be the best: too close to tell from these images (paired, 95 %)."
 """What marks say."""
 
 

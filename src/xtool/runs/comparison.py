@@ -66,7 +66,7 @@ def compare(
         dataset: a name, ``name:split``, or an opened data set; by default the one that a plugin suggests.
         methods: as on the command line, ``["vlscore:top_k=256", "gradcam"]``; by default all that plugins suggest.
         encoder: a loaded encoder or a name; by default the one that a plugin suggests for what the data set shows.
-        data_dir: where the data set lies, for those that need it.
+        data_dir: where the data set is, for those that need it.
         settings: options by method name, for every row of that method.
         protocol: ``anybox``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
         threshold: fix the box threshold; by default each method gets the best of the sweep.
@@ -82,9 +82,9 @@ def compare(
         on_progress: called after each image.
 
     Raises:
-        UsageError: a name, option or value that makes no sense.
-        DataError: an unusable sample under ``on_error="stop"``; everything before it is written.
-        RunError: the directory holds another run.
+        UsageError: an invalid name, option or value.
+        DataError: an unusable sample under ``on_error="stop"``; everything before it has been written.
+        RunError: the directory contains another run.
     """
     opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
     loaded = given_encoder(encoder, shown_by(dataset))
@@ -145,7 +145,7 @@ def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]
         raise UsageError(f"--shard must be i/n with 1 <= i <= n, not {i}/{n}")
     indices = list(range(min(length, limit) if limit is not None else length))[i - 1 :: n]
     if not indices:
-        raise RunError(f"shard {i}/{n} of {length} samples holds none")
+        raise RunError(f"shard {i}/{n} of {length} samples contains none")
     return indices
 
 

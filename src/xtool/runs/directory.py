@@ -65,11 +65,11 @@ class RunDirectory:
         if different:
             told = "\n".join(f"  {line}" for line in different)
             raise RunError(
-                f"{path} contains a run that was made differently, so its records and new ones would not compare; "
+                f"{path} contains a run that was made differently, so its records and new ones could not be compared; "
                 f"choose another --out\n{told}"
             )
         if run.manifest.schema_version != SCHEMA_VERSION:
-            raise RunError(f"{path} contains a run of an earlier xtool, which can be read, but not resumed")
+            raise RunError(f"{path} contains a run of an earlier xtool, which can be read but not resumed")
         run._drop_torn_tail()
         return run
 

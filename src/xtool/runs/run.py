@@ -55,7 +55,7 @@ class Run:
 
     @cached_property
     def summary(self) -> Summary:
-        """Everything that is known about the run, from one reading of its records."""
+        """All results of the run, from one reading of its records."""
         return summarise(self._placed(), self.protocol, self.threshold)
 
     @property
@@ -65,7 +65,7 @@ class Run:
 
     @cached_property
     def resampled(self) -> Resampled:
-        """Every number on resamples of the images: how sure it is, and whether methods differ."""
+        """Every number on resamples of the images: how certain it is, and whether methods differ."""
         return Resampled(self.results)
 
     def rows(self) -> list[Row]:
@@ -85,7 +85,7 @@ class Run:
         return self.summary.images
 
     def records(self) -> Iterator[Record]:
-        """Every whole record, read from the files one after the other."""
+        """Every complete record, read from the files one after the other."""
         return (record for _, record in self._placed() if isinstance(record, Record))
 
     def record(self, result: ImageResult) -> Record:
@@ -97,7 +97,7 @@ class Run:
         return record
 
     def image_map(self, record: Record) -> ImageMap:
-        """A record's map, back in its image."""
+        """A record's map, at the resolution of its image."""
         return ImageMap(
             record.map.unpack(),
             Geometry.of(record.image_size, self.identity.encoder.input_size, self.identity.fit),
@@ -108,7 +108,7 @@ class Run:
         return self.protocol.boxes(self.image_map(record), threshold)
 
     def table(self, *, intervals: bool = False) -> ComparisonTable:
-        """The comparison, for a terminal: print it with Rich. ``intervals`` beneath the numbers where wanted."""
+        """The comparison, for a terminal: print it with Rich. With ``intervals``, each number has its interval below it."""
         return ComparisonTable([(self.identity, self.summary)], intervals=intervals)
 
     def as_json(self) -> dict[str, Any]:

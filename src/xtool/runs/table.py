@@ -113,9 +113,9 @@ def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column], 
     chosen = any(summary.threshold is None for _, summary in runs)
     notes = [MARKS]
     if intervals:
-        notes.append("Beneath a number: its 95 % interval, at this threshold, over images like these.")
+        notes.append("Below each number: its 95 % interval, at this threshold, over images like these.")
     if chosen:
-        notes.append("Threshold: each method's best of the sweep on these very images.")
+        notes.append("Threshold: for each method the best of the sweep, chosen on these same images.")
     notes += [f"{column.info.title}: {column.info.summary}" for column in shown if column.info and column.info.control]
     if not all(identity.encoder.trained for identity, _ in runs):
         notes.append(

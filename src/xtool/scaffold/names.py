@@ -43,7 +43,7 @@ def check_name(given: str, found: Registry) -> Names:
     module = f"xtool_{spec.replace('-', '_')}"
     cls = "".join(part.capitalize() for part in spec.split("-"))
     if not spec or not cls.isidentifier() or keyword.iskeyword(cls):
-        raise UsageError(f"{given!r} makes no class name; start with a letter")
+        raise UsageError(f"{given!r} cannot become a class name; start with a letter")
     _refuse_taken(spec, found)
     return Names(spec, f"{PREFIX}{spec}", module, cls)
 

@@ -125,5 +125,7 @@ def _kind_of(name: str) -> str:
     if len(owned) == 1:
         return owned[0]
     if not owned:
-        raise UsageError(f"no installed plugin contributes {name!r}; `xtool plugins` says which are there and why not")
+        raise UsageError(
+            f"no installed plugin contributes {name!r}; `xtool plugins` lists them, with what is wrong with any"
+        )
     raise UsageError(f"{name!r} may be {' or '.join(owned)}: say which, kind={owned[0]!r}")

@@ -13,7 +13,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         name="rise",
         factory="xtool_rise.method:RISE",
         config="xtool_rise.config:RISEConfig",
-        summary="Random masks, each weighed by how well what it leaves visible matches the text.",
+        summary="Random masks, each weighted by how well what it leaves visible matches the text.",
         paper="Petsiuk et al. 2018, arXiv:1806.07421",
         forwards="1 + N",
     )

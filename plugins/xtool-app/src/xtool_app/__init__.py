@@ -24,5 +24,5 @@ def xtool_commands() -> Iterator[CommandSpec]:
     yield CommandSpec(
         name="app",
         command="xtool_app.command:app_command",
-        summary="Start the web app: your pictures and texts in a browser.",
+        summary="Start the web app in a browser, for pictures and texts of your own.",
     )

@@ -20,7 +20,7 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 def app_command(*, host: str, port: int, encoder: str | None, loading: dict[str, Any], calibration: str | None) -> None:
     """Start the web app: upload a picture, say what to look for, see where a model finds it.
 
-    It answers on this computer only, unless --host says otherwise. It keeps uploads in memory, writes nothing
+    It can be reached from this computer only, unless --host says otherwise. It keeps uploads in memory, writes nothing
     to disk and sends no usage statistics.
     """
     from xtool.plugin import registry

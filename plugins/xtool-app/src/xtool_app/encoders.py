@@ -63,7 +63,7 @@ def warning_about(encoder: EncoderChoice, shows: str) -> str:
         return ""
     return (
         f"{encoder.name} knows only pictograms. On a photograph it guesses: neither its maps nor its verdicts mean "
-        "anything. Choose a model that knows photographs."
+        "anything. Choose a model for photographs."
     )
 
 

@@ -59,7 +59,7 @@ def _bar(bar: EvidenceBar, verdict: Verdict) -> str:
     if bar.band is not None:
         low, high = bar.band
         band = f'<i class="xt-band" {_span(low, high)} title="unsure"></i>'
-        told = ", with the band in which nothing can be said"
+        told = ", with the band of doubt"
     return (
         f'<span class="xt-bar" role="img" aria-label="evidence {bar.score:+.3f}{told}" '
         f'style="--xt-colour: {verdict.colour}">{band}<i class="xt-fill" {_span(left, right)}></i>'

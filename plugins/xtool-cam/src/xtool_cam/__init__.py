@@ -26,19 +26,19 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         (
             "gradcam",
             "GradCAM",
-            "Activations weighed by their mean gradient.",
+            "Activations weighted by their mean gradient.",
             "Selvaraju et al. 2017, arXiv:1610.02391",
         ),
         (
             "gradcam++",
             "GradCAMPlusPlus",
-            "Activations weighed by their positive gradients, higher orders included.",
+            "Activations weighted by their positive gradients, higher orders included.",
             "Chattopadhyay et al. 2018, arXiv:1710.11063",
         ),
         (
             "xgradcam",
             "XGradCAM",
-            "Activations weighed by gradients that are averaged by activation.",
+            "Activations weighted by gradients that are averaged by activation.",
             "Fu et al. 2020, arXiv:2008.02312",
         ),
         (
@@ -50,7 +50,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         (
             "layercam",
             "LayerCAM",
-            "Positive gradient times activation at each position; fit for early layers.",
+            "Positive gradient times activation at each position; suited to early layers.",
             "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
         ),
     ):
@@ -78,7 +78,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         name="ablationcam",
         factory="xtool_cam.ablationcam:AblationCAM",
         config="xtool_cam.config:AblationCAMConfig",
-        summary="Activations weighed by how much the score drops without them.",
+        summary="Activations weighted by how much the score drops without them.",
         paper="Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360",
         forwards="1 + C",
     )
@@ -86,7 +86,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         name="scorecam",
         factory="xtool_cam.scorecam:ScoreCAM",
         config="xtool_cam.config:ScoreCAMConfig",
-        summary="Activations as masks, weighed by the masked image's score.",
+        summary="Activations as masks, weighted by the masked image's score.",
         paper="Wang et al. 2020, arXiv:1910.01279",
         requires=frozenset({"features"}),
         forwards="2 + C",

@@ -1,4 +1,4 @@
-"""Ablation-CAM: activations weighed by how much the score drops when they are taken away.
+"""Ablation-CAM: activations weighted by how much the score drops when they are taken away.
 
 An ablated image's embedding does not depend on the text, so the passes are the same for any number of texts.
 """

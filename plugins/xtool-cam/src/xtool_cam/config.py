@@ -47,7 +47,9 @@ class PGCConfig(GradientConfig):
         "",
         description="FinerCAM only: texts that the text is compared with, separated by |; by default the empty text.",
     )
-    alpha: float = Field(1.0, ge=0, description="FinerCAM only: how much of the compared texts' scores is taken away.")
+    alpha: float = Field(
+        1.0, ge=0, description="FinerCAM only: the share of the compared texts' scores that is subtracted."
+    )
 
 
 class AblationCAMConfig(MethodConfig):

@@ -28,7 +28,7 @@ class CenterBump:
 class RandomNoise:
     """White noise on a coarse grid that depends on the seed, the image and the text, and on nothing else.
 
-    An image's pixels seed a noise map for each dimension of the embedding, and a text takes their sum weighed by its
+    An image's pixels seed a noise map for each dimension of the embedding, and a text takes their sum weighted by its
     embedding. So an image's noise is the same alone and in a batch, different texts get different noise, and a text
     embedding that differs in its last bit (another batch, another device) changes the noise in its last bit only.
     """

@@ -45,7 +45,7 @@ class GradCAM(_GradientMethod):
 
 
 class GradCAMPlusPlus(_GradientMethod):
-    """Grad-CAM with each position's gradient rectified and weighed by equation 19 of the paper."""
+    """Grad-CAM with each position's gradient rectified and weighted by equation 19 of the paper."""
 
     def __init__(self, config: GradCAMPlusPlusConfig) -> None:
         super().__init__(config)

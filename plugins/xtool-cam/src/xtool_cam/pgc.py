@@ -24,8 +24,8 @@ from xtool_cam.scores import match_scores
 REFUSED = {
     "FullGrad": "adds up the biases of all layers of a network, and has no layer to explain",
     "GuidedBackpropReLUModel": "explains pixels, not a layer, and puts other activations into the model",
-    "DeepFeatureFactorization": "factorises features without looking at a text; eigencam is near to it",
-    "RandomCAM": "draws from the global random numbers, so that no run can be repeated; use the method random",
+    "DeepFeatureFactorization": "factorises features without looking at a text; eigencam is similar",
+    "RandomCAM": "draws from the global random numbers, so that no run could be repeated; use the method random",
     "RefineCAM": "multiplies the maps of several layers, and here there is one",
     "SESS": "explains crops of many sizes, and an encoder has one input size",
 }
@@ -153,7 +153,7 @@ def find_class(name: str) -> Any:
         if isinstance(value, type) and issubclass(value, kinds) and item not in REFUSED
     )
     if found is not None:
-        raise UsageError(f"pgc:name={name} is no subclass of pytorch_grad_cam's BaseCAM; it has: {', '.join(known)}")
+        raise UsageError(f"pgc:name={name} is not a subclass of pytorch_grad_cam's BaseCAM; it has: {', '.join(known)}")
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? It has" if near else "it has"
     raise UsageError(f"pytorch-grad-cam has no class {name!r}; {hint}: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""Score-CAM: feature maps as masks, weighed by the score of the masked image."""
+"""Score-CAM: feature maps as masks, weighted by the score of the masked image."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _download(name: str, tag: str, config: dict[str, Any], cache_dir: str | None
             f"cannot get the weights {tag!r} of {name}: {_shorten(str(error))}\n"
             "Ways out:\n"
             "  --pretrained PATH   a checkpoint on this machine (safetensors or torch)\n"
-            "  --cache-dir DIR     a Hugging Face cache that holds it, or HF_HOME=DIR\n"
+            "  --cache-dir DIR     a Hugging Face cache that contains it, or HF_HOME=DIR\n"
             "  --pretrained none   random weights, to try the program only\n"
             "or an encoder that needs no network: `xtool encoders` marks them"
         ) from error

@@ -63,7 +63,9 @@ class InferenceTwin:
         self._twin: Callable[[Tensor], Tensor] | None = None
         self._weights: tuple[tuple[int, int], ...] = ()
         if compiled and not isinstance(tower, ModifiedResNet):
-            LOG.warning("compile is left out: only CLIP's own CNNs gain by it, and this is a %s", type(tower).__name__)
+            LOG.warning(
+                "--compile is ignored: only CLIP's own CNNs gain from it, and this is a %s", type(tower).__name__
+            )
 
     @property
     def usable(self) -> bool:
@@ -122,6 +124,6 @@ def _compile(body: nn.Module, like: Tensor) -> Body | None:
         raise
     except Exception as error:  # a compiler has many ways to fail, and every one leaves the way without it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        LOG.warning("torch.compile failed and is left out: %s", reason)
+        LOG.warning("torch.compile failed; going on without it: %s", reason)
         return None
     return compiled

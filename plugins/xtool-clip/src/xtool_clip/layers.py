@@ -89,7 +89,7 @@ def _spatial_layer(visual: Any, name: str) -> Layer:
         # The stem is a method, not a module; average pooling is its last step.
         return Layer(name, visual.get_submodule("avgpool" if name == "stem" else name), SpatialMaps())
     if not isinstance(visual, TimmModel):
-        raise UsageError(f"xtool-clip cannot look into the image tower {type(visual).__name__}")
+        raise UsageError(f"xtool-clip cannot read the image tower {type(visual).__name__}")
     channels_last = getattr(visual.trunk, "output_fmt", "NCHW") == "NHWC"
     return Layer(name, visual.trunk.get_submodule(name), SpatialMaps(channels_last))
 

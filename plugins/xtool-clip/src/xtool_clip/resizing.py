@@ -39,7 +39,7 @@ def resize_tower(visual: nn.Module, name: str, size: int) -> None:
     elif isinstance(visual, TimmModel):
         _resize_timm(visual, name, size)
     else:
-        raise UsageError(f"{name} takes images of its own size only; leave the input size out")
+        raise UsageError(f"{name} takes images of its own size only; do not give an input size")
 
 
 def _resize_timm(visual: TimmModel, name: str, size: int) -> None:

@@ -32,7 +32,7 @@ def read_pooling(visual: nn.Module, grid: TokenGrid, encoder: str) -> Pooling:
         kind = repr(kind)
     else:
         kind = f"{type(visual).__name__}'s own way"
-    raise UsageError(f"{encoder} pools its tokens by {kind}, which xtool-clip cannot take apart")
+    raise UsageError(f"{encoder} pools its tokens by {kind}, which xtool-clip cannot read")
 
 
 def pools_by_class_token(visual: nn.Module) -> bool:
@@ -100,7 +100,7 @@ def _latent(visual: Any, grid: TokenGrid) -> Pooling:
     trunk, pool = visual.trunk, visual.trunk.attn_pool
     left_out = 0 if getattr(trunk, "pool_include_prefix", True) else grid.prefix_tokens
     if pool.pos_embed is not None or pool.latent_len != 1:
-        raise UsageError("attention pooling with positions, or with more than one query, cannot be taken apart")
+        raise UsageError("attention pooling with positions, or with more than one query, cannot be read")
 
     def embed(tokens: Tensor) -> Tensor:
         embedded: Tensor = visual.head(trunk.forward_head(trunk.norm(tokens)))

@@ -62,7 +62,7 @@ def open_photos(data_dir: Path | None = None, split: str | None = None) -> Photo
     if data_dir is not None:
         raise UsageError("photos are bundled with xtool-photo and take no data folder")
     if split is not None:
-        raise UsageError(f"photos has no splits, and so none called {split!r}")
+        raise UsageError(f"photos has no splits, so there is no {split!r}")
     return Photos()
 
 

@@ -58,7 +58,7 @@ def read(text: str, lexicon: Lexicon) -> Reading:
         if thing not in found:
             found.append(thing)
     if not found:
-        return Reading((), f"{_last(spoken)!r} names no thing that it has a class for")
+        return Reading((), f"{_last(spoken)!r} names nothing that it has a class for")
     return Reading(tuple(found))
 
 
@@ -150,13 +150,13 @@ def _is_a_name(text: str, spoken: list[str], lexicon: Lexicon) -> bool:
 
 def _nothing(text: str) -> str:
     if any(sign.isalpha() for sign in text):
-        return "it is not in Latin letters, and this encoder knows English alone"
+        return "it is not in Latin letters, and this encoder knows only English"
     return "there is no word in it"
 
 
 def _unknown(word: str, lexicon: Lexicon) -> str:
     if lexicon.is_no_thing(word):
-        return f"{word!r} names no thing that it has a class for"
+        return f"{word!r} names nothing that it has a class for"
     if lexicon.is_given_name(word) or lexicon.is_surname(word):
         return f"{word!r} is a name"
     return f"{word!r} is not among its words"

@@ -63,7 +63,7 @@ def xtool_feature_extractors() -> Iterator[FeatureExtractorSpec]:
     yield FeatureExtractorSpec(
         name="timm-spatial",
         factory="xtool.plugin:LayerFeatures",
-        summary="Output of a stage of a timm classifier; the last is what is pooled and classified.",
+        summary="Output of a stage of a timm classifier; the last is pooled and classified.",
         architectures=("cnn",),
     )
 
@@ -75,7 +75,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         name="cam",
         factory="xtool_timm.cam:CAM",
         config="xtool.plugin:MethodConfig",
-        summary="Last feature maps weighed by the classifier's weights of the class.",
+        summary="Last feature maps weighted by the classifier's weights of the class.",
         paper="Zhou et al. 2016, arXiv:1512.04150",
         architectures=("cnn",),
         box_threshold=0.14,

@@ -12,7 +12,7 @@ __all__ = ["CAM"]
 
 
 class CAM:
-    """Σ_c w_c F_c: the last feature maps, weighed by the classifier's weights of the class.
+    """Σ_c w_c F_c: the last feature maps, weighted by the classifier's weights of the class.
 
     The map's mean is the class's logit without its bias, up to the common length of the class vectors. There is no
     ReLU in the paper; negative evidence stays in the map.
@@ -28,10 +28,10 @@ class CAM:
         """
         tower = encoder.visual
         if not isinstance(tower, ClassifierTower):
-            raise UsageError(f"CAM needs a timm classifier, for example timm-resnet50; {encoder.info.name} is none")
+            raise UsageError(f"CAM needs a timm classifier, for example timm-resnet50; {encoder.info.name} is not one")
         if not encoder.info.pools_masks:
             raise UsageError(
-                f"CAM needs a classifier right behind averaged feature maps, and {encoder.info.name} computes "
+                f"CAM needs a classifier that directly follows the averaged feature maps, and {encoder.info.name} computes "
                 "something in between; gradcam and layercam work on it"
             )
         maps = read_maps(encoder, pixels, encoder.layer(tower.layers[-1])).maps

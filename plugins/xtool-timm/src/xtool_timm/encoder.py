@@ -71,7 +71,7 @@ class ClassifierEncoder:
             found = self.nearest(text)
             if not found.exact and text not in self._told:
                 self._told.add(text)
-                LOG.warning("%s: %s", self._info.name, found.told())
+                LOG.warning("%s: %s", self._info.name, found.message())
             rows.append(self._classes[[match.index for match in found.matches]].mean(dim=0))
         return F.normalize(torch.stack(rows), dim=1).to(self.device)
 

@@ -42,7 +42,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
     :class:`SetupError` for weights or a device that cannot be had.
     """
     if options.compile:
-        LOG.warning("%s: compile is left out, classifiers are not compiled", name)
+        LOG.warning("%s: --compile is ignored, classifiers are not compiled", name)
     model_name, pretrained = _asked(name, options.pretrained)
     device = resolve_device(options.device)
     model, weights, digest = _model(model_name, pretrained, options)
@@ -117,7 +117,7 @@ def _built(name: str) -> nn.Module:
 def _file(name: str, pretrained: str | None) -> Path | None:
     if pretrained == PACKAGED:
         if name != LITE0:
-            raise UsageError(f"weights {PACKAGED!r} are there for {PREFIX}{LITE0} alone")
+            raise UsageError(f"weights {PACKAGED!r} exist only for {PREFIX}{LITE0}")
         return packaged_weights()
     if pretrained is None:
         return None
@@ -178,7 +178,7 @@ def _class_names(model: nn.Module) -> Callable[[], ClassNames]:
 
     subset = infer_imagenet_subset(model)
     if subset is None:
-        raise UsageError(f"its {model.num_classes} classes are no set of ImageNet's that timm has names for")
+        raise UsageError(f"its {model.num_classes} classes are not an ImageNet class set that timm has names for")
     return cache(lambda: _names_of(subset))
 
 

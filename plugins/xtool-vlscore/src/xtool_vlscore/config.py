@@ -34,7 +34,7 @@ class VLScoreConfig(MaskConfig):
 
     cap: bool = Field(True, description="Keep only the maps whose masked image beats the base image.")
     shift: bool = Field(True, description="Subtract the base image's score (no effect under softmax).")
-    softmax: bool = Field(True, description="Weigh by a softmax over the kept maps instead of by the score itself.")
+    softmax: bool = Field(True, description="Weight by a softmax over the kept maps instead of by the score itself.")
     temperature: float = Field(
         0.05, gt=0, description="Divides the scores (cosines); small is sharp. The article's code has 1."
     )
@@ -48,7 +48,7 @@ class VLScoreConfig(MaskConfig):
         description="What a masked-out pixel becomes (at the pool none is): the data's mean colour, the image's mean "
         "colour, a blur.",
     )
-    align_corners: bool = Field(True, description="Of the upsampling of the masks.")
+    align_corners: bool = Field(True, description="Interpolation that enlarges the masks.")
     top_k: int | None = Field(
         None,
         ge=1,

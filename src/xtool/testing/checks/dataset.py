@@ -52,12 +52,14 @@ def plan_dataset(name: str, data_dir: Path | None) -> list[Case]:
 def every_split_opens(subject: DatasetSubject) -> None:
     """Each split opens, holds samples and says which it is; the first is the default."""
     default = subject.open()
-    require(len(default) > 0, "it holds no sample")
+    require(len(default) > 0, "it contains no sample")
     owner = subject.name.split(":")[0] if subject.name.endswith(f":{subject.spec.name}") else ""
     for split in subject.spec.splits:
         qualified = f"{owner}:{subject.spec.name}" if owner else subject.spec.name
         opened = open_dataset(f"{qualified}:{split}", subject.data_dir)
-        require(opened.name.endswith(f":{split}"), f"split {split} calls itself {opened.name!r}; say name:split")
+        require(
+            opened.name.endswith(f":{split}"), f"split {split} calls itself {opened.name!r}; it should be name:split"
+        )
 
 
 def samples_are_sound(subject: DatasetSubject) -> None:
@@ -126,7 +128,7 @@ def order_is_fixed(subject: DatasetSubject) -> None:
     require(one.fingerprint() == other.fingerprint() != "", "the fingerprint changes, or is empty")
     require(len(one) == len(other), "the length changes")
     for index in _spread(len(one)):
-        require(one[index].id == other[index].id, f"sample {index} is another one the second time")
+        require(one[index].id == other[index].id, f"sample {index} is different the second time")
 
 
 def refuses_in_words(subject: DatasetSubject) -> None:

@@ -53,16 +53,21 @@ def texts_become_unit_vectors(subject: EncoderSubject) -> None:
     """encode_text returns finite float32 vectors [T, D] of unit length, without gradient, different for each text."""
     found = subject.encoder.encode_text(list(TEXTS))
     _require_unit_vectors(found, (2, subject.encoder.info.embed_dim))
-    require(not found.requires_grad, "text embeddings hang on a graph")
+    require(not found.requires_grad, "text embeddings are attached to a graph")
     require(not same(found[0], found[1]), "two texts have the same embedding")
 
 
 def batch_equals_singles(subject: EncoderSubject) -> None:
     """An image, and a text, has the same embedding alone and in a batch."""
     pixels = subject.pixels()
-    require(same(_embedded(subject, pixels)[:1], _embedded(subject, pixels[:1])), "an image changes with the batch")
+    require(
+        same(_embedded(subject, pixels)[:1], _embedded(subject, pixels[:1])),
+        "an image's embedding changes with the batch",
+    )
     encode = subject.encoder.encode_text
-    require(same(encode(list(TEXTS))[1:], encode([TEXTS[1]])), "a text changes with the texts beside it")
+    require(
+        same(encode(list(TEXTS))[1:], encode([TEXTS[1]])), "a text's embedding changes with the other texts of the call"
+    )
 
 
 def deterministic(subject: EncoderSubject) -> None:
@@ -91,7 +96,7 @@ def embedding_leaves_no_trace(subject: EncoderSubject) -> None:
     before = Snapshot(subject.encoder.visual)
     _embedded(subject, subject.pixels())
     changed = before.differences(Snapshot(subject.encoder.visual))
-    require(not changed, f"encode_image leaves changed: {', '.join(changed)}")
+    require(not changed, f"encode_image changes, and does not restore: {', '.join(changed)}")
 
 
 def default_features_fit(subject: EncoderSubject) -> None:
@@ -124,7 +129,7 @@ def pools_under_masks(subject: EncoderSubject) -> None:
     require(difference < 1e-5, f"under a mask of ones an embedding is off encode_image by {difference:.1e}")
     require(same(found[0, 3], found[1, 3]), "two images of which nothing is pooled have different embeddings")
     require(not torch.equal(found[:, 1], found[:, 2]), "the two halves of an image have the same embedding")
-    require(same(alone[0, 0], found[1, 1]), "an embedding changes with the images and masks beside it")
+    require(same(alone[0, 0], found[1, 1]), "an embedding changes with the other images and masks of the call")
 
 
 def refuses_in_words(subject: EncoderSubject) -> None:
@@ -169,5 +174,5 @@ def _require_unit_vectors(found: Tensor, shape: tuple[int, int]) -> None:
         tuple(found.shape) == shape and found.dtype == torch.float32,
         f"{list(found.shape)} {found.dtype}, not {list(shape)} float32",
     )
-    require(bool(found.isfinite().all()), "embeddings hold NaN or infinite values")
+    require(bool(found.isfinite().all()), "embeddings contain NaN or infinite values")
     require(float((found.norm(dim=1) - 1).abs().max()) < 1e-3, "embeddings are not of unit length")

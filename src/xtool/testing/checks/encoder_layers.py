@@ -36,7 +36,7 @@ def layers_read_back(subject: EncoderSubject) -> None:
             require(not told, f"layer {name}: {told}")
     require(encoder.layer("auto").name == info.default_layer, "layer('auto') is not the default layer")
     changed = before.differences(Snapshot(encoder.visual))
-    require(not changed, f"reading a layer leaves changed: {', '.join(changed)}")
+    require(not changed, f"reading a layer changes, and does not restore: {', '.join(changed)}")
 
 
 def unknown_layers_are_refused(subject: EncoderSubject) -> None:

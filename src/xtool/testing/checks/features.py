@@ -81,19 +81,19 @@ def batch_equals_singles(subject: FeaturesSubject) -> None:
     together = _sound(subject, encoder, pixels)
     for index in range(len(pixels)):
         alone = _sound(subject, encoder, pixels[index : index + 1])
-        require(same(alone.maps[0], together.maps[index]), f"image {index} has other maps alone than in a batch")
+        require(same(alone.maps[0], together.maps[index]), f"image {index} has different maps alone and in a batch")
 
 
 def leaves_the_encoder_as_it_was(subject: FeaturesSubject) -> None:
     """Hooks, gradients, flags and weights are the same afterwards."""
     changed = _changed(subject)
-    require(not changed, f"extract leaves changed: {', '.join(changed)}")
+    require(not changed, f"extract changes, and does not restore: {', '.join(changed)}")
 
 
 def leaves_the_encoder_as_it_was_after_an_exception(subject: FeaturesSubject) -> None:
     """The same when the encoder raises in the middle; and the exception is passed on."""
     if _changed(subject):
-        raise NotApplicable("cannot be judged before leaves_the_encoder_as_it_was passes")
+        raise NotApplicable("cannot be checked before leaves_the_encoder_as_it_was passes")
     encoder = subject.setup.encoder()
     pixels = two_scenes(encoder)
     with fault_at(encoder.visual, 0) as count:
@@ -112,7 +112,7 @@ def leaves_the_encoder_as_it_was_after_an_exception(subject: FeaturesSubject) ->
 
 
 def refuses_in_words(subject: FeaturesSubject) -> None:
-    """An unknown layer, or an encoder it cannot look into, is refused with an XtoolError that says why."""
+    """An unknown layer, or an encoder that it cannot read, is refused with an XtoolError that says why."""
     encoder = subject.setup.encoder()
     opaque = OpaqueEncoder(replace(encoder.info))
     for what, asked, layer in (("an unknown layer", encoder, "no.such.layer"), ("a strange image tower", opaque, None)):
@@ -159,7 +159,7 @@ CHECKS = (
 def _sound(subject: FeaturesSubject, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
     found = subject.extract(encoder, pixels)
     if _wrong_shape(found, encoder, len(pixels)):
-        raise NotApplicable("cannot be judged before shape_and_dtype passes")
+        raise NotApplicable("cannot be checked before shape_and_dtype passes")
     return found
 
 
@@ -171,7 +171,7 @@ def _wrong_shape(found: FeatureMaps, encoder: Encoder, images: int) -> str:
     if tuple(embedding.shape) != wanted or embedding.dtype != torch.float32:
         return f"embedding must be {list(wanted)} float32, not {list(embedding.shape)} {embedding.dtype}"
     if not bool(maps.isfinite().all()):
-        return "maps hold NaN or infinite values"
+        return "maps contain NaN or infinite values"
     if float((embedding.norm(dim=1) - 1).abs().max()) > 1e-3:
         return "embeddings are not of unit length"
     return ""

@@ -23,13 +23,13 @@ from xtool.testing.verdict import CheckFailed, NotApplicable, require
 def leaves_the_encoder_as_it_was(subject: MethodSubject) -> None:
     """Hooks, gradients, requires_grad and train/eval flags, weights and grad mode are the same afterwards."""
     changed = _changed(subject)
-    require(not changed, f"explain leaves changed: {', '.join(changed)}")
+    require(not changed, f"explain changes, and does not restore: {', '.join(changed)}")
 
 
 def leaves_the_encoder_as_it_was_after_an_exception(subject: MethodSubject) -> None:
     """The same when the encoder raises in the middle; and the exception is passed on."""
     if _changed(subject):
-        raise NotApplicable("cannot be judged before leaves_the_encoder_as_it_was passes")
+        raise NotApplicable("cannot be checked before leaves_the_encoder_as_it_was passes")
     encoder, pixels, text = usual(subject)
     with fault_at(encoder.visual, 0) as count:
         subject.explain(encoder, pixels, text)
@@ -50,7 +50,7 @@ def leaves_the_encoder_as_it_was_after_an_exception(subject: MethodSubject) -> N
 
 
 def refuses_in_words(subject: MethodSubject) -> None:
-    """An unknown layer, or an encoder it cannot look into, is refused with an XtoolError that says why."""
+    """An unknown layer, or an encoder that it cannot read, is refused with an XtoolError that says why."""
     encoder, pixels, text = usual(subject)
     if "layer" in type(subject.request.config).model_fields and "features" not in subject.spec.requires:
         problem = _refusal(subject, encoder, pixels, text, layer="no.such.layer")
@@ -120,10 +120,10 @@ def _refusal(subject: MethodSubject, encoder: Encoder, pixels: Tensor, text: Ten
     except XtoolError as error:
         return str(error)
     except Exception as error:
-        what = "an unknown layer" if options else "an encoder that it cannot look into"
+        what = "an unknown layer" if options else "an encoder that it cannot read"
         raise CheckFailed(
             f"{what} ends in {type(error).__name__}: {error}; raise xtool.errors.UsageError instead"
         ) from error
     if wrong_shape(saliency, encoder, pixels, text):
-        raise NotApplicable("cannot be judged before shape_and_dtype passes")
+        raise NotApplicable("cannot be checked before shape_and_dtype passes")
     return None

@@ -30,9 +30,9 @@ def finite(subject: MethodSubject) -> None:
     encoder, pixels, text = usual(subject)
     for images in (pixels, scene(encoder, {}), torch.zeros_like(pixels[:1])):
         saliency = subject.explain(encoder, images, text)
-        require(bool(saliency.maps.isfinite().all()), "maps hold NaN or infinite values")
+        require(bool(saliency.maps.isfinite().all()), "maps contain NaN or infinite values")
         if saliency.scores is not None:
-            require(bool(saliency.scores.isfinite().all()), "scores hold NaN or infinite values")
+            require(bool(saliency.scores.isfinite().all()), "scores contain NaN or infinite values")
 
 
 def batch_equals_singles(subject: MethodSubject) -> None:
@@ -41,7 +41,7 @@ def batch_equals_singles(subject: MethodSubject) -> None:
     together = steady(subject, encoder, pixels, text)
     for index in range(len(pixels)):
         alone = sound(subject, encoder, pixels[index : index + 1], text)
-        require(same(alone.maps[0], together.maps[index]), f"image {index} has another map alone than in a batch")
+        require(same(alone.maps[0], together.maps[index]), f"image {index} has different maps alone and in a batch")
         require(_same_verdict(alone, together, images=index), f"image {index}: present or scores change with the batch")
 
 
@@ -60,9 +60,9 @@ def texts_equal_singles(subject: MethodSubject) -> None:
             for index in range(len(text)):
                 alone = sound(subject, encoder, pixels, text[index : index + 1], **options)
                 moved = not same(alone.maps[:, 0], together.maps[:, index], TEXT_TOLERANCE)
-                require(not moved, f"text {index} has another map alone than beside others{given}")
+                require(not moved, f"text {index} has different maps alone and together with others{given}")
                 kept = _same_verdict(alone, together, texts=index)
-                require(kept, f"text {index}: present or scores change beside others{given}")
+                require(kept, f"text {index}: present or scores change together with others{given}")
 
 
 def deterministic(subject: MethodSubject) -> None:
@@ -84,7 +84,7 @@ def works_in_inference_mode(subject: MethodSubject) -> None:
     expected = steady(subject, encoder, pixels, text)
     with torch.inference_mode():
         found = subject.build(encoder).explain(counted(encoder), pixels.clone(), text.clone())
-    require(same(found.maps, expected.maps), "the map is another one under inference mode")
+    require(same(found.maps, expected.maps), "the map is different under inference mode")
 
 
 def texts_change_the_map(subject: MethodSubject) -> None:
@@ -93,7 +93,7 @@ def texts_change_the_map(subject: MethodSubject) -> None:
     found = sound(subject, encoder, pixels, texts(encoder, ("red", "green"))).maps
     require(
         all(differ(maps[0], maps[1]) for maps in found),
-        "red and green get the same map of an image that holds both: the map does not depend on the text",
+        "red and green get the same map of an image that contains both: the map does not depend on the text",
     )
 
 

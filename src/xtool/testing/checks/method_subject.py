@@ -68,7 +68,7 @@ def sound(subject: MethodSubject, encoder: Encoder, pixels: Tensor, text: Tensor
     """What the method answers. Raises :class:`NotApplicable` where its shape is wrong: a check of its own says so."""
     saliency = subject.explain(encoder, pixels, text, **options)
     if wrong_shape(saliency, encoder, pixels, text):
-        raise NotApplicable("cannot be judged before shape_and_dtype passes")
+        raise NotApplicable("cannot be checked before shape_and_dtype passes")
     return replace(saliency, maps=saliency.maps.float().nan_to_num())
 
 
@@ -79,7 +79,7 @@ def steady(subject: MethodSubject, encoder: Encoder, pixels: Tensor, text: Tenso
     with random_state(2):
         second = sound(subject, encoder, pixels, text)
     if not same(first.maps, second.maps):
-        raise NotApplicable("cannot be judged before deterministic passes")
+        raise NotApplicable("cannot be checked before deterministic passes")
     return first
 
 
@@ -100,7 +100,7 @@ def wrong_shape(saliency: Any, encoder: Encoder, pixels: Tensor, text: Tensor) -
     if maps.device != encoder.device:
         return f"maps must be on {encoder.device}, where the encoder is, not on {maps.device}"
     if maps.requires_grad:
-        return "maps still hang on a graph; detach them"
+        return "maps are still attached to a graph; detach them"
     return ""
 
 

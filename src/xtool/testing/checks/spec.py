@@ -35,7 +35,7 @@ def specs_resolve(spec: Any) -> None:
     for field in fields(spec):
         target = getattr(spec, field.name)
         if field.name in ("factory", "config", "command", "on_disk") and target:
-            require(callable(resolve(target)), f"{field.name} {target} is no callable")
+            require(callable(resolve(target)), f"{field.name} {target} is not callable")
 
 
 def root_imports_without_torch(owner: str) -> None:

@@ -44,8 +44,8 @@ def _say_stale(answer: Answer) -> None:
     asked = answer.query
     texts = ", ".join(f"“{question.text}”" for question in asked.questions)
     st.warning(
-        f"The form has changed since. This answer is still for {plain(asked.picture.name)}: {plain(texts)}, by "
-        f"{plain(asked.encoder)}. “Find it!” brings a new one.",
+        f"The form has changed since. This answer is for {plain(asked.picture.name)}: {plain(texts)}, by "
+        f"{plain(asked.encoder)}. “Find it!” makes a new one.",
         icon=":material/history:",
     )
 
@@ -77,7 +77,7 @@ def _say_doubts(answer: Answer) -> None:
             f"{plain(answer.query.encoder)} has untrained weights: its maps are meaningless.", icon=":material/warning:"
         )
     for failure in answer.failures:
-        show_error(f"{failure.method} brought no answer: {failure.reason}")
+        show_error(f"{failure.method} gave no answer: {failure.reason}")
 
 
 def _summary(answer: Answer) -> None:
@@ -98,14 +98,16 @@ def _summary(answer: Answer) -> None:
         else:
             st.html("".join(rows))
     if silent:
-        st.caption(f"{plain(', '.join(silent))}: cannot tell whether a thing is there, only where it would be.")
+        st.caption(
+            f"{plain(', '.join(silent))}: cannot tell whether a thing is there, only where it would be if it were."
+        )
 
 
 def _choose_look(answer: Answer) -> Look:
     scale, slider, popover = st.columns([5, 5, 3], gap="medium", vertical_alignment="center")
     threshold = slider.slider(
         "Threshold of the boxes", 0.0, 0.95, answer.explanations[0].box_threshold, 0.01, key="threshold",
-        help="Boxes surround what is hotter than this fraction of the hottest place. No model runs when it moves.",
+        help="Boxes surround what is hotter than this fraction of the hottest spot. Moving it runs no model.",
     )  # fmt: skip
     with popover.popover("Colours", icon=":material/palette:", width="stretch"):
         look = Look(
@@ -175,7 +177,7 @@ def _compare(answer: Answer, look: Look) -> None:
         help="Intersection over union of the largest boxes.",
     )  # fmt: skip
     peaks.metric(
-        "Hottest places apart", "–" if found.peak_distance is None else f"{found.peak_distance:.0%}",
+        "Distance of the hottest spots", "–" if found.peak_distance is None else f"{found.peak_distance:.0%}",
         help="As a fraction of the picture's diagonal.",
     )  # fmt: skip
 

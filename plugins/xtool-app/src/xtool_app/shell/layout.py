@@ -80,7 +80,7 @@ def _choose_picture() -> tuple[Picture | None, str, str]:
     uploaded = st.file_uploader(
         "A photo, up to " + f"{MAX_MEGABYTES} MB",
         key="upload",
-        help="It stays in the memory of this server and is written to no disk.",
+        help="It stays in the memory of this server and is not written to disk.",
     )
     if uploaded is None:
         return None, "", "upload"

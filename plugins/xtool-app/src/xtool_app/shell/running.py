@@ -69,7 +69,7 @@ def _progress(search: Search) -> str:
         return "Waiting: another search is under way"
     if search.state == "loading" or search.estimate is None:
         return f"Getting {plain(search.query.encoder)} ready and measuring its speed"
-    told = f"Looking: {search.passes:,} of about {search.estimate.passes:,} passes through the model"
+    told = f"Searching: {search.passes:,} of about {search.estimate.passes:,} passes through the model"
     left = search.estimate.seconds * (1 - search.progress)
     return f"{told}, {duration(left)} left" if left >= 2 else told
 
@@ -79,8 +79,8 @@ def _ask(search: Search) -> None:
     assert estimate is not None
     st.warning(
         f"**This will take about {duration(estimate.seconds)}** on this computer: "
-        f"{estimate.passes:,} passes through the model. A method that is marked as quick, or the preset “fast” in a "
-        "method's options, takes fewer. Once done, further texts on this picture are quick.",
+        f"{estimate.passes:,} passes through the model. A method marked as quick, or the preset “fast” in a "
+        "method's options, needs fewer. Once done, further texts on this picture are quick.",
         icon=":material/hourglass_top:",
     )
     run, cancel, _ = st.columns([2, 2, 3])

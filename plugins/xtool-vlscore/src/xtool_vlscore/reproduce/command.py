@@ -26,11 +26,11 @@ from xtool.plugin import (
     "--classifier",
     metavar="ENCODER",
     shell_complete=complete_encoders,
-    help="What names the class, in place of the table's own choice.",
+    help="Encoder that names the class, instead of the table's own choice.",
 )
 @click.option(
     "--methods", "--method", "method", metavar="NAME[:OPTION=VALUE…]", shell_complete=complete_methods,
-    help="Another method, one.  [default: vlscore:preset=paper]",
+    help="One method to use instead.  [default: vlscore:preset=paper]",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N images only.")
 @click.option(
@@ -90,7 +90,7 @@ def reproduce_command(
             )  # fmt: skip
         except KeyboardInterrupt:
             raise click.ClickException(
-                "interrupted, everything finished is written; the same command goes on"
+                "interrupted; everything finished is written, and the same command resumes"
             ) from None
     known = published_table(table)
     rows = result_rows(known, measured)

@@ -23,7 +23,7 @@ The tables are measured on ImageNet-1k validation. Get, into one folder DIR:
   ILSVRC2012_img_val.tar      the images, from image-net.org after registration; leave it packed
   LOC_val_solution.csv        the boxes, and
   LOC_synset_mapping.txt      the class names, both from Kaggle's "ImageNet Object Localization Challenge"
-Kaggle's own folders (ILSVRC/Data/CLS-LOC/val, ILSVRC/Annotations/CLS-LOC/val) work as they are. Then:
+Kaggle's own folders (ILSVRC/Data/CLS-LOC/val, ILSVRC/Annotations/CLS-LOC/val) work, too. Then:
   xtool reproduce TABLE --data-dir DIR
 To try the command without ImageNet: --encoder tiny-rn --dataset scenes --limit 20"""
 

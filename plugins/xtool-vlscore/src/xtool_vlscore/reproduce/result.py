@@ -66,17 +66,16 @@ def caveats(table: PublishedTable, rows: Sequence[ResultRow], measured: Sequence
     runs = [item.run(None) for item in measured if item.paths]
     identities = [run.identity for run in runs]
     untrained = dict.fromkeys(each.encoder.name for each in identities if not each.encoder.trained)
-    told.extend(
-        f"{name} has random weights: its numbers show that the program works, and nothing else." for name in untrained
-    )
+    told.extend(f"{name} has random weights: its numbers show only that the program works." for name in untrained)
     elsewhere = dict.fromkeys(each.dataset.name for each in identities if each.dataset.name != "imagenet:val")
     told.extend(
-        f"Measured on {name}, not on ImageNet: the published figures are shown, not comparable." for name in elsewhere
+        f"Measured on {name}, not on ImageNet: the published figures are shown but are not comparable."
+        for name in elsewhere
     )
     if any(
         item.experiment.method != "cam" and not item.experiment.method.endswith("preset=paper") for item in measured
     ):
-        told.append("Another method than the article's was asked for.")
+        told.append("This is not the article's method.")
     told.extend(_finished(run) for run in runs if _finished(run))
     images = [row.images for row in rows if row.images]
     if images and min(images) < max(row.published_images or 0 for row in rows):
@@ -190,7 +189,7 @@ def _finished(run: Run) -> str:
     name, (_, shards) = run.identity.encoder.name, run.identity.shard
     told = []
     if len(run.directories) < shards:
-        told.append(f"{name}: {len(run.directories)} of {shards} shards are there")
+        told.append(f"{name}: {len(run.directories)} of {shards} shards found")
     if failed := len(run.failures()):
         told.append(f"{name}: {failed} image(s) could not be used")
     return "; ".join(told)
