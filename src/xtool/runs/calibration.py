@@ -58,8 +58,8 @@ def calibrate(runs: Sequence[Run]) -> CalibrationFile:
         _gather(run, found)
     if not found:
         raise UsageError(
-            "nothing to calibrate: this needs a method with evidence, such as vlscore, whose verdict is not fixed by an "
-            "option, and a data set with absent texts"
+            "nothing to calibrate: this needs a method with evidence, such as vlscore, whose verdict is not fixed by "
+            "an option, and a data set with absent texts"
         )
     return CalibrationFile(
         encoder=_encoder(first.identity),

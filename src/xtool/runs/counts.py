@@ -120,7 +120,8 @@ def counts_table(run: Run) -> Table:
     for item in count_instances(run):
         table.add_row(Text(item.method), *(show(item) for _, show in COLUMNS))
     table.caption = (
-        "Count error: mean absolute difference of the numbers of boxes, lower is better. F1: boxes matched one to one at IoU ≥ 0.5."
+        "Count error: mean absolute difference of the numbers of boxes, lower is better. "
+        "F1: boxes matched one to one at IoU ≥ 0.5."
         if table.rows
         else "No image has several true boxes."
     )

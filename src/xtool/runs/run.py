@@ -108,7 +108,7 @@ class Run:
         return self.protocol.boxes(self.image_map(record), threshold)
 
     def table(self, *, intervals: bool = False) -> ComparisonTable:
-        """The comparison, for a terminal: print it with Rich. With ``intervals``, each number has its interval below it."""
+        """The comparison, for a terminal: print it with Rich. ``intervals`` puts each number's below it."""
         return ComparisonTable([(self.identity, self.summary)], intervals=intervals)
 
     def as_json(self) -> dict[str, Any]:

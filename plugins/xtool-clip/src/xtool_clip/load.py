@@ -162,8 +162,8 @@ def _tokenizer(name: str, config: dict[str, Any], cache_dir: str | None) -> Toke
     except DownloadError as error:
         raise SetupError(
             f"cannot get the tokenizer of {name}: {error}\n"
-            "Ways out: --cache-dir DIR (or HF_HOME=DIR) with a Hugging Face cache that contains it, a model with CLIP's "
-            "own tokenizer (RN50, ViT-B-16, …), or an encoder that needs no network: `xtool encoders` marks them"
+            "Ways out: --cache-dir DIR (or HF_HOME=DIR) with a Hugging Face cache that contains it, a model with "
+            "CLIP's own tokenizer (RN50, ViT-B-16, …), or an encoder that needs no network: `xtool encoders` marks them"
         ) from error
     except Exception as error:  # the tokenizer's library is missing or too old, or its file is damaged
         hint = f"; {name} needs transformers: pip install transformers" if repository else ""

