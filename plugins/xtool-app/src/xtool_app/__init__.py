@@ -3,13 +3,14 @@
 What the app knows and does lives in modules that never import Streamlit, in this order of use:
 
 - ``settings``: what the command line told the app
-- ``pictures``: uploads and bundled scenes
+- ``pictures``: uploads and bundled pictures
+- ``encoders``: the models on offer, and what each knows
 - ``wording``: what people type, and what is told to them
-- ``forms``: a method's options as form fields
-- ``cost``: how long a search will take
+- ``forms``: the methods on offer, and their options as form fields
+- ``evidence``: a method's evidence for each text, as bars
 - ``models``: loaded models, and the work kept for each picture
 - ``search``: one search in a thread of its own, with progress, a question before slow work, and a stop
-- ``drawing``, ``agreement``, ``export``: the answer as pictures, numbers and files
+- ``drawing``, ``agreement``, ``markup``, ``export``: the answer as pictures, numbers, HTML and files
 
 ``page`` is the script that Streamlit runs, and ``shell`` the thin layer of widgets over the rest.
 """

@@ -62,7 +62,7 @@ def _bar(bar: EvidenceBar, verdict: Verdict) -> str:
         told = ", with the band of doubt"
     return (
         f'<span class="xt-bar" role="img" aria-label="evidence {bar.score:+.3f}{told}" '
-        f'style="--xt-colour: {verdict.colour}">{band}<i class="xt-fill" {_span(left, right)}></i>'
+        f'style="--xt-colour: {verdict.colour}"><i class="xt-fill" {_span(left, right)}></i>{band}'
         f'<i class="xt-zero" style="left: {bar.start:.1%}"></i></span>'
     )
 
