@@ -124,7 +124,7 @@ def test_it_works_in_inference_mode(cnn: TinyEncoder) -> None:
         ("FinnerCAM", "no class 'FinnerCAM'; did you mean FinerCAM"),
         ("Quatsch", "it has: AblationCAM, EigenCAM"),
         ("FullGrad", "has no layer to explain"),
-        ("RandomCAM", "no run can be repeated"),
+        ("RandomCAM", "no run could be repeated"),
         ("RefineCAM", "several layers"),
         ("SESS", "crops of many sizes"),
         ("AblationLayer", "not a subclass of pytorch_grad_cam's BaseCAM"),
