@@ -1,4 +1,4 @@
-"""What the core itself contributes, through the same hooks as any plugin: data sets and commands."""
+"""What the core contributes itself, through the same hooks as any plugin: data sets and commands."""
 
 from __future__ import annotations
 

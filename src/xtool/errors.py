@@ -22,11 +22,11 @@ class DataError(XtoolError):
 
 
 class RunError(XtoolError):
-    """A run directory or a run as a whole cannot go on."""
+    """A run directory cannot be used, or a run cannot continue."""
 
 
 class UsageError(XtoolError):
-    """An option, a name or a value that makes no sense."""
+    """An option, a name or a value is invalid."""
 
     exit_code = 2
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, SaliencyMethod
 
 FEW_PASSES = 16
-"""More passes than these are not spent on whether a map depends on the text."""
+"""The most passes that are spent on finding out whether a map depends on the text."""
 
 __all__ = ["Explainer", "explain", "read_texts"]
 
@@ -121,10 +121,10 @@ def explain(
 
 
 class Explainer:
-    """One image before one encoder, to be asked again and again.
+    """One image and one encoder, to be asked again and again.
 
-    What does not depend on the text (the fitted pixels, feature maps, masked embeddings) is kept for as long as the
-    explainer is, so that a second text is answered at once. ``seconds`` of an answer still counts what was kept.
+    What does not depend on the text (the fitted pixels, feature maps, masked embeddings) is kept as long as the
+    explainer exists, so that a second text is answered at once. ``seconds`` of an answer still counts what was kept.
     """
 
     def __init__(self, image: ImageSource, encoder: Encoder, *, fit: Fit = "squash", shows: str = PHOTOGRAPHS) -> None:
@@ -152,7 +152,8 @@ class Explainer:
             methods: as :func:`xtool.engine.methods.parse_methods` returns them.
             against: background texts, as :func:`explain` takes them.
             templates: as :func:`explain` takes them.
-            on_pass: told of each pass through the image tower with the images in it; what it raises stops the work.
+            on_pass: called after each pass through the image tower with the number of images in it; what it raises
+                stops the work.
 
         Raises:
             UsageError: no text, or a method that does not fit the encoder.
@@ -169,7 +170,7 @@ class Explainer:
             )
 
     def expected_passes(self, methods: Sequence[MethodRequest], texts: int) -> int:
-        """Images that these methods together will put through the encoder, counted generously."""
+        """Images that these methods together will put through the encoder, at most."""
         with self._kept_work():
             return sum(passes_of(request, self.encoder, self.pixels, texts) for request in methods)
 

@@ -1,4 +1,4 @@
-"""What :func:`xtool.explain` answers: maps, boxes and verdicts, which show themselves in a notebook."""
+"""What :func:`xtool.explain` returns: maps, boxes and verdicts, which show themselves in a notebook."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Threshold = float | str | None
 fraction that suits the method."""
 
 TEXT_BLIND = 0.05
-"""With less specificity a map is said to hardly depend on the text."""
+"""Below this specificity a note says that the map hardly depends on the text."""
 
 FILE_ENDINGS = (*ENDINGS, ".npy")
 """What an explanation can be saved as: figures, and the maps themselves."""
@@ -233,7 +233,7 @@ class Explanations(list[Explanation], _Shown):
 
 
 def caption(explanations: Sequence[Explanation], threshold: Threshold = None) -> str:
-    """Which encoder, how the boxes are made, and what the maps are held against."""
+    """Which encoder, how the boxes are made, and what the maps are compared with."""
     told = f"{explanations[0].encoder}, {_boxes_in_words(explanations, threshold)}"
     against = explanations[0].against
     return f"{told}, against {', '.join(against)}" if against else told

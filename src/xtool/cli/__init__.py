@@ -20,7 +20,7 @@ CORE = {spec.name: spec for spec in COMMANDS}
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when the command is asked for, and tells errors without a traceback."""
+    """Imports a command's module when the command is called, and reports errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_offered())

@@ -1,4 +1,4 @@
-"""``xtool calibrate``: from finished runs, from which evidence on a text is present."""
+"""``xtool calibrate``: how much evidence makes a text present, from finished runs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NAME = "calibration.json"
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
 def calibrate_command(*, runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """Find from which evidence on a method finds a text in an image, from finished RUNS of one encoder together.
+    """Find how much evidence makes a text present, from finished RUNS of one encoder together.
 
-    Take runs on data with absent texts, and report no result on the same data: `explain` and `compare` read the file
+    Use runs on data with absent texts, and report no results on the same data. `explain` and `compare` read the file
     by --calibration.
 
     \b

@@ -37,7 +37,7 @@ class MetricName(_Name):
 
 
 class ProtocolName(_Name):
-    """A localization protocol. A former name still works, and is told."""
+    """A localization protocol. A former name still works, with a warning."""
 
     name = "protocol"
 

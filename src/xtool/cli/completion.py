@@ -1,6 +1,6 @@
 """Completion of values in the shell: names of methods, encoders and data sets.
 
-What plugins say about their things is enough, so completing imports neither torch nor any plugin's code but its specs.
+The specs of plugins are enough, so completing imports neither torch nor any plugin's code but its specs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def complete_encoders(context: click.Context, parameter: click.Parameter, incomp
 
 
 def complete_datasets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of data sets, and their splits behind a colon."""
+    """Names of data sets, and after a colon their splits."""
     from xtool.contracts.registry import registry
 
     datasets = registry().datasets

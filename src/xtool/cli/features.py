@@ -1,4 +1,4 @@
-"""``xtool features``: what an encoder computes on the way, as a grid of maps."""
+"""``xtool features``: the feature maps that an encoder computes, as a grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xtool methods``, ``xtool encoders`` and ``xtool datasets``: what there is, or one thing in full."""
+"""``xtool methods``, ``xtool encoders`` and ``xtool datasets``: what is installed, or one item in full."""
 
 from __future__ import annotations
 

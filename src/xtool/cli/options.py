@@ -15,7 +15,7 @@ from xtool.cli.completion import complete_datasets, complete_encoders, complete_
 F = TypeVar("F", bound=Callable[..., Any])
 
 LOADING = ("pretrained", "seed", "device", "dtype", "compile", "cache_dir", "input_size")
-"""What :func:`xtool.load_encoder` is told besides the name."""
+"""Arguments of :func:`xtool.load_encoder` other than the name."""
 
 
 def encoder_options(command: F) -> F:
@@ -64,7 +64,7 @@ def encoder_options(command: F) -> F:
 
 
 def calibration_option(command: F) -> F:
-    """From which evidence on a text is present: given to ``command`` as ``calibration``, for :func:`load_encoder`."""
+    """How much evidence makes a text present: given to ``command`` as ``calibration``, for :func:`load_encoder`."""
     return click.option(
         "--calibration",
         type=click.Path(dir_okay=False),
@@ -87,7 +87,7 @@ def methods_option(command: F) -> F:
 
 
 def dataset_options(command: F) -> F:
-    """Which data set, and where it lies: given to ``command`` as ``dataset`` and ``data_dir``."""
+    """Which data set, and where it is: given to ``command`` as ``dataset`` and ``data_dir``."""
     for option in (
         click.option("--data-dir", type=click.Path(), help="Where the data set is."),
         click.option(

@@ -38,7 +38,7 @@ class Checked:
 
 
 def check_plugins(name: str | None, only: Sequence[str], data_dir: str | None, *, as_json: bool) -> bool:
-    """Check one plugin or all, print the verdicts, and say whether none is bad."""
+    """Check one plugin or all, print the verdicts, and return whether none is bad."""
     from xtool.contracts.registry import registry
 
     plugins = registry().plugins

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, silent where nobody watches."""
+"""Progress bars on stderr, silent if standard error is not a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Rate(TextColumn):
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[RunProgress], None]]:
-    """Yield a callback that moves the bar; nothing is drawn when stderr is no terminal."""
+    """Yield a callback that moves the bar; nothing is drawn when stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -42,9 +42,9 @@ def progress_bar() -> Iterator[Callable[[RunProgress], None]]:
 
 @contextmanager
 def pass_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a callback that is told of passes through the encoder; nothing is drawn when stderr is no terminal.
+    """Yield a callback for passes through the encoder; nothing is drawn when stderr is not a terminal.
 
-    ``total`` may be generous: the bar goes when the block ends.
+    ``total`` may be too high: the bar disappears when the block ends.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -24,7 +24,7 @@ class MethodConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
-    """Named sets of options, chosen by ``method:preset=name``; options given beside a preset win over it."""
+    """Named sets of options, chosen by ``method:preset=name``; options given together with a preset override it."""
     deprecated_presets: ClassVar[dict[str, str]] = {}
     """Former names of presets, each with the present one; they still work, and warn."""
 
@@ -35,23 +35,23 @@ class MethodConfig(BaseModel):
     )
 
     def resolved(self, encoder: EncoderInfo) -> Self:
-        """These options with every ``auto`` by its name for this encoder, as a run's manifest holds them.
+        """These options with every ``auto`` by its name for this encoder, as a run's manifest records them.
 
-        Override it where ``auto`` means something of the method's own.
+        Override it if ``auto`` has a meaning of its own in the method.
         """
         return self
 
     def evidence_options(self) -> dict[str, Any] | None:
         """Of the resolved options those that ``Saliency.scores`` depend on: by default all of the method's own.
 
-        A :class:`xtool.plugin.Calibration` holds where they are the same. ``None`` says that these options decide
-        what is present, and no calibration is asked.
+        A :class:`xtool.plugin.Calibration` is valid where they are the same. ``None`` says that these options decide
+        what is present, and no calibration is used.
         """
         return self.model_dump(mode="json", exclude={"flip", "refine"})
 
 
 class FeatureConfig(MethodConfig):
-    """Options of a method that stands on feature maps."""
+    """Options of a method that works on feature maps."""
 
     features: str = Field("auto", description="Feature extractor; auto takes the encoder's default.")
     layer: str = Field("auto", description="Layer that the features come from; auto takes the encoder's default.")
@@ -81,7 +81,7 @@ class MaskConfig(FeatureConfig):
     )
 
     def masks_at(self, encoder: EncoderInfo) -> Literal["pixels", "pool"]:
-        """Where masks act on this encoder. Raises :class:`UsageError` for a pool that takes none."""
+        """Where masks act on this encoder. Raises :class:`UsageError` for a pool that cannot apply masks."""
         if self.mask_at == "auto":
             return "pool" if encoder.pools_masks else "pixels"
         if self.mask_at == "pool" and not encoder.pools_masks:
@@ -89,7 +89,7 @@ class MaskConfig(FeatureConfig):
         return self.mask_at
 
     def resolved(self, encoder: EncoderInfo) -> Self:
-        """With the place of the masks by name, too. Raises what :meth:`masks_at` raises."""
+        """Also with the place of the masks by name. Raises what :meth:`masks_at` raises."""
         return super().resolved(encoder).model_copy(update={"mask_at": self.masks_at(encoder)})
 
 

@@ -3,7 +3,7 @@
 An encoder describes its layers in :meth:`xtool.plugin.Encoder.layer`; feature extractors and methods read them through
 these classes only, so that none of them knows how a model's code is written. Importing this module imports no torch.
 
-Notation for shapes: B images, C channels, h×w places, n tokens (prefix tokens, then h·w patches row by row), d the
+Notation for shapes: B images, C channels, h×w positions, n tokens (prefix tokens, then h·w patches row by row), d the
 width of a head, D the width of the embedding.
 """
 
@@ -24,29 +24,29 @@ __all__ = ["Block", "Heads", "Layer", "Layout", "Pooling", "SelfAttention", "Spa
 class Layout(Protocol):
     """How a module's output, or a gradient of its shape, lies over the image.
 
-    Each method raises :class:`ValueError` for a tensor that does not lie so.
+    Each method raises :class:`ValueError` for a tensor of another shape.
     """
 
     def maps(self, output: Tensor) -> Tensor:
-        """As maps [B, C, h, w]: row 0 is the top, tokens without a place are left out."""
+        """As maps [B, C, h, w]: row 0 is the top; tokens without a position are left out."""
         ...
 
     def restored(self, maps: Tensor, output: Tensor) -> Tensor:
-        """``output`` with ``maps`` [B, C, h, w] in its places, differentiable in both; the inverse of :meth:`maps`."""
+        """``output`` with ``maps`` [B, C, h, w] at its positions, differentiable in both: the inverse of ``maps``."""
         ...
 
     def prefix(self, output: Tensor) -> Tensor:
-        """[B, k, C]: the k tokens that belong to no place (class token, registers); k may be 0."""
+        """[B, k, C]: the k tokens without a position (class token, registers); k may be 0."""
         ...
 
     def channels(self, output: Tensor) -> Tensor:
-        """A view [B, C, places and prefix tokens] of ``output`` that can be written to."""
+        """A view [B, C, positions and prefix tokens] of ``output`` that can be written to."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SpatialMaps:
-    """The output is maps already: [B, C, h, w], or [B, h, w, C]."""
+    """The output consists of maps already: [B, C, h, w], or [B, h, w, C]."""
 
     channels_last: bool = False
 
@@ -73,7 +73,7 @@ class SpatialMaps:
 
 @dataclass(frozen=True, slots=True)
 class TokenGrid:
-    """The output is tokens [B, n, C], or [n, B, C]: some prefix tokens, then the patches row by row."""
+    """The output consists of tokens [B, n, C], or [n, B, C]: some prefix tokens, then the patches row by row."""
 
     height: int
     """Patches from top to bottom."""
@@ -125,14 +125,14 @@ class Heads:
     tokens: Tensor
     """[B, n, width]: what went into the layer."""
     queries: Tensor
-    """[B, heads, n, d], as they meet the keys: after per-head norms and after a rotation by position."""
+    """[B, heads, n, d], as they are multiplied with the keys: after per-head norms and after a rotation by position."""
     keys: Tensor
     values: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class SelfAttention:
-    """The attention of a block, taken apart: ``merge(softmax(scale · q kᵀ) v)`` is what ``module`` gives."""
+    """The attention of a block, taken apart: ``merge(softmax(scale · q kᵀ) v)`` is the output of ``module``."""
 
     module: nn.Module
     scale: float
@@ -143,10 +143,10 @@ class SelfAttention:
     project: Callable[[Tensor, Tensor | None], Heads]
     """Tokens and rotation to queries, keys and values; without a rotation they are not rotated."""
     merge: Callable[[Tensor, Heads], Tensor]
-    """What the heads give [B, heads, n, d] to tokens [B, n, width]: inner norm, gate, output projection."""
+    """The heads' outputs [B, heads, n, d] to tokens [B, n, width]: inner norm, gate, output projection."""
 
     def weights(self, heads: Heads) -> Tensor:
-        """How much each token takes of each other one: [B, heads, n, n]; rows sum to 1."""
+        """How much each token attends to each other token: [B, heads, n, n]; rows sum to 1."""
         return (heads.queries @ heads.keys.transpose(-2, -1) * self.scale).softmax(dim=-1)
 
 
@@ -176,10 +176,10 @@ class Pooling:
     embed: Callable[[Tensor], Tensor]
     """Tokens after the last block [B, n, width] to the embedding [B, D], not normalised."""
     embed_each: Callable[[Tensor], Tensor]
-    """[B, n, width] to [B, n, D]: each token on the pooled token's way, as if it were all that there is to pool."""
+    """[B, n, width] to [B, n, D]: each token projected as the pooled token is, as if it were the only token to pool."""
     shares: Callable[[Tensor], Tensor]
-    """[B, n, width] to [B, heads, n]: the share of each token in what is pooled; sums to 1. One head where the pooling
-    is no attention."""
+    """[B, n, width] to [B, heads, n]: the share of each token in what is pooled; sums to 1. One head if the pooling
+    is not an attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class Layer:
     """The module whose output is the layer; it runs once in a pass."""
     layout: Layout
     read_block: Callable[[], Block] | None = None
-    """Gives :attr:`block`, or raises :class:`xtool.plugin.UsageError` that says why not."""
+    """Returns :attr:`block`, or raises :class:`xtool.plugin.UsageError` that says why not."""
     read_pooling: Callable[[], Pooling] | None = None
     """The same for :attr:`pooling`."""
 
@@ -200,20 +200,20 @@ class Layer:
         return self._read(self.layout.maps, output)
 
     def restored(self, maps: Tensor, output: Tensor) -> Tensor:
-        """``output`` with ``maps`` [B, C, h, w] in its places, differentiable in both."""
+        """``output`` with ``maps`` [B, C, h, w] at its positions, differentiable in both."""
         return self.layout.restored(maps, output)
 
     def prefix(self, output: Any) -> Tensor:
-        """[B, k, C]: the k tokens that belong to no place in the image; k may be 0."""
+        """[B, k, C]: the k tokens without a position in the image; k may be 0."""
         return self._read(self.layout.prefix, output)
 
     def channels(self, output: Any) -> Tensor:
-        """A view [B, C, places and prefix tokens] of the output that can be written to."""
+        """A view [B, C, positions and prefix tokens] of the output that can be written to."""
         return self._read(self.layout.channels, output)
 
     @property
     def block(self) -> Block:
-        """The transformer block that this layer is of. Raises :class:`xtool.plugin.UsageError` where there is none."""
+        """The transformer block of this layer. Raises :class:`xtool.plugin.UsageError` if there is none."""
         if self.read_block is None:
             raise UsageError(f"layer {self.name} is not a transformer block, and has no queries, keys and values")
         return self.read_block()

@@ -44,7 +44,7 @@ __all__ = [
 class Sample:
     """One question to a data set: an image, the thing to look for, and where it truly is.
 
-    An image with several kinds of things gives several samples.
+    An image with several kinds of things yields several samples.
     """
 
     id: str
@@ -92,9 +92,9 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """From which evidence on, as ``Saliency.scores`` has it, one method says of one encoder that a text is present.
+    """How much evidence (``Saliency.scores``) makes a text present for one method on one encoder.
 
-    Make it on data that no result is reported on: ``xtool calibrate``. Raises :class:`ValueError` where
+    Make it on data that no results are reported on: ``xtool calibrate``. Raises :class:`ValueError` where
     ``absent_below <= bar <= present_above`` does not hold.
     """
 
@@ -103,12 +103,12 @@ class Calibration:
     bar: float
     """The text counts as present above this: the one verdict that is scored."""
     absent_below: float
-    """Up to this evidence people are told "absent", and "unsure" between this and ``present_above``."""
+    """Up to this evidence people read "absent", and between this and ``present_above`` "unsure"."""
     present_above: float
-    """From this evidence on people are told "present"."""
+    """From this evidence on people read "present"."""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """The method's options behind the evidence, where they differ from its defaults. With others, nothing is known:
-    see :meth:`xtool.plugin.MethodConfig.evidence_options`."""
+    """The method's options behind the evidence, where they differ from its defaults. With other options it does
+    not apply: see :meth:`xtool.plugin.MethodConfig.evidence_options`."""
 
     def __post_init__(self) -> None:
         if not self.absent_below <= self.bar <= self.present_above:
@@ -117,7 +117,7 @@ class Calibration:
             )
 
     def unsure(self, evidence: float) -> bool:
-        """Whether true and absent texts alike have such evidence."""
+        """Whether such evidence is found for true and absent texts alike."""
         return self.absent_below < evidence < self.present_above
 
 
@@ -145,14 +145,14 @@ class EncoderInfo:
     """Where the weights come from: a pretrained tag, a file name, or ``"random (seed 0)"``."""
     weights_sha256: str | None = None
     gradient_layer: str | None = None
-    """The layer that gradient methods read when none is asked for: the deepest whose places all still reach the
+    """The layer that gradient methods read when none is asked for: the deepest whose positions all still reach the
     embedding; ``None`` where that is ``default_layer``. It need not be among ``layers``."""
     logit_scale: float = 100.0
     """Factor on cosine similarities in the model's own softmax over texts."""
     calibrations: tuple[Calibration, ...] = ()
-    """From which evidence on methods find a text in an image before this encoder; the first that fits is used."""
+    """How much evidence makes a text present, by method; the first calibration that fits is used."""
     trained: bool = True
-    """``False`` for random weights, which results must say in words."""
+    """``False`` for random weights, which results must point out."""
     pools_masks: bool = False
     """Whether the encoder is one that :class:`PoolsMasks`."""
 
@@ -174,7 +174,7 @@ class Encoder(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What passes under ``torch.inference_mode()`` compute in; others may be float32 throughout."""
+        """The precision of passes under ``torch.inference_mode()``; others may be float32 throughout."""
         ...
 
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class Encoder(Protocol):
         """Describe a layer of the image tower: one of ``info.layers``, ``info.gradient_layer``, or any other that it
         knows; ``"auto"`` is ``info.default_layer``.
 
-        Raises :class:`xtool.plugin.UsageError` for a layer that there is not, or that it cannot describe.
+        Raises :class:`xtool.plugin.UsageError` for a layer that does not exist or that it cannot describe.
         """
         ...
 
@@ -230,9 +230,9 @@ class Understanding:
 
 @runtime_checkable
 class UnderstandsTexts(Protocol):
-    """What an :class:`Encoder` can be besides: one that knows which texts mean something to it.
+    """An :class:`Encoder` that also knows which texts mean something to it.
 
-    CLIP embeds any text, sense or nonsense. An encoder whose words are finite can say what it takes a text for, and
+    CLIP embeds any text, even nonsense. An encoder with a finite vocabulary can say what it takes a text for, and
     that it does not know one; such a text is then shown as not understood, whatever the method's verdict.
     """
 
@@ -242,10 +242,10 @@ class UnderstandsTexts(Protocol):
 
 
 class PoolsMasks(Encoder, Protocol):
-    """What an :class:`Encoder` with ``info.pools_masks`` can besides: leave places of the image out where it pools.
+    """An :class:`Encoder` with ``info.pools_masks``, which can also leave out parts of the image where it pools.
 
-    Masks on pixels cost a pass each, and show the model pictures such as it has never seen. Where an embedding is made
-    from a mean over the last feature maps, a mask can act there instead: one pass, whatever the number of masks.
+    Masks on pixels cost a pass each, and show the model pictures unlike any that it has seen. Where an embedding is
+    made from a mean over the last feature maps, a mask can act there instead: one pass, whatever the number of masks.
     """
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Finding plugins, keeping them apart, and looking up what they contribute by name.
 
 A plugin is an entry point in the group ``xtool``. One that cannot be imported, belongs to another API version,
-misspells a hook or yields something that is no spec is kept as data (:class:`Plugin` with an ``error``), shown by
-``xtool plugins``, and hurts nobody else.
+misspells a hook or yields something that is not a spec is kept as data (:class:`Plugin` with an ``error``), shown by
+``xtool plugins``, and affects nothing else.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Catalogue(Generic[S]):
         self.kind = kind
         self.command = command
         self.extra = extra
-        """The extra of xtool's own distribution that brings more of the kind; for commands, each its own."""
+        """The extra of xtool's own distribution that installs more of the kind; for commands, each its own."""
         self._by_name: dict[str, list[Provided[S]]] = {}
         for item in provided:
             self._by_name.setdefault(item.spec.name, []).append(item)
@@ -114,7 +114,7 @@ class Catalogue(Generic[S]):
         return item.qualified_name if len(self._by_name[item.spec.name]) > 1 else item.spec.name
 
     def missing(self) -> str:
-        """What else of this kind could be installed, and how, to be put behind a sentence; empty for nothing."""
+        """What else of this kind could be installed, and how, to be put after a sentence; empty if there is nothing."""
         return _missing(self.extra)
 
     def suggested(self) -> list[Provided[S]]:
@@ -126,11 +126,11 @@ class Catalogue(Generic[S]):
         """The first of :meth:`suggested`.
 
         Args:
-            subject: what is or shall be shown, ``"photographs"`` or ``"pictograms"``: an encoder that knows it, or a
+            subject: what is or will be shown, ``"photographs"`` or ``"pictograms"``: an encoder that knows it, or a
                 data set that shows it, comes before others; where none does, the first of any kind is taken.
 
         Raises:
-            UsageError: nothing installed suggests itself.
+            UsageError: nothing that is installed is a default.
         """
         ranked = self.suggested()
         if not ranked:
@@ -167,7 +167,7 @@ HOOKS: dict[str, type[Spec]] = {
 
 @cache
 def registry() -> Registry:
-    """The registry of this process: every installed plugin but those named in ``XTOOL_DISABLE_PLUGINS``."""
+    """The registry of this process: every installed plugin except those named in ``XTOOL_DISABLE_PLUGINS``."""
     return discover(disabled_names(os.environ.get(DISABLE_VARIABLE, "")))
 
 

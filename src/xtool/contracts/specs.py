@@ -13,7 +13,7 @@ Architecture = Literal["cnn", "vit"]
 Requirement = Literal["gradients", "features"]
 
 PHOTOGRAPHS = "photographs"
-"""What a picture shows of which nothing else is known: a user's own."""
+"""What a picture shows if nothing else is known, such as a user's own."""
 
 ALL_ARCHITECTURES: tuple[Architecture, ...] = ("cnn", "vit")
 

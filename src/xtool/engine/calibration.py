@@ -18,7 +18,7 @@ __all__ = ["Calibrated", "calibration_for", "evidence_of"]
 
 
 def calibration_for(method: str, config: MethodConfig, encoder: EncoderInfo) -> Calibration | None:
-    """The encoder's first calibration that was made for this method with the same evidence; ``None`` without one.
+    """The encoder's first calibration that was made for this method with the same evidence, or ``None``.
 
     Args:
         method: its name.
@@ -43,7 +43,7 @@ def evidence_of(config: type[MethodConfig], options: Mapping[str, Any], encoder:
 class Calibrated:
     """A method whose verdict comes from a calibration: present where the evidence is above its bar.
 
-    Where the method itself finds nothing, with an empty map say, no evidence makes the text present.
+    Where the method itself finds nothing, for example because of an empty map, no evidence makes the text present.
     """
 
     def __init__(self, method: SaliencyMethod, calibration: Calibration) -> None:

@@ -45,7 +45,7 @@ class CalibratedEncoder(BaseModel):
 
 
 class Bounds(BaseModel):
-    """One method's calibration, and what it is worth."""
+    """One method's calibration, and how good it is."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,7 +81,7 @@ class CalibrationFile(BaseModel):
     schema_version: Literal[1] = SCHEMA_VERSION
     encoder: CalibratedEncoder
     datasets: list[str]
-    """With splits; no result on these is to be reported with this calibration."""
+    """With splits; no results on these may be reported with this calibration."""
     bounds: list[Bounds] = Field(min_length=1)
 
     @classmethod

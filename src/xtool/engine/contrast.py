@@ -1,6 +1,6 @@
 """Contrast prompts: where an image shows a text rather than others, "a dog" against "a cat".
 
-The map is made for the direction of the text's embedding less the mean of the background's, at length 1. A score of a
+The map is made for the direction of the text's embedding minus the mean of the background's, at length 1. A score of a
 masked image with it is the difference of the plain scores, so that what speaks for target and background alike cancels
 out. The difference is a text vector like any other, and every method takes it: by masks, by gradients, by weights. A
 softmax over target and background would not be: it is no vector, so that only methods that score masked images could
@@ -39,7 +39,7 @@ def contrasted(
         against: the background texts; those that the encoder does not know, or that mean the text, are left out.
         templates: as for the texts.
 
-    A text without any background left keeps its own embedding, as does one that is not known.
+    A text that has no background left keeps its own embedding, as does one that is not known.
     """
     prompts = [prompts_for(text, templates) for text in against]
     known = knows(encoder, prompts)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SLOW_SECONDS", "Estimate", "count_passes", "passes_of", "seconds_per_pass"]
 
 SLOW_SECONDS = 20.0
-"""People are told of longer work on a CPU before it starts."""
+"""Longer work on a CPU is announced before it starts."""
 
 MEASURED_IMAGES = 4
 
@@ -62,7 +62,7 @@ def count_passes(forwards: str, sizes: Mapping[str, int]) -> int | None:
 
 
 def passes_of(request: MethodRequest, encoder: Encoder, pixels: Tensor, texts: int) -> int:
-    """Passes that a method needs for one image, counted generously: shared and kept work comes off while it runs.
+    """Passes that a method needs for one image, at most: shared and kept work is subtracted while it runs.
 
     Where they depend on the number of feature maps, those are extracted, to be shared with the method itself.
     """

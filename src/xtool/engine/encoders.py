@@ -96,7 +96,7 @@ def load_encoder(
 class CountedEncoder:
     """An encoder whose ``encode_image`` counts in the current account; everything else is the encoder's own.
 
-    ``calibrations`` precede those that the encoder has.
+    ``calibrations`` override those of the encoder.
     """
 
     def __init__(self, encoder: Encoder, calibrations: tuple[Calibration, ...] = ()) -> None:
@@ -145,10 +145,10 @@ def given_encoder(given: Encoder | str | None, shows: str = PHOTOGRAPHS) -> Coun
 
 
 def out_of_depth(info: EncoderInfo, shows: str = PHOTOGRAPHS) -> str:
-    """A warning, with the way out, where an encoder meets pictures of a kind that it has not learnt; else empty.
+    """A warning, with what to do, if an encoder gets pictures of a kind that it was not trained on; else empty.
 
-    One that has learnt photographs makes something of any picture, and of one that does not say what it knows nothing
-    can be said.
+    An encoder trained on photographs makes something of any picture, and of one that does not say what it knows,
+    nothing can be said.
     """
     knows = _knows(info)
     if knows in ("", PHOTOGRAPHS, shows):
@@ -177,7 +177,7 @@ def counted(encoder: Encoder) -> CountedEncoder:
 
 @contextmanager
 def exclusive(encoder: Encoder) -> Iterator[None]:
-    """Inside the block this thread alone runs the encoder's image tower.
+    """Inside the block only this thread runs the encoder's image tower.
 
     Extractors and methods hook the tower's modules, and a hook sees the passes of every thread.
     """

@@ -28,7 +28,7 @@ def build_extractor(
         features: its name.
         layer: a layer of the encoder.
         pca: how many principal components to reduce the maps of each image to.
-        encoder: what it shall read.
+        encoder: the encoder to read.
         clusters: how many sums of similar maps to reduce the maps of each image to.
 
     Raises:

@@ -25,7 +25,7 @@ def layer_name(info: EncoderInfo, name: str, also: Sequence[str] = ()) -> str:
     Args:
         info: of the encoder.
         name: what was asked for.
-        also: layers that can be read beside those of ``info.layers``.
+        also: layers that can be read in addition to those of ``info.layers``.
 
     Raises:
         UsageError: there is no such layer; names the nearest.
@@ -49,7 +49,7 @@ def gradient_layer(encoder: Encoder, name: str = AUTO) -> Layer:
 @contextmanager
 def hooked(module: nn.Module, see: Callable[[Any], Any]) -> Iterator[None]:
     """Inside the block, ``see(output)`` is called on each output of ``module``; what it returns, if not ``None``,
-    takes the output's place. The hook is gone when the block ends, however it ends."""
+    replaces the output. The hook is removed when the block ends, however it ends."""
     handle = module.register_forward_hook(lambda _module, _inputs, output: see(output))
     try:
         yield
@@ -78,7 +78,7 @@ def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, T
     attention layer. This costs one linear layer, not a second pass.
 
     Raises:
-        UsageError: the layer is no block of a transformer, or of one whose attention the encoder cannot take apart.
+        UsageError: the layer is not a block of a transformer whose attention the encoder can read.
     """
     attention = layer.block.attention
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
@@ -94,7 +94,7 @@ def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, T
 
 
 class LayerFeatures:
-    """The feature extractor that gives any layer which an encoder describes.
+    """The feature extractor for any layer that an encoder describes.
 
     Args:
         layer: a name from ``encoder.info.layers``; ``None`` for the encoder's default.

@@ -1,10 +1,10 @@
-"""The mask engine: embed an image under many masks. VL-Score, Score-CAM and RISE all stand on it.
+"""The mask engine: embed an image under many masks. VL-Score, Score-CAM and RISE all use it.
 
 A masked image's embedding does not depend on the text, so one call serves any number of texts. Masks are upsampled,
 scaled, multiplied and embedded chunk by chunk on the encoder's device; nothing is ever materialised for all masks
 at once, so that the memory needed is that of one chunk.
 
-That is the definition. An encoder that pools its last maps by a mean can take the masks there instead
+That is the definition. An encoder that pools its last maps by a mean can apply the masks there instead
 (:class:`xtool.plugin.PoolsMasks`): one pass for all of them.
 """
 
@@ -60,8 +60,8 @@ class MaskedEmbeddings:
         """Cosines of unit texts [T, D] with the base images, [B, T], and what each mask adds to them, [B, T, C].
 
         The cosine under a mask is their sum. A mask that is not ``alive``, or whose image embeds as the base does up
-        to rounding, adds exactly zero, so that ``gains > 0`` never hangs on the order of a sum; and each text is
-        scored by itself, so that its scores do not depend on the texts beside it.
+        to rounding, adds exactly zero, so that ``gains > 0`` never depends on the order of a sum; and each text is
+        scored separately, so that its scores do not depend on the other texts.
         """
         texts = text.detach().float().unbind(0)
         added = self.embeddings - self.base[:, None]
@@ -69,7 +69,7 @@ class MaskedEmbeddings:
         return torch.stack([self.base @ one for one in texts], dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
 
     def gains_of(self, embedding: Tensor, text: Tensor) -> Tensor:
-        """[B, T]: what the images [B, D] themselves score above the base, each text by itself."""
+        """[B, T]: how much the images [B, D] themselves score above the base, each text separately."""
         added = embedding.detach().float() - self.base
         return torch.stack([added @ one for one in text.detach().float().unbind(0)], dim=1)
 
@@ -90,7 +90,7 @@ def embed_masked(
     """Embed ``mask · image + (1 − mask) · base`` for every mask.
 
     With ``at="pool"`` embed the image with its last feature maps pooled under every mask instead, all in one pass. The
-    masks are then the maps, scaled but not upsampled; ``base``, ``align_corners`` and ``batch`` say nothing.
+    masks are then the maps, scaled but not upsampled; ``base``, ``align_corners`` and ``batch`` have no effect.
 
     Args:
         encoder: embeds the masked images, in its own dtype.
@@ -122,9 +122,9 @@ def embed_masked(
 
 
 def live_maps(maps: Tensor) -> Tensor:
-    """[B, C] bool: which of the maps [B, C, h, w] say anything. A constant map is dead: it tells no place from another.
+    """[B, C] bool: which of the maps [B, C, h, w] carry information. A constant map is dead.
 
-    Dead maps are no masks: they beat no base, have no weight and take no seat among the most important ones.
+    Dead maps are not masks: they never beat the base, have no weight and never count among the most important maps.
     """
     return maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))
 

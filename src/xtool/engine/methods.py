@@ -24,12 +24,12 @@ class MethodRequest:
     """A method and its options, as asked for and not yet built."""
 
     label: str
-    """How the row is called: what the user wrote."""
+    """The name of the row: what the user wrote."""
     provided: Provided[SaliencyMethodSpec]
     config: MethodConfig
     preset: str | None = None
     calibration: Calibration | None = None
-    """Where the bar between absent and present lies for an encoder, once options are resolved for it."""
+    """The bar between absent and present for an encoder, once options are resolved for it."""
 
     def describe(self) -> dict[str, Any]:
         """For the manifest: everything that decides what the method computes."""
@@ -126,7 +126,7 @@ def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
 
 
 def require_calibration(path: str | Path, requests: Sequence[MethodRequest]) -> None:
-    """Raise :class:`UsageError` where a calibration that was asked for holds for none of the methods.
+    """Raise :class:`UsageError` if a calibration that was asked for fits none of the methods.
 
     Args:
         path: of the calibration.

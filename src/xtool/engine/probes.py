@@ -1,4 +1,4 @@
-"""Texts that a map is held against, to see whether it depends on the text at all."""
+"""Texts that a map is compared with, to see whether it depends on the text at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NONSENSE = ("", "xqzvkj")
 THINGS = ("accordion", "submarine", "volcano", "snowmobile", "zebra")
 """Each is in hardly any picture, and a class of ImageNet, so that classifiers know it."""
 ASKED = 2
-"""Things that are asked: those least like what people look for."""
+"""How many things are used: those least like what people look for."""
 
 
 def probe_texts(encoder: Encoder, embedded: Tensor, templates: Sequence[str] | None) -> tuple[list[str], Tensor]:

@@ -1,4 +1,4 @@
-"""Fewer feature maps: principal components, or sums of maps that would mask an image alike."""
+"""Fewer feature maps: principal components, or sums of maps that would mask an image similarly."""
 
 from __future__ import annotations
 

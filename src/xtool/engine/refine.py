@@ -27,7 +27,7 @@ CELL = 4
 
 
 def refined(method: SaliencyMethod, config: MethodConfig) -> SaliencyMethod:
-    """The method with what its options ask for done to its maps: first the mean with the mirrored image's."""
+    """The method with the refinements that its options ask for: first the mean with the mirrored image's map."""
     if config.flip:
         method = Mirrored(method)
     return PixelAdaptive(method) if config.refine == "pamr" else method
@@ -50,7 +50,7 @@ class Mirrored:
 
 @dataclass(frozen=True, slots=True)
 class PixelAdaptive:
-    """A method's maps, drawn to the borders of the picture by :func:`pixel_adaptive`: no further pass."""
+    """A method's maps, aligned with the edges in the picture by :func:`pixel_adaptive`: no further pass."""
 
     method: SaliencyMethod
 

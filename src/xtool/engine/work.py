@@ -1,13 +1,13 @@
 """One account of the work: seconds by part, passes through the image tower, and what was shared.
 
-Inside ``with account() as work`` every ``with part(name)`` is timed, a part within a part for itself alone, so that the
-parts add up to the whole. What an account inside another one counts, both count.
+Inside ``with account() as work`` every ``with part(name)`` is timed, an inner part separately from its outer one,
+so that the parts add up to the whole. What an account inside another one counts, both count.
 
 Inside ``with account(Kept()) as work`` a piece of work that two methods both need (the plain forward pass, the masked
 embeddings) is done once. The second method is still *charged* what the work cost, so that the seconds and the forwards
 in a comparison are those that each method needs on its own.
 
-An account holds in the thread that opened it. Outside an account nothing is counted, shared or kept.
+An account applies in the thread that opened it. Outside an account nothing is counted, shared or kept.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def account(
 
     Args:
         kept: where the results of shared work are looked up and kept; without it nothing inside is shared.
-        on_pass: told of each finished pass with the images in it, to show progress; what it raises stops the work. By
-            default that of the account around this one.
+        on_pass: called after each pass with the number of images in it, to show progress; what it raises stops the
+            work. By default that of the account around this one.
         settle: waits for the device, so that its work counts where it was asked for; by default that of the account
             around this one, or nothing, which suits a processor.
     """

@@ -1,6 +1,6 @@
 """What every encoder has to do before it can embed anything, for authors of encoders.
 
-- :func:`resolve_device`, :func:`resolve_dtype`: from the words of the user to a device that is there
+- :func:`resolve_device`, :func:`resolve_dtype`: from the words of the user to an available device
 - :func:`seeded`: random weights that depend on a seed alone and disturb nothing
 - :func:`local_checkpoint`: whether ``--pretrained`` names a file
 - :func:`cached`, :func:`fetch`: a file of the Hugging Face hub, from the cache, else the network, else the reason

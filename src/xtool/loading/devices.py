@@ -16,10 +16,10 @@ DTYPES = {
 
 
 def resolve_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into an available device.
 
     Args:
-        name: ``auto`` takes the best that there is: CUDA, then MPS (Apple), then the CPU.
+        name: ``auto`` takes the best available: CUDA, then MPS (Apple), then the CPU.
 
     Raises:
         UsageError: another word.

@@ -12,11 +12,11 @@ PROBE_SECONDS = 5.0
 
 
 class DownloadError(SetupError):
-    """A file is neither in the cache nor to be had from the network; the message says why."""
+    """A file is neither in the cache nor available from the network; the message says why."""
 
 
 def cached(repository: str, filenames: Sequence[str], cache_dir: str | None = None) -> Path | None:
-    """The first of ``filenames`` that the cache holds, or ``None``. Asks no network, and imports no torch."""
+    """The first of ``filenames`` in the cache, or ``None``. Uses no network, and imports no torch."""
     hub = _client()
     for filename in filenames:
         found = hub.try_to_load_from_cache(repository, filename, cache_dir=cache_dir)
@@ -29,8 +29,8 @@ def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = Non
     """The first of ``filenames`` that ``repository`` has, downloaded unless it is cached.
 
     The hub's own client retries each name for half a minute when there is no network. A single short request in
-    front of it tells an unreachable hub at once, and a cached file needs no request at all. A download that breaks
-    off goes on where it stopped when it is asked for again.
+    advance detects an unreachable hub at once, and a cached file needs no request at all. An interrupted download
+    continues where it stopped when it is asked for again.
 
     Args:
         repository: ``owner/name`` on the hub.
@@ -38,7 +38,7 @@ def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = Non
         cache_dir: a Hugging Face cache; ``None`` for the user's own (``HF_HOME``).
 
     Raises:
-        DownloadError: offline, unreachable, broken off, no access, or no such file.
+        DownloadError: offline, unreachable, interrupted, no access, or no such file.
     """
     hub = _client()
     if found := cached(repository, filenames, cache_dir):

@@ -1,4 +1,4 @@
-"""From finished runs to calibrations: which evidence tells true texts from absent ones, and how well it does."""
+"""From finished runs to calibrations: what evidence separates true texts from absent ones, and how well."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Evidence:
     present: list[float] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
     photographs: list[str] = field(default_factory=list)
-    """Samples of one photograph are never parted."""
+    """Samples of one photograph always stay together."""
 
 
 def calibrate(runs: Sequence[Run]) -> CalibrationFile:

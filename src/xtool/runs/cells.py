@@ -1,4 +1,4 @@
-"""What stands in a comparison's cells, in a terminal or on a page: numbers, their intervals, and which are best."""
+"""The contents of a comparison's cells, in a terminal or on a page: numbers, their intervals, and which are best."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Counting instances: the boxes of recorded maps against the true boxes, one to one.
 
-Localization accuracy is content with one good box. Where an image shows several instances, what counts is as many
+Localization accuracy is satisfied by one good box. Where an image shows several instances, what counts is as many
 boxes, each on its own instance. Boxes are those that are scored at the row's threshold; nothing is explained again.
 """
 
@@ -38,7 +38,7 @@ class Counts:
     truth: int
     """Boxes over all images."""
     count_error: float
-    """Mean over images of the unsigned difference of the numbers of boxes."""
+    """Mean over images of the absolute difference of the numbers of boxes."""
     count_error_several: float | None
     """The same over the images with more than one true box."""
     f1: float

@@ -25,7 +25,7 @@ __all__ = [
 INFO = {metric.info.name: metric.info for metric in METRICS}
 
 FOUND = "gt_known"
-"""What methods are ranked by where they must be."""
+"""The metric that methods are ranked by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether it is more than chance would give one time in twenty."""
+        """Whether it is larger than chance would produce one time in twenty."""
         return self.p < 1 - CONFIDENCE if self.p is not None else not self.low <= 0 <= self.high
 
 

@@ -1,7 +1,7 @@
 """A run on disk: a manifest, one line per image × method as soon as it is computed, sealed to Parquet at the end.
 
 ``records.jsonl`` is append-only. A process killed in the middle of a line leaves a torn tail, which the next reader
-drops; everything before it is whole. ``records.parquet`` is written when a run is complete, for analysis elsewhere.
+drops; everything before it is complete. ``records.parquet`` is written when a run is complete, for analysis elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 RECORDS = "records.jsonl"
 SEALED = "records.parquet"
 BATCH = 256
-"""Records that are in memory at once while a run is sealed."""
+"""How many records are in memory at once while a run is sealed."""
 
 
 class RunDirectory:
@@ -93,7 +93,7 @@ class RunDirectory:
             ) from error
 
     def append(self, record: Record | Failure) -> None:
-        """Add one record, whole, and hand it to the operating system at once."""
+        """Add one complete record, and hand it to the operating system at once."""
         if self._stream is None:
             self._stream = (self.path / RECORDS).open("ab", buffering=0)
         self._stream.write(to_line(record))

@@ -1,6 +1,6 @@
 """The shared evaluator: one image after the other, every method on the very same pixels and texts.
 
-All methods meet the same preprocessing, geometry, sweep of thresholds and protocol. Each is timed on the target text
+All methods get the same preprocessing, geometry, sweep of thresholds and protocol. Each is timed on the target text
 alone, with shared work charged to everyone who needed it (:mod:`xtool.engine.work`).
 """
 
@@ -108,7 +108,7 @@ def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) 
 def explain_sample(
     evaluation: Evaluation, labels: Sequence[str], sample: Sample, fitted: FittedImage, texts: TextBank
 ) -> Iterator[tuple[str, Case, _Cost]]:
-    """Explain one sample with each method: what is to be measured, and what it cost."""
+    """Explain one sample with each method: what to measure, and what it cost."""
     encoder = evaluation.encoder
     pixels = to_pixels(fitted, encoder)
     target = texts[sample.synonyms][None]

@@ -26,7 +26,7 @@ __all__ = ["manifest_of"]
 
 CORE = "xtool-saliency"
 CORE_LIBRARIES = ("numpy", "pillow", "scipy", "torch")
-"""Of the core's dependencies those that numbers come from; a change of the others changes none."""
+"""Those of the core's dependencies that affect numbers; changing the others changes none."""
 
 
 def manifest_of(

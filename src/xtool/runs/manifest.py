@@ -13,7 +13,7 @@ from xtool.metrics.protocols import RENAMED
 __all__ = ["SCHEMA_VERSION", "DatasetIdentity", "EncoderIdentity", "Identity", "Manifest"]
 
 SCHEMA_VERSION: Final = 2
-"""Of manifest and records. Runs of version 1 can be read, and not be resumed."""
+"""Of manifest and records. Runs of version 1 can be read but not resumed."""
 
 
 class DatasetIdentity(BaseModel):

@@ -1,4 +1,4 @@
-"""How far numbers would move on other images like these: a bootstrap of the images, the same one for all methods.
+"""How much numbers would vary on other images like these: a bootstrap of the images, the same one for all methods.
 
 Each resample draws as many images as there are, with replacement, and an image brings all its samples, since what is
 asked of one image comes out alike. The threshold of a row stays what it is: an interval is that of the number *at this
@@ -34,7 +34,7 @@ __all__ = [
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 FEWEST = 10
-"""With fewer images, a resample says next to nothing of other images."""
+"""With fewer images, a resample says next to nothing about other images."""
 ROUNDING = 1e-9
 SEED = 0
 BLOCK = 1 << 18
@@ -82,7 +82,7 @@ class Resampled:
         """Of one method, by metric; without those that have none.
 
         None has a metric that is not made up of images, a number of fewer than :data:`FEWEST` images, and one for which
-        every image says the same: resamples then all agree, which is no sign of precision.
+        every image gives the same result: all resamples then agree, which is no sign of precision.
         """
         return {
             name: percentiles(np.clip(numbers, 0, 1) if UNITS[name] == "fraction" else numbers)

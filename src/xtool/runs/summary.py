@@ -1,4 +1,4 @@
-"""From records to results, in one reading that keeps numbers and lets maps go.
+"""From records to results, in one reading that keeps numbers and discards maps.
 
 Of each record there stay its IoUs, what metrics measured, and where its line is in the file; a gallery reads the few
 records that it shows again. Every number is a summary of records; nothing is measured again.
@@ -88,7 +88,7 @@ class Summary:
     methods: tuple[MethodResult, ...]
     """In the order in which they first appear."""
     failures: tuple[Failure, ...]
-    """Images that could not be used and were not mended by a later attempt, one each."""
+    """Images that could not be used and did not succeed in a later attempt, one entry each."""
     images: int
     """With at least one record."""
     threshold: Threshold

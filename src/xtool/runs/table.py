@@ -37,7 +37,7 @@ class ComparisonTable(JupyterMixin):
     """One table over one or more runs, to be printed with Rich.
 
     Columns without a number are left out, and headings are cut only where the terminal has no room for whole words.
-    ``intervals`` puts beneath each number its 95 % interval.
+    ``intervals`` puts the 95 % interval below each number.
     """
 
     def __init__(self, runs: Sequence[tuple[Identity, Summary]], *, intervals: bool = False) -> None:

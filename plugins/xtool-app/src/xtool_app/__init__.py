@@ -2,10 +2,10 @@
 
 What the app knows and does lives in modules that never import Streamlit, in this order of use:
 
-- ``settings``: what the command line told the app
+- ``settings``: what the command line passed to the app
 - ``pictures``: uploads and bundled pictures
 - ``encoders``: the models on offer, and what each knows
-- ``wording``: what people type, and what is told to them
+- ``wording``: what people type, and what the app says to them
 - ``forms``: the methods on offer, and their options as form fields
 - ``evidence``: a method's evidence for each text, as bars
 - ``models``: loaded models, and the work kept for each picture

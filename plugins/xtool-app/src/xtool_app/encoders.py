@@ -58,7 +58,7 @@ def offered_encoders(shows: str) -> Sequence[EncoderChoice]:
 
 
 def warning_about(encoder: EncoderChoice, shows: str) -> str:
-    """Why the answer will not be worth anything, and the way out; empty where nothing speaks against the model."""
+    """Why the answer will be worthless, and what to do; empty if nothing speaks against the model."""
     if encoder.knows != PICTOGRAMS or shows == PICTOGRAMS:
         return ""
     return (

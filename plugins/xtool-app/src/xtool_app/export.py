@@ -1,4 +1,4 @@
-"""The answer as files to take home."""
+"""The answer as files to download."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def json_bytes(answer: Answer, look: Look) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """One kind of file that an answer can be taken home as."""
+    """One kind of file that an answer can be downloaded as."""
 
     title: str
     ending: str

@@ -1,4 +1,4 @@
-"""One search in a thread of its own: it tells how far it is, asks before slow work, and can be stopped."""
+"""One search in a thread of its own: it reports progress, asks before slow work, and can be stopped."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A method that brought no answer."""
+    """A method that gave no answer."""
 
     method: str
     reason: str
@@ -66,7 +66,7 @@ class Answer:
 
     query: Query
     methods: Sequence[MethodRequest]
-    """Those that brought an answer."""
+    """Those that gave an answer."""
     explanations: Sequence[Explanation]
     """One for each of ``methods``."""
     failures: Sequence[Failure]

@@ -1,4 +1,4 @@
-"""What the command line told the page. The server runs in the same process, so a module can hold it."""
+"""What the command line passed to the page. The server runs in the same process, so a module can hold it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people type, and what the page tells them."""
+"""What people type, and what the page says to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ablation-CAM: activations weighted by how much the score drops when they are taken away.
+"""Ablation-CAM: activations weighted by how much the score drops when they are removed.
 
 An ablated image's embedding does not depend on the text, so the passes are the same for any number of texts.
 """
@@ -19,7 +19,7 @@ class AblationCAM:
     """ReLU(Σ_c (s − s_c) A_c), with s_c the score without map c (Desai and Ramaswamy 2020, equation 2).
 
     The paper and pytorch-grad-cam divide the drop by s. For a positive score that scales the whole map and changes
-    nothing; for a negative one, which a cosine can be, it would turn the map inside out. It is left away.
+    nothing; for a negative one, which a cosine can be, it would invert the map. So it is left out.
     """
 
     def __init__(self, config: AblationCAMConfig) -> None:

@@ -19,7 +19,7 @@ SCORE = "What is explained: cosine of image and text, or the dot product before 
 
 
 class GradientConfig(MethodConfig):
-    """Options of the methods that weigh activations by gradients."""
+    """Options of the methods that weight activations by gradients."""
 
     layer: str = Field("auto", description=LAYER)
     score: Score = Field("cosine", description=SCORE)

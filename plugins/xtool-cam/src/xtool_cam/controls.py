@@ -1,4 +1,4 @@
-"""Controls: maps that know nothing of the model. A localization number means something only above theirs."""
+"""Controls: maps that know nothing of the model. Only a localization number above theirs means something."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CenterBump:
 class RandomNoise:
     """White noise on a coarse grid that depends on the seed, the image and the text, and on nothing else.
 
-    An image's pixels seed a noise map for each dimension of the embedding, and a text takes their sum weighted by its
+    An image's pixels seed a noise map for each dimension of the embedding, and a text gets their sum weighted by its
     embedding. So an image's noise is the same alone and in a batch, different texts get different noise, and a text
     embedding that differs in its last bit (another batch, another device) changes the noise in its last bit only.
     """

@@ -1,4 +1,4 @@
-"""The methods that weigh activations by gradients, for any number of texts: one forward pass, a backward pass each."""
+"""The methods that weight activations by gradients, for any number of texts: one forward pass, a backward pass each."""
 
 from __future__ import annotations
 

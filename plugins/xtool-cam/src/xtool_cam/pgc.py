@@ -1,7 +1,8 @@
 """Any class of pytorch-grad-cam as a text-conditioned method.
 
 The class is given a model whose outputs are scores of texts, and whose target layer is an identity through which the
-maps of the encoder's layer pass. So it sees what a CNN would show it, whatever the tower is, and hooks nothing of it.
+maps of the encoder's layer pass. So the class sees what a CNN would show it, whatever the tower is, and places
+no hooks in the tower.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class PytorchGradCAM:
     """The class ``pytorch_grad_cam.<name>``, or a subclass of its ``BaseCAM`` that an import string names.
 
     The map is the class's own, before it is scaled and resized. FinerCAM compares a text with the texts in ``against``
-    and explains the difference of their scores, so that what the compared texts share with it falls away. They come
+    and explains the difference of their scores, so that what the compared texts share with it cancels out. They come
     from the options and not from the other texts of a call: T texts at once must be T texts alone.
     """
 
@@ -46,7 +47,7 @@ class PytorchGradCAM:
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Costs a forward and a backward pass for each text, or what
-        the class takes."""
+        the class needs."""
         layer = gradient_layer(encoder, self.config.layer)
         compared = self._compared(encoder, text)
         with torch.inference_mode(False), torch.enable_grad(), _frozen(encoder.visual):

@@ -1,4 +1,4 @@
-"""The attention layers of image towers, taken apart: PyTorch's, open_clip's, and timm's, with and without rotation."""
+"""The parts of the attention layers of image towers: PyTorch's, open_clip's, and timm's, with and without rotation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TIMM = {
     "AttentionRope": {"timm.layers.attention"},
     "EvaAttention": {"timm.models.eva"},
 }
-"""The attention layers of timm that can be taken apart, and the modules where timm keeps or kept them."""
+"""The attention layers of timm that can be read, and the modules where timm keeps or kept them."""
 
 
 def read_attention(attention: Any, grid: TokenGrid, encoder: str) -> SelfAttention:
-    """Take an attention layer apart. Raises :class:`xtool.plugin.UsageError` for one of another kind."""
+    """Read the parts of an attention layer. Raises :class:`xtool.plugin.UsageError` for one of another kind."""
     if isinstance(attention, nn.MultiheadAttention) and attention.in_proj_weight is not None:
         return _multihead(attention, grid)
     if isinstance(attention, OpenClipAttention) and not attention.scaled_cosine:

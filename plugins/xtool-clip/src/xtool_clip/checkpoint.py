@@ -14,7 +14,7 @@ from xtool.loading import checkpoint_keys, fetch, local_checkpoint
 from xtool.plugin import SetupError, UsageError
 
 OPENAI_KEYS = frozenset({"input_resolution", "context_length", "vocab_size"})
-"""OpenAI's own checkpoints hold these beside the weights; nobody else's do."""
+"""OpenAI's own checkpoints contain these in addition to the weights; no others do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def find_weights(name: str, pretrained: str, cache_dir: str | None) -> Weights:
     """Resolve an open_clip tag of model ``name``, in any case, or the path of a local checkpoint.
 
     Raises :class:`xtool.plugin.UsageError` for an unknown tag, and :class:`xtool.plugin.SetupError` for weights that
-    cannot be had.
+    are not available.
     """
     config = open_clip.get_pretrained_cfg(name, pretrained)
     if config:

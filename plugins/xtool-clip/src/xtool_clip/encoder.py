@@ -36,7 +36,7 @@ class ClipEncoder:
         tokenizer: turns texts into token ids of the model's context length.
         info: what the rest of the program should know.
         device: where pixels must be, and where embeddings are.
-        dtype: what passes under ``torch.inference_mode()`` compute in.
+        dtype: precision of passes under ``torch.inference_mode()``.
         compiled: use ``torch.compile`` for passes without gradients (:mod:`xtool_clip.inference`).
     """
 

@@ -30,7 +30,7 @@ def load(name: str, options: EncoderOptions) -> ClipEncoder:
             ``"none"`` for random weights, which depend on ``seed`` alone.
 
     Raises :class:`xtool.plugin.UsageError` for an unknown model, tag or device name, and
-    :class:`xtool.plugin.SetupError` for weights, a tokenizer or a device that cannot be had.
+    :class:`xtool.plugin.SetupError` for weights, a tokenizer or a device that are not available.
     """
     config = open_clip.get_model_config(name)
     if config is None:

@@ -1,4 +1,4 @@
-"""Small words of English that say how the nouns of a phrase belong together."""
+"""Small English words that say how the nouns of a phrase belong together."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ SILENT = _words(
     "a an the this that these those my your his her its our their some any one two three four five six seven eight "
     "nine ten many several few is are was were be being been am here there it i you we see can itap very really just"
 )
-"""Words that name nothing wherever they stand."""
+"""Words that never name anything."""
 
 JOINS = _words("and or plus versus vs")
-"""Words between things that are meant alike."""
+"""Words between things that count equally."""
 
 CUTS = _words(
     "of in on at with without by for from to into onto under over above below near behind beside besides between among "
     "across through against during around about inside outside along off up down next like as than that which who whom "
     "whose where while when is are was were has have had wearing holding"
 )
-"""What stands behind these describes what stands before them."""
+"""What follows these describes what precedes them."""
 
 PICTURES = _words(
     "image images photo photos photograph photographs picture pictures pic pics shot snapshot view closeup close up "

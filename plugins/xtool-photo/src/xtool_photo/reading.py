@@ -1,13 +1,13 @@
 """From a phrase to the things that it names.
 
-1. What stands before "of" is left out if it is a picture or a quantity: "a photo of", "a bunch of".
+1. What precedes "of" is left out if it is a picture or a quantity: "a photo of", "a bunch of".
 2. The longest words of the lexicon are found: "fire engine" before "engine", "guinea pigs" as "guinea pig".
 3. The phrase ends at the first preposition, relative pronoun or verb behind a thing: of "a man holding a fish" stays
    "a man". What follows describes and is not asked for.
-4. Commas, "and" and "or" join things that count alike: "a cat and a dog". Each must be known.
+4. Commas, "and" and "or" join things that count equally: "a cat and a dog". Each must be known.
 5. Of each, the last noun counts: "red sports car" is a sports car. Adjectives, adverbs and verbs behind it are passed
    over; any other word there makes the text unknown, since then that word is the noun: "dog sadness".
-6. A word that is not English may be a slip of the pen ("girafe") or two words in one ("goldenretriever").
+6. A word that is not English may be a typing error ("girafe") or two words in one ("goldenretriever").
 7. A given name before one more word is a person's name: "Taylor Swift" is no bird.
 """
 

@@ -1,4 +1,4 @@
-"""One slip of the pen: a letter too many, too few, another one, or two that changed places."""
+"""One typing error: a letter too many, too few, a wrong one, or two swapped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHORTEST = 6
 
 
 def corrected(word: str, known: Iterable[str]) -> str | None:
-    """The only known word one slip away with the same first letter; ``None`` if there is none, or several."""
+    """The only known word one typing error away with the same first letter; ``None`` if there is none, or several."""
     if len(word) < SHORTEST or not word.isalpha():
         return None
     found = {

@@ -39,7 +39,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
             convolutional throughout take any ``input_size`` that leaves something of the picture at their last stage.
 
     Raises :class:`UsageError` for an unknown model or tag or one that is no ImageNet CNN with a linear classifier, and
-    :class:`SetupError` for weights or a device that cannot be had.
+    :class:`SetupError` for weights or a device that are not available.
     """
     if options.compile:
         LOG.warning("%s: --compile is ignored, classifiers are not compiled", name)

@@ -2,11 +2,11 @@
 
 In this order, and the first that finds anything decides:
 
-1. a class's own name stands in the text ("an image of a tabby cat." → tabby); the longest such name counts
-2. words of the text stand in a class's name ("a photo of a cat" → tabby cat, tiger cat, …)
+1. a class's own name occurs in the text ("an image of a tabby cat." → tabby); the longest such name counts
+2. words of the text occur in a class's name ("a photo of a cat" → tabby cat, tiger cat, …)
 3. a class is defined as being like a word of the text ("raccoon" → the lesser panda, a "raccoon-like carnivore")
-4. words of the text stand in a class's definition otherwise
-5. names are spelt alike
+4. words of the text occur elsewhere in a class's definition
+5. the spelling is similar
 
 The first is exact, and all classes of that name share it ("crane" is a bird and a machine). The others are guesses that
 the user is shown. Names and definitions come with timm; a user who has a sentence-embedding model may do better.

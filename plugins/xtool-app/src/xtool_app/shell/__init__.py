@@ -1,4 +1,4 @@
-"""The widgets of the page: a thin layer that asks, calls and shows. All knowledge is in the modules beside it."""
+"""The widgets of the page: a thin layer that asks, calls and shows. All logic is in the modules next to it."""
 
 from xtool_app.shell.layout import show_page
 

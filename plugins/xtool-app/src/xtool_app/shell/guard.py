@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Show what goes wrong inside as a message. Streamlit's own signals (stop, rerun) are no errors and pass."""
+    """Show what goes wrong inside as a message. Streamlit's own signals (stop, rerun) pass through."""
     try:
         yield
     except XtoolError as error:
