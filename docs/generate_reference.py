@@ -58,11 +58,11 @@ def methods_page() -> str:
     lines = [
         "# Methods",
         "",
-        "Every saliency method of this repository, as `xtool methods` lists them. Options go behind the name:",
-        "`--methods vlscore:top_k=256,gradcam`, or hold for every row of a method: `--set vlscore.temperature=0.05`;",
+        "Every saliency method of this repository, as `xtool methods` lists them. Options go after the name:",
+        "`--methods vlscore:top_k=256,gradcam`, or are set for every row of a method: `--set vlscore.temperature=0.05`;",
         "[Setting options](../howto/options.md) says when to use which.",
         "C is the number of feature maps. *Forwards* are images through the encoder for one image and one text; more",
-        "texts cost no more of them, save where an option chooses feature maps for each text.",
+        "texts cost no more, except where an option chooses feature maps for each text.",
         "",
     ]
     found = ours(registry().saliency_methods)
@@ -87,7 +87,7 @@ def methods_page() -> str:
         lines += table(("option", "default", "type", "meaning"), options) if options else ["It has no options."]
         for preset, values in config.presets.items():
             given = ", ".join(f"`{key}={value}`" for key, value in values.items())
-            lines += ["", f"Preset `{spec.name}:preset={preset}`: {given}. Options given beside it win."]
+            lines += ["", f"Preset `{spec.name}:preset={preset}`: {given}. Options given with it override it."]
     return "\n".join(lines)
 
 
@@ -97,7 +97,7 @@ def features_page() -> str:
     lines = [
         "# Feature extractors",
         "",
-        "What an encoder computes on the way, as maps [B, C, h, w]. `xtool features --list` lists them; methods that",
+        "Intermediate activations of an encoder as maps [B, C, h, w]. `xtool features --list` lists them; methods that",
         "require features take one with `features=NAME`, a layer with `layer=NAME`, and `pca=K` for the first K",
         "principal components of each image, or `clusters=K` for K sums of maps that look alike.",
         "",
@@ -121,11 +121,11 @@ def encoders_page() -> str:
     lines = [
         "# Encoders",
         "",
-        "`xtool encoders` lists families, `xtool encoders --all` every model of the installed open_clip, which are",
-        "more with each of its versions.",
-        "Here are those that have default weights; the others need `--pretrained` with a tag, a checkpoint file or",
-        "`none`. Weights of `clip` and `timm` are downloaded when they are not cached; those of `tiny` are in the",
-        "package.",
+        "`xtool encoders` lists families, `xtool encoders --all` every encoder, with every model of the installed",
+        "open_clip.",
+        "These have default weights; the others need `--pretrained` with a tag, a checkpoint file or",
+        "`none`. Weights of `clip` and `timm` are downloaded when they are not cached; those of `photo`",
+        "and `tiny` are installed with their packages.",
         "",
         *table(("name", "plugin", "family", "knows", "default weights", "what it is"), rows),
     ]
@@ -187,7 +187,7 @@ def metrics_page() -> str:
 def commands_page() -> str:
     from xtool.cli import main as program
 
-    lines = ["# Commands", "", "As `xtool --help` and `xtool COMMAND --help` tell them.", ""]
+    lines = ["# Commands", "", "As `xtool --help` and `xtool COMMAND --help` show them.", ""]
     for path, command in commands(program):
         name = " ".join(("xtool", *path))
         lines += [f"{'#' * (2 + max(0, len(path) - 1))} `{name}` {{ #{'-'.join(path) or 'xtool'} }}", ""]
@@ -229,7 +229,12 @@ def hooks_page() -> str:
 def python_page() -> str:
     import xtool
 
-    lines = ["# Python", "", "The same power as the command line. Everything is imported when it is first used.", ""]
+    lines = [
+        "# Python",
+        "",
+        "Everything that the command line can do. Names are imported when they are first used.",
+        "",
+    ]
     for name in xtool.__all__:
         tree = parsed(xtool._HOME[name])
         node = _definition(tree, name)
@@ -311,7 +316,7 @@ def _parameter(parameter: click.Parameter) -> tuple[str, str, str, str] | None:
         parameter.make_metavar(click.Context(click.Command("x"))) if not getattr(parameter, "is_flag", False) else ""
     )
     if isinstance(parameter, click.Argument):
-        needed = "needed" if parameter.required else "may be left out"
+        needed = "required" if parameter.required else "optional"
         return (f"`{(parameter.name or '').upper()}`", "", "", f"Argument; {needed}.")
     assert isinstance(parameter, click.Option)
     if parameter.hidden:
@@ -344,7 +349,7 @@ def _fields(tree: ast.Module, name: str) -> Iterator[tuple[str, str, str, str]]:
             told = ""
             if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 told = prose(str(after.value.value)).replace("\n", " ")
-            default = f"`{ast.unparse(node.value)}`" if node.value is not None else "needed"
+            default = f"`{ast.unparse(node.value)}`" if node.value is not None else "required"
             yield f"`{ast.unparse(node.target)}`", f"`{ast.unparse(node.annotation)}`", default, told
 
 

@@ -1,6 +1,6 @@
 """The data sets that come with xtool. Listing them imports nothing heavy.
 
-- ``imagenet``: ImageNet-1k validation in the layouts that people have on disk
+- ``imagenet``: ImageNet-1k validation in the usual layouts on disk
 - ``voc``: a folder of images with VOC XML
 - ``table``: a CSV or JSONL with image path, label and boxes
 

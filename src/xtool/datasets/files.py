@@ -20,11 +20,11 @@ from xtool.image.files import Frame, open_frame, open_image
 __all__ = ["Folder", "ImageFiles", "Tar", "open_stored"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-"""In any case; the first that is there is the image of an annotation."""
+"""In any case; the first that exists is the image of an annotation."""
 
 
 class ImageFiles(Protocol):
-    """Where images lie. Safe to use from several threads, and from worker processes after pickling."""
+    """Where images are. Safe to use from several threads, and from worker processes after pickling."""
 
     def find(self, stem: str) -> str | None:
         """The name of the image ``stem``, whatever its extension; ``None`` where there is none."""
@@ -124,7 +124,7 @@ class Tar:
 
     @cached_property
     def index(self) -> dict[str, tuple[int, int]]:
-        """(offset, size) of each member. Raises :class:`DataError` for a file that is no plain tar."""
+        """(offset, size) of each member. Raises :class:`DataError` for a file that is not a plain tar."""
         try:
             with tarfile.open(self.path, "r:") as tar:
                 return {Path(member.name).name: (member.offset_data, member.size) for member in tar if member.isfile()}

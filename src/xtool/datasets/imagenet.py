@@ -1,6 +1,6 @@
-"""ImageNet-1k validation, in the layouts that people have on disk.
+"""ImageNet-1k validation, in the usual layouts on disk.
 
-Three things are looked for on their own, so that any mix of layouts works:
+Three things are looked for independently, so that any mix of layouts works:
 
 - images: the Kaggle folder ``ILSVRC/Data/CLS-LOC/val``, a folder ``val``, both flat or with a folder for each class
   (``val/n01440764/*.JPEG``), or ``ILSVRC2012_img_val.tar`` as it is; ``.JPEG`` or any other extension
@@ -11,8 +11,9 @@ Three things are looked for on their own, so that any mix of layouts works:
 **Boxes.** ILSVRC counts pixels from 0 with the last pixel inside: on real files coordinates run from 0 to exactly
 width - 1, never to width, and the three sources agree number by number. Here they are half-open: ``xmax + 1``.
 
-**Absent text.** ``Sample.absent`` is *another class*, drawn from the image's id. ImageNet labels one kind of object
-in an image and does not promise that nothing else is there, so that now and then it is in the image after all.
+**Absent text.** ``Sample.absent`` is *another class*, chosen at random, with the image's id as the seed. ImageNet labels one
+kind of object in an image and does not guarantee that nothing else is there, so sometimes the absent class is in the
+image after all.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class ImageNet:
 
 
 def open_imagenet(data_dir: Path | None, split: str | None = None) -> ImageNet:
-    """Open the folder that holds ImageNet, or the tar itself.
+    """Open the folder that contains ImageNet, or the tar itself.
 
     Raises :class:`UsageError` that lists what was looked for and where.
     """

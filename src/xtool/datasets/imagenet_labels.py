@@ -1,4 +1,4 @@
-"""The three forms that ImageNet's labels and boxes come in. Files are split up when opened, parsed when asked."""
+"""The three formats of ImageNet's labels and boxes. Files are split up when opened, and parsed when needed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Labels(Protocol):
         ...
 
     def summary(self) -> Iterator[str]:
-        """Parts that change when any label does."""
+        """Parts that change if any label does."""
         ...
 
 

@@ -38,7 +38,7 @@ def open_dataset(name: str | None = None, data_dir: str | Path | None = None) ->
 
 
 def shown_by(dataset: str | Dataset | None) -> str:
-    """What the pictures of a data set show, as its spec says; photographs where there is none that says."""
+    """What the pictures of a data set show, as its spec says; photographs if it has none that says."""
     try:
         return _find(dataset if dataset is None or isinstance(dataset, str) else dataset.name)[0].spec.shows
     except UsageError:  # a data set of the caller's own, or a wrong name, which opening it refuses in words
@@ -46,7 +46,7 @@ def shown_by(dataset: str | Dataset | None) -> str:
 
 
 def example_name() -> str:
-    """The data set whose first sample stands in for a picture that is not given: of photographs, where there is one."""
+    """The data set whose first sample replaces a picture that is not given: one of photographs, if there is one."""
     datasets = registry().datasets
     return datasets.name_of(datasets.default(PHOTOGRAPHS))
 

@@ -37,8 +37,8 @@ def half_open(boxes: ArrayLike, convention: Convention) -> Boxes:
 def place_boxes(boxes: Boxes, frame: Frame, file: str, annotated_size: tuple[int, int] | None = None) -> Boxes:
     """Half-open boxes [N, 4] of an annotation in the upright image.
 
-    ``annotated_size`` is the (width, height) that the annotator saw, where the annotation tells. Annotations are
-    of the pixels as stored (the tools of their time knew no EXIF), unless that size says otherwise.
+    ``annotated_size`` is the (width, height) that the annotator saw, if the annotation says. Annotations are
+    of the pixels as stored (the tools of their time ignored EXIF), unless that size says otherwise.
     Raises :class:`DataError` for an image of another size than annotated, and for boxes that are empty, not
     finite, or more than a pixel outside the image.
     """

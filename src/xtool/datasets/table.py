@@ -5,7 +5,7 @@ A CSV may be separated by commas, semicolons or tabs. Columns (JSONL: keys), in 
 - ``image``: path of the picture, relative to the table
 - ``label``: what to look for
 - ``boxes``: true boxes, half-open ``x0 y0 x1 y1`` in pixels of the upright image, several separated by ``;``
-  (JSONL: a list of lists). Rows with the same image and label are taken together, so one row per box works too.
+  (JSONL: a list of lists). Rows with the same image and label are merged, so one row per box works too.
 - ``xmin``, ``ymin``, ``xmax``, ``ymax`` instead of ``boxes``: one box, half-open as well
 - ``synonyms`` (may be left out): other names, separated by ``;`` (JSONL: a list)
 - ``absent`` (may be left out): something that is certainly not in the image

@@ -10,7 +10,7 @@ __all__ = ["read_lines", "read_text"]
 
 
 def read_text(path: Path) -> str:
-    """The whole text; every newline is ``\\n``. Raises :class:`UsageError` for a file that is no UTF-8 text."""
+    """The whole text; every newline is ``\\n``. Raises :class:`UsageError` for a file that is not UTF-8 text."""
     try:
         return path.read_text("utf-8-sig")
     except (OSError, ValueError) as error:

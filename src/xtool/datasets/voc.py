@@ -1,10 +1,10 @@
 """A folder of images with VOC XML: ``JPEGImages/`` and ``Annotations/``, or images and XML side by side.
 
-An image with several kinds of objects gives one sample for each kind; objects marked difficult or truncated count.
+An image with several kinds of objects yields one sample for each kind; objects marked difficult or truncated count.
 
 **Boxes.** Pascal VOC counts pixels from 1 with the last pixel inside: coordinates run from 1 to exactly width.
 Here they are half-open and counted from 0: ``xmin - 1 … xmax``. Tools that count from 0 are off by one pixel at most,
-and what thereby leaves the image by a pixel is cut.
+and what then lies outside the image by a pixel is cut off.
 """
 
 from __future__ import annotations

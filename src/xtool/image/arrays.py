@@ -1,4 +1,4 @@
-"""Arrays and tensors as pictures: what their shape, type and range say, and nothing guessed."""
+"""Arrays and tensors as pictures: interpreted by their shape, type and range, without guessing."""
 
 from __future__ import annotations
 

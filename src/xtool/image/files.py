@@ -27,7 +27,7 @@ Source = str | PathLike[str] | bytes | IO[bytes]
 ImageSource: TypeAlias = "Source | Image.Image | NDArray[Any] | Tensor"
 
 MAX_PIXELS = 89_478_485
-"""Larger pictures are refused: a file of some kilobytes can hold gigapixels. Pillow's own limit of suspicion."""
+"""Larger pictures are refused: a file of a few kilobytes can expand to gigapixels. Pillow's own limit for a warning."""
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
@@ -63,7 +63,7 @@ class Frame:
 
 
 def to_image(source: ImageSource) -> Image.Image:
-    """Whatever holds one picture, as :func:`open_image` gives it: RGB, upright, 8 bits, transparency laid on white.
+    """One picture in any form, as :func:`open_image` returns it: RGB, upright, 8 bits, transparency laid on white.
 
     Args:
         source: a file's path, its bytes or an open file; a PIL image (its EXIF rotation is applied); a NumPy array

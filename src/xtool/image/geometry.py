@@ -32,7 +32,7 @@ class Geometry:
     """How one image fills a model's input. Made by :meth:`of`.
 
     - ``squash`` resizes the whole image to the input; each axis has its own scale.
-    - ``crop`` keeps the aspect ratio and the centre; what overhangs is not seen by the model.
+    - ``crop`` keeps the aspect ratio and the centre; the model does not see what lies outside.
     - ``pad`` keeps the whole image, centred, and fills up with a colour. The image takes a whole number of input
       pixels, so that no input pixel mixes image and padding; its scales may therefore differ by a part of a pixel.
     """

@@ -1,4 +1,4 @@
-"""What is measured, one file each. Every number names its metric, its protocol and its threshold.
+"""The metrics, one file each. Every number names its metric, its protocol and its threshold.
 
 - ``registry``: every metric; ``metric``, ``case`` and ``results`` say what one is, what it measures and what it sums up
 - ``protocols``: from maps and true boxes to localization accuracy: ``anybox``, ``maxboxacc``, ``maxboxaccv2``,

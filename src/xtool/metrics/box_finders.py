@@ -25,7 +25,7 @@ Boxes = Floats
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The boxes of one map at N thresholds. Thresholds that cut the map alike share a level."""
+    """The boxes of one map at N thresholds. Thresholds that cut the map in the same way share a level."""
 
     boxes: Boxes
     """[M, 4] of all levels."""
@@ -48,7 +48,7 @@ class Sweep:
 
 
 class BoxFinder(Protocol):
-    """How boxes come from a map, and how they overlap with true ones."""
+    """How boxes are made from a map, and how they overlap with true ones."""
 
     def sweep(self, image_map: ImageMap, thresholds: Floats) -> Sweep:
         """The boxes at each of N ascending thresholds, fractions of the map's maximum in [0, 1)."""
@@ -80,7 +80,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True)
 class Contours:
-    """Contours of the map at 224², as :mod:`xtool.metrics.wsol` finds them: of every one, or of the largest alone."""
+    """Contours of the map at 224², as :mod:`xtool.metrics.wsol` finds them: all of them, or only the largest."""
 
     every: bool
 

@@ -1,11 +1,11 @@
-"""Named rules that turn one heat map into boxes, where nobody gives a threshold.
+"""Named rules that turn one heat map into boxes, if no threshold is given.
 
 ========================  ==================================================================
 ``0.35``                  what exceeds this fraction of the map's maximum (``max-fraction``)
 ``max-fraction=0.35``     the same
 ``quantile=0.9``          what exceeds this quantile of the map
 ``mean``                  what exceeds the map's mean
-``otsu``                  what exceeds Otsu's threshold, which parts the values best in two
+``otsu``                  what exceeds Otsu's threshold, which best divides the values in two
 ``search=0.8``            one box: the most mass for the least area
 ========================  ==================================================================
 
@@ -64,7 +64,7 @@ def box_rule(text: str) -> BoxRule:
 
 
 def otsu_threshold(heat: Map, bins: int = 256) -> float:
-    """The value that parts a map's histogram in two with the largest variance between (Otsu, IEEE TSMC 1979)."""
+    """The value that divides a map's histogram in two with the largest variance between (Otsu, IEEE TSMC 1979)."""
     counts, edges = np.histogram(heat, bins)
     centres = (edges[1:] + edges[:-1]) / 2
     below = counts.cumsum()
@@ -76,10 +76,10 @@ def otsu_threshold(heat: Map, bins: int = 256) -> float:
 
 
 def search_box(heat: Map, alpha: float = 0.8) -> Boxes:
-    """[1, 4] the box that maximises its share of the map's mass less ``alpha`` times its share of the area.
+    """[1, 4] the box that maximises its share of the map's mass minus ``alpha`` times its share of the area.
 
     Searched exhaustively on a grid of 28 cells a side, then the edges move pixel by pixel, two at a time, until none
-    gains. Of a map with several blobs it takes them into one box where that pays.
+    improves the score. Several blobs of a map are put into one box if that scores higher.
 
     Source: Li et al., Adapting CLIP for Phrase Localization Without Further Training, 2022, arXiv:2204.03647.
     """

@@ -1,4 +1,4 @@
-"""Insertion and deletion (Petsiuk et al., RISE, BMVC 2018): does the map point at what the score depends on?
+"""Insertion and deletion (Petsiuk et al., RISE, BMVC 2018): does the map point to what the score depends on?
 
 Pixels enter (or leave) the image in the map's order, from 0 to 100 % of them; the area under the score's curve is
 the metric. Numbers over only the first half of the pixels, as some papers report, are not comparable.
@@ -34,7 +34,7 @@ class _Causal(Metric):
     on_request = True
     mode: ClassVar[Mode]
     base: ClassVar[Base]
-    """What stands where the image is not."""
+    """What replaces the pixels of the image."""
 
     def measure(self, case: Case) -> float:
         """The area under one image's curve."""

@@ -39,8 +39,8 @@ class EnergyPointing(Metric):
 def energy_inside(full: NDArray[Any], boxes: ArrayLike) -> float:
     """The share in [0, 1] of the sum of a map [height, width] ≥ 0 inside any of the half-open boxes [M, 4].
 
-    A box holds the pixels whose centres it holds; where boxes overlap, each pixel counts once. A map that is 0
-    everywhere has no energy to place: 0.
+    A box contains the pixels whose centres it contains; where boxes overlap, each pixel counts once. A map that is 0
+    everywhere has no energy, which gives 0.
     """
     total = float(full.sum(dtype=np.float64))
     if total <= 0:

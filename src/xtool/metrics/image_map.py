@@ -18,7 +18,7 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ImageMap:
-    """A raw map and how the model input lies in the image; everything else is worked out once, when asked for."""
+    """A raw map and how the model input lies in the image; everything else is computed once, when needed."""
 
     low: NDArray[Any]
     """[h, w] raw: neither normalised nor resized; it covers the model input."""

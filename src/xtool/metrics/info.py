@@ -30,7 +30,7 @@ class MetricInfo:
     control: bool = False
     """Whether it checks a claim rather than ranks methods, so that no value is marked as the best."""
     detail: bool = False
-    """Whether it is left to pages and JSON, as a terminal's table has no room for everything."""
+    """Whether it is shown only on pages and in JSON, as a terminal's table has no room for everything."""
 
     @property
     def better(self) -> str:

@@ -1,7 +1,7 @@
-"""What a metric is: a name with its unit and direction, how it is measured on one image, and how images are summed up.
+"""What a metric is: a name with its unit and direction, how one image is measured, and how images are summarised.
 
 A metric measures one :class:`~xtool.metrics.case.Case` into a value that JSON can hold, which a run records under the
-metric's name, and sums the recorded values of all images up into one number. One that gives its values image by image
+metric's name, and summarises the recorded values of all images as one number. A metric whose values are per image
 has an interval and can be compared between methods on the same images.
 """
 
@@ -37,12 +37,12 @@ class Metric:
 
     info: ClassVar[MetricInfo]
     on_request: ClassVar[bool] = False
-    """Whether it is measured only where ``--metric`` names it, as it needs masks, many passes or another library."""
+    """Whether it is measured only if ``--metric`` names it, as it needs masks, many passes or another library."""
 
     def measure(self, case: Case) -> Json | None:
         """One image's value, for its record; ``None`` where there is nothing to measure.
 
-        A metric that every record's own entries (IoUs, rank, cost) are enough for records nothing, as here.
+        A metric that needs only the record's own entries (IoUs, rank, cost) records nothing, as here.
         """
         return None
 
@@ -56,8 +56,8 @@ class Metric:
     def per_image(self, results: Results) -> Floats | None:
         """[images] values whose mean is the number of the data set, NaN where nothing was measured.
 
-        ``None`` where nothing was measured at all, and from a metric that no values of single images make up: such a
-        number has no interval.
+        ``None`` where nothing was measured at all, and from a metric that is not made up of values of single images:
+        such a number has no interval.
         """
         return None
 

@@ -40,7 +40,7 @@ class Pointing(Metric):
 
 
 def points_at_box(full: NDArray[Any], boxes: ArrayLike, tolerance: float = 0.0) -> bool:
-    """Whether a map [height, width] points at any half-open box [M, 4]: at a pixel whose centre the box holds.
+    """Whether a map [height, width] points at any half-open box [M, 4]: at a pixel whose centre is in the box.
 
     It points at the pixel of its maximum, the first of equals in raster order, and with a tolerance at all pixels
     less than ``tolerance`` pixels away from that one, centre to centre, as the disc that the published evaluation code

@@ -1,4 +1,4 @@
-"""Does a method know whether a text is in the image at all? Asked with true texts and with absent ones."""
+"""Can a method tell whether a text is in the image at all? Asked with true texts and with absent ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PresenceAuroc(Metric):
         return auroc(*zip(*scores, strict=True)).value if scores else None
 
     def per_image(self, results: Results) -> Floats | None:
-        """How the AUROC hangs on each image: its mean, moved by how far the image's two scores fare unlike the mean.
+        """How the AUROC depends on each image: its mean, shifted by how far the image's scores differ from it.
 
         The share of absent scores below the image's true score, plus that of true scores above its absent one, minus
         the AUROC (Hoeffding's projection, as in DeLong et al., Biometrics 1988). The mean over images is the AUROC.

@@ -1,8 +1,8 @@
-"""Localization protocols: what counts as found, at which thresholds, and how a data set's number comes about.
+"""Localization protocols: what counts as found, at which thresholds, and how a data set's number is computed.
 
 A protocol owns its boxes: :meth:`LocalizationProtocol.boxes` gives those of a map at a threshold. Per image, the best
-IoU of any predicted with any true box at every threshold is made from them, and is what a run records. Whoever draws
-or counts boxes asks the protocol, and gets what was scored.
+IoU of any predicted with any true box at every threshold is made from them, and is what a run records. Code that draws
+or counts boxes asks the protocol, and gets the boxes that were scored.
 
 Per data set: accuracy at every threshold, *then* the best threshold; the best threshold of each image would be
 another, higher and meaningless number.
@@ -25,7 +25,7 @@ __all__ = ["PROTOCOLS", "RENAMED", "Choice", "LocalizationProtocol", "get_protoc
 Floats = NDArray[np.float64]
 
 SAME = 1e-9
-"""Thresholds closer than this differ by rounding alone."""
+"""Thresholds closer than this differ only by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class LocalizationProtocol:
         """[K, 4] the boxes of a map at one threshold: those that are scored, and no others.
 
         Half-open ``(x0, y0, x1, y1)`` in image pixels, not always whole ones. A map that says nothing has no box under
-        ``anybox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in [0, 1) will do; one
-        that is in the sweep but for rounding is taken for the sweep's own. Raises :class:`UsageError` out of range, and
+        ``anybox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in [0, 1) is accepted;
+        one that differs from one in the sweep only by rounding is taken for that one. Raises :class:`UsageError` out of range, and
         :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
         """
         if not 0 <= threshold < 1:

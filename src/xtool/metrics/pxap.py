@@ -71,7 +71,7 @@ def pixel_counts(
 
 
 def average_precision(counts: NDArray[Any]) -> float:
-    """The area in [0, 1] from the sum of all images' :func:`pixel_counts`. NaN where no pixel of any object is."""
+    """The area in [0, 1] from the sum of all images' :func:`pixel_counts`. NaN if no pixel belongs to an object."""
     true, false = counts[:, ::-1].cumsum(axis=1, dtype=np.float64)
     if true[-1] == 0:
         return float("nan")

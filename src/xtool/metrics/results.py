@@ -1,4 +1,4 @@
-"""What a metric sums up: one method's recorded values over all images of a run."""
+"""What a metric summarises: one method's recorded values over all images of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Results:
 
     protocol: LocalizationProtocol
     choice: Choice
-    """The thresholds that hold for this method, and what they give."""
+    """The thresholds that apply to this method, and their accuracy."""
     ious: Floats
     """[images, thresholds] best IoU of any predicted with any true box."""
     ranks: Sequence[int | None]

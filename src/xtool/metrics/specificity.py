@@ -1,4 +1,4 @@
-"""Does the map depend on the text at all, or would any text give the same?"""
+"""Does the map depend on the text at all, or would any text give the same map?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Specificity", "map_correlation"]
 
 
 class Specificity(Metric):
-    """One less the correlation of the label's map with that of a text that is not in the image.
+    """One minus the correlation of the label's map with that of a text that is not in the image.
 
     Where the data set names nothing absent, the distractor's map is taken.
     """

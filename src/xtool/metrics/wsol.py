@@ -1,6 +1,6 @@
 """Boxes as the public WSOL evaluation code (Choe et al., CVPR 2020, "wsolevaluation") takes them from a map.
 
-Its habits change numbers by whole points, so they are kept: maps of 224² in float64, values of 0 to 255, a strict
+Its conventions change numbers by whole points, so they are kept: maps of 224² in float64, values of 0 to 255, a strict
 threshold ``int(τ · max)``, contours of holes too, true boxes cut to integers, the last pixel counted in a box.
 Needs OpenCV, which no other part of xtool does: ``pip install "xtool-saliency[wsol]"``.
 """

@@ -29,7 +29,7 @@ def photo_uri(image: Image.Image) -> str:
 
 
 def heat_uri(heat: NDArray[Any], *, faded: bool = False) -> str:
-    """The layer of a map [height, width] in [0, 1], as a small PNG with a palette, to lie over the photograph."""
+    """The layer of a map [height, width] in [0, 1], as a small PNG with a palette, to be laid over the photograph."""
     small = Image.fromarray(np.ascontiguousarray(heat, np.float32))
     small.thumbnail((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
     stream = BytesIO()

@@ -26,7 +26,7 @@ PHOTO_SIDE = 960
 """Pixels of a panel's longer side at most: sharp in print, and files stay small."""
 HEAD_INCHES, FOOT_INCHES, BAR_INCHES = 0.4, 0.6, 0.12
 PAPER = 0.93
-"""Grey under the colour bar, as of a light picture."""
+"""Grey under the colour bar, like a light picture."""
 LINE_INCHES = 0.17
 LETTER_INCHES = 0.085
 """Width of an average letter at 10 points."""

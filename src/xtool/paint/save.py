@@ -22,11 +22,11 @@ DPI = 150
 
 
 def check_target(path: str | Path, endings: tuple[str, ...] = ENDINGS) -> Path:
-    """Refuse, before any work, a file that could not be written after it.
+    """Refuse a file that could not be written, before any work is done.
 
     Raises:
         UsageError: an ending that is not among ``endings``, or a folder of that name.
-        RunError: a folder that is missing and cannot be made, or that nothing may be written in.
+        RunError: a folder that is missing and cannot be made, or one without write permission.
     """
     path = Path(path)
     if path.suffix.lower() not in endings:

@@ -1,1 +1,1 @@
-"""What people look at besides the terminal: the HTML page, curves and galleries."""
+"""What people look at outside the terminal: the HTML page, curves and galleries."""

@@ -1,4 +1,4 @@
-"""Which images a gallery shows: where a method came out best, worst, and unlike the other methods."""
+"""Which images a gallery shows: where a method was best, worst, and most different from the other methods."""
 
 from __future__ import annotations
 

@@ -36,14 +36,14 @@ MOVING = (0.2, 0.35, 0.5, 0.65, 0.8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:
-    """What goes into the page beside tables and curves."""
+    """What goes into the page in addition to tables and curves."""
 
     gallery: int = DEFAULT_GALLERY
     """Images in each gallery; 0 leaves the galleries out."""
     counts: bool = True
-    """Whether instances are counted, which makes the boxes of every recorded map once more."""
+    """Whether instances are counted, which recomputes the boxes of every recorded map."""
     data_dir: str | Path | None = None
-    """Where the data set lies now; by default where it lay when the run was made."""
+    """Where the data set is now; by default where it was when the run was made."""
     image: str | None = None
     """Id of the image whose boxes are shown as the threshold moves; by default one of middling IoU."""
 

@@ -22,13 +22,13 @@ class Panel:
     """What the template draws. Boxes are (x, y, width, height) in pixels of the image."""
 
     key: str
-    """Names the photograph in the page, which holds each one once."""
+    """Names the photograph in the page, which contains each one once."""
     width: int
     height: int
     heat: str
     """Data URI; empty for a map that is zero everywhere."""
     empty: str
-    """What is said in the picture instead of heat."""
+    """What the picture says instead of showing heat."""
     faded: bool
     """Whether boxes are pale, because they mark nothing that was found; the heat is so in itself."""
     predicted: tuple[tuple[float, ...], ...]

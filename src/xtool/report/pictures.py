@@ -36,7 +36,7 @@ class Pictures:
             self.problem = f"the data set {identity.name} cannot be opened: {error}"
 
     def open(self, index: int) -> Image.Image:
-        """The image of one sample. Raises :class:`DataError` with the reason where it are not available."""
+        """The image of one sample. Raises :class:`DataError` with the reason if it is not available."""
         if self._dataset is None:
             raise DataError(str(index), self.problem)
         return self._dataset[index].open()

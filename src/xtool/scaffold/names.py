@@ -1,4 +1,4 @@
-"""From the name that the author gives to the names that a plugin needs; and what is no good name."""
+"""From the name that the author chooses to the names that a plugin needs; and which names are rejected."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ KINDS = ("method", "encoder", "features", "dataset")
 def new_plugin(name: str, kind: str, parent: Path) -> list[Path]:
     """Write the plugin ``name`` of one kind into a new folder under ``parent``, and return its files.
 
-    Raises :class:`xtool.plugin.UsageError` for a bad or taken name, or a folder that is there already.
+    Raises :class:`xtool.plugin.UsageError` for a bad or taken name, or a folder that exists already.
     """
     if kind not in KINDS:
         raise UsageError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")

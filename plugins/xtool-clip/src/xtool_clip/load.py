@@ -52,14 +52,14 @@ def load_local(
     tokenizer: Tokenizer | None = None,
     label: str | None = None,
 ) -> ClipEncoder:
-    """Load a model that open_clip does not list: for plugins that bring their own weights.
+    """Load a model that open_clip does not list: for plugins with weights of their own.
 
     Args:
         name: what results call the model.
         config: JSON in open_clip's format: ``embed_dim``, ``vision_cfg``, ``text_cfg``, or the same under
             ``model_cfg`` beside a ``preprocess_cfg`` with mean and std, as on the hub.
         weights: safetensors or torch checkpoint, in any float type; ``None`` for random weights from ``options.seed``.
-        options: seed, device and dtype are used; which weights to take is the caller's business.
+        options: seed, device and dtype are used; the caller decides which weights to take.
         tokenizer: texts to token ids [T, context length]; ``None`` for CLIP's own.
         label: what results call the weights; ``None`` for the name of the file.
 

@@ -1,4 +1,4 @@
-"""Text embeddings from open_clip models, without computing what cannot matter."""
+"""Text embeddings from open_clip models, without computing what has no effect."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Tower:
     """From input to output."""
     patch_size: int | None
     gradient_layer: str | None = None
-    """The deepest layer whose patch tokens still reach the embedding, where it is not the last."""
+    """The deepest layer whose patch tokens still reach the embedding, if it is not the last."""
 
 
 def describe(visual: nn.Module) -> Tower:

@@ -82,7 +82,7 @@ class VLScoreConfig(MaskConfig):
         return resolved
 
     def evidence_options(self) -> dict[str, Any] | None:
-        """All but those of the drawing; none where ``present_above`` says what is present."""
+        """All except those that only affect the drawing; none if ``present_above`` says what is present."""
         options = super().evidence_options()
         if options is None or self.present_above != "auto":
             return None

@@ -1,4 +1,4 @@
-"""Contrast: how far what is common to all feature maps, whatever the text, is taken out of a saliency map.
+"""Contrast: how much of what all feature maps have in common, whatever the text, is subtracted from a saliency map.
 
 With K kept maps and a strength λ in [0, 1] the weights become w_c − λ · (K − 1)/K · Σw/K and the maps
 A_c − λ · mean(A_c); the saliency map is the ReLU of their product. At λ = 1 boxes fit objects and not their
@@ -32,7 +32,7 @@ def contrast_strength(whole: Tensor, best: Tensor, weights: Tensor, average: Ten
         best: [B, T] what the best mask scores above the base. Where none beats it, nothing says that a mask explains
             the text better than the image: r is 1.
         weights: [B, T, C] of the maps.
-        average: [B, T, C] the maps that share what is taken away; those kept, and unscored ones.
+        average: [B, T, C] the maps that share what is subtracted: those kept, and unscored ones.
         maps: [B, C, h, w].
     """
     ratio = torch.where(best > 0, whole / best.clamp(min=1e-12), 1.0).clamp(0, 1)

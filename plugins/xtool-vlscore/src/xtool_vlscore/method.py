@@ -2,8 +2,8 @@
 
 Each feature map A_c, upsampled and scaled to [0, 1], masks the image; s_c is the cosine between the masked image and
 the text, b that of the fully masked (base) image. Maps with s_c > b are kept (*cap*), their scores become weights
-(*shift*, *softmax* with a temperature), and the saliency map is ReLU(Σ w_c A_c). Where no map beats the base, the
-text is not in the image. A constant map is dead: it masks everything away and counts for nothing.
+(*shift*, *softmax* with a temperature), and the saliency map is ReLU(Σ w_c A_c). If no map beats the base, the
+text is not in the image. A constant map is dead: it masks everything away and is ignored.
 
 The masks act on the pixels, which is the definition, or, in an encoder that can (``mask_at``), where it pools its last
 maps: all masks then cost one pass, and b is the cosine of an image of which nothing is pooled.
@@ -39,11 +39,11 @@ class VLScore:
         self.extractor = extractor
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
-        """See :meth:`xtool.plugin.SaliencyMethod.explain`. The price does not depend on the texts.
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. The cost does not depend on the number of texts.
 
         With ``top_k`` or ``stop_at`` it does: each text has its own most important maps.
 
-        Raises :class:`UsageError` for options that do not go with the encoder.
+        Raises :class:`UsageError` for options that do not suit the encoder.
         """
         config = self.config.resolved(encoder.info)
         if config.top_k is None and config.stop_at is None:

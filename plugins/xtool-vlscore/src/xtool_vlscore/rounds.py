@@ -1,4 +1,4 @@
-"""Progressive scoring: the most important maps first, twice as many each round, until the boxes no longer move."""
+"""Progressive scoring: the most important maps first, twice as many each round, until the boxes no longer change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Box = NDArray[np.int64]
 FIRST = 8
 """Maps of each text in the first round."""
 BOX_AT = 0.3
-"""Fraction of a map's maximum that its box is drawn at to see whether it moves; the best one on ``scenes:val``."""
+"""Fraction of a map's maximum that its box is drawn at to see whether it changes; the best one on ``scenes:val``."""
 
 Embed = Callable[[Tensor, Tensor, Tensor | None], MaskedEmbeddings]
 """Embed the images of these rows [R] under their wanted [R, C] maps; base embeddings [R, D] where they are known."""

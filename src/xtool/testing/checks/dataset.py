@@ -18,12 +18,12 @@ from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.verdict import Case, CheckFailed, NotApplicable, require
 
 LOOK_AT = 12
-"""Samples that are looked at, spread evenly over the data set."""
+"""How many samples are looked at, spread evenly over the data set."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSubject:
-    """A data set by name, and where its data lie."""
+    """A data set by name, and where its data are."""
 
     name: str
     spec: DatasetSpec
@@ -50,7 +50,7 @@ def plan_dataset(name: str, data_dir: Path | None) -> list[Case]:
 
 
 def every_split_opens(subject: DatasetSubject) -> None:
-    """Each split opens, holds samples and says which it is; the first is the default."""
+    """Each split opens, contains samples and says which it is; the first is the default."""
     default = subject.open()
     require(len(default) > 0, "it contains no sample")
     owner = subject.name.split(":")[0] if subject.name.endswith(f":{subject.spec.name}") else ""

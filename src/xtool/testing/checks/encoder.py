@@ -133,7 +133,7 @@ def pools_under_masks(subject: EncoderSubject) -> None:
 
 
 def refuses_in_words(subject: EncoderSubject) -> None:
-    """A device that is not there and weights that do not exist are refused with an XtoolError."""
+    """A device and weights that do not exist are refused with an XtoolError."""
     wrong: dict[str, dict[str, str | None]] = {
         "the device cuda:99": {"device": "cuda:99", "pretrained": subject.pretrained},
         "the weights no-such-tag": {"device": "cpu", "pretrained": "no-such-tag"},

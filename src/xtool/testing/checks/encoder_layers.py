@@ -40,7 +40,7 @@ def layers_read_back(subject: EncoderSubject) -> None:
 
 
 def unknown_layers_are_refused(subject: EncoderSubject) -> None:
-    """A layer that there is not is refused with an XtoolError."""
+    """A layer that does not exist is refused with an XtoolError."""
     try:
         subject.encoder.layer("no.such.layer")
     except XtoolError:

@@ -64,7 +64,7 @@ def reproduce_command(
 
     On ImageNet, or on another --dataset to try the command.
 
-    The same command goes on where it was interrupted; shards with the same --out are merged.
+    The same command resumes where it was interrupted; shards with the same --out are merged.
 
     \b
     xtool reproduce table2 --data-dir ILSVRC --limit 1000

@@ -34,7 +34,7 @@ class Measured:
 
     experiment: Experiment
     paths: tuple[Path, ...]
-    """The run's directories: one, or those of all shards that are there."""
+    """The run's directories: one, or those of all shards found."""
     problem: str = ""
 
     def run(self, threshold: float | None) -> Run:
@@ -66,7 +66,7 @@ def measure(
     shard: tuple[int, int] = (1, 1),
     on_error: str = "stop",
 ) -> Measured:
-    """Run one experiment, going on with what is there already.
+    """Run one experiment, continuing what exists already.
 
     An optional experiment that lacks a plugin, weights or OpenCV gives a :class:`Measured` with the reason.
     """

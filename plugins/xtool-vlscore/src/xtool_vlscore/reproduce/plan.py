@@ -30,11 +30,11 @@ class Experiment:
     limit: int | None = None
     """Images, where the article took fewer than all."""
     optional: bool = False
-    """Whether the table stands without it, when a plugin or its weights are missing."""
+    """Whether the table is complete without it, when a plugin or its weights are missing."""
 
     @property
     def folder(self) -> str:
-        """Where its run lies, inside the table's directory."""
+        """Where its run is, inside the table's directory."""
         return f"{self.encoder}+{self.classifier}" if self.classifier else self.encoder
 
 

@@ -34,7 +34,7 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTable:
-    """A table of the article, and what one must know to read it."""
+    """A table of the article, and what readers must know about it."""
 
     source: str
     rows: tuple[PublishedRow, ...]

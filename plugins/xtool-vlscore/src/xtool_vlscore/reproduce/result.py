@@ -57,7 +57,7 @@ def result_rows(table: PublishedTable, measured: Sequence[Measured]) -> list[Res
 
 
 def caveats(table: PublishedTable, rows: Sequence[ResultRow], measured: Sequence[Measured]) -> list[str]:
-    """What one must know before comparing, most specific first."""
+    """What readers must know before comparing, most specific first."""
     told = [
         f"{item.experiment.title} ({item.experiment.encoder}) is not measured: {item.problem}"
         for item in measured
