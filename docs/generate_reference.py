@@ -59,7 +59,7 @@ def methods_page() -> str:
         "# Methods",
         "",
         "Every saliency method of this repository, as `xtool methods` lists them. Options go after the name:",
-        "`--methods vlscore:top_k=256,gradcam`, or are set for every row of a method: `--set vlscore.temperature=0.05`;",
+        "`--methods vlscore:top_k=256,gradcam`, or are set for every row of a method: `--set vlscore.top_k=64`;",
         "[Setting options](../howto/options.md) says when to use which.",
         "C is the number of feature maps. *Forwards* are images through the encoder for one image and one text; more",
         "texts cost no more, except where an option chooses feature maps for each text.",

@@ -48,7 +48,7 @@ class VLScoreConfig(MaskConfig):
         description="What a masked-out pixel becomes (at the pool none is): the data's mean colour, the image's mean "
         "colour, a blur.",
     )
-    align_corners: bool = Field(True, description="Interpolation that enlarges the masks.")
+    align_corners: bool = Field(True, description="Whether the upsampling of the masks aligns corners.")
     top_k: int | None = Field(
         None,
         ge=1,
