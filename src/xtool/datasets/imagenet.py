@@ -11,9 +11,9 @@ Three things are looked for independently, so that any mix of layouts works:
 **Boxes.** ILSVRC counts pixels from 0 with the last pixel inside: on real files coordinates run from 0 to exactly
 width - 1, never to width, and the three sources agree number by number. Here they are half-open: ``xmax + 1``.
 
-**Absent text.** ``Sample.absent`` is *another class*, chosen at random, with the image's id as the seed. ImageNet labels
-one kind of object in an image and does not guarantee that nothing else is there, so sometimes the absent class is in the
-image after all.
+**Absent text.** ``Sample.absent`` is *another class*, chosen at random, with the image's id as the seed. ImageNet
+labels one kind of object in an image and does not guarantee that nothing else is there, so sometimes the absent class
+is in the image after all.
 """
 
 from __future__ import annotations
