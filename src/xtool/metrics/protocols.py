@@ -67,7 +67,7 @@ class LocalizationProtocol:
         ``anybox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in [0, 1) is accepted;
         one that differs from one in the sweep only by rounding is taken for that one.
 
-        Raises :class:`UsageError` out of range, and :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
+        Raises :class:`UsageError` out of range, :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
         """
         if not 0 <= threshold < 1:
             raise UsageError(f"threshold must lie in [0, 1), not {threshold}")
