@@ -65,8 +65,9 @@ class LocalizationProtocol:
 
         Half-open ``(x0, y0, x1, y1)`` in image pixels, not always whole ones. A map that says nothing has no box under
         ``anybox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in [0, 1) is accepted;
-        one that differs from one in the sweep only by rounding is taken for that one. Raises :class:`UsageError`
-        out of range, and :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
+        one that differs from one in the sweep only by rounding is taken for that one.
+
+        Raises :class:`UsageError` out of range, :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
         """
         if not 0 <= threshold < 1:
             raise UsageError(f"threshold must lie in [0, 1), not {threshold}")
