@@ -99,3 +99,8 @@ def test_masks_at_the_pool_are_expected_to_cost_two_passes_whatever_the_maps() -
     pool, pixelwise = parse_methods(["scorecam", "scorecam:mask_at=pixels"])
     assert passes_of(pool, PlantedPool(), pixels, texts=5) == 2
     assert passes_of(pixelwise, PlantedPool(), pixels, texts=5) > 2
+
+
+def test_a_constant_map_stays_exactly_constant() -> None:
+    maps = torch.full((1, 3, 12, 10), 0.7312)
+    assert torch.equal(pixel_adaptive(maps, torch.rand(1, 3, 12, 10)), maps)

@@ -26,8 +26,9 @@ class Sound:
         cells = torch.eye(h * w).reshape(1, h * w, h, w)
         masks = 1 - F.interpolate(cells, pixels.shape[-2:], mode="nearest").expand(len(pixels), -1, -1, -1)
         hidden = embed_masked(encoder, pixels, masks, scale=False).embeddings
-        whole = encoder.encode_image(pixels) @ text.T
-        return (whole[:, :, None] - torch.einsum("bcd,td->btc", hidden, text)).unflatten(2, (h, w))
+        drops = encoder.encode_image(pixels)[:, None] - hidden
+        # One text after the other: a sum over all at once would round differently for one text alone.
+        return torch.stack([(drops * one).sum(dim=2) for one in text], dim=1).unflatten(2, (h, w))
 
 
 def _saliency(maps):

@@ -57,7 +57,7 @@ def test_a_layer_that_is_not_as_described_is_refused_in_words(
     layer = vit.layer("blocks.1")
     monkeypatch.setattr(vit, "layer", lambda _: replace(layer, layout=TokenGrid(4, 5, 1)))
     pixels = pixels_for(vit)
-    with pytest.raises(UsageError, match=r"blocks\.1 gives \[2, 25, 32\], where 4×5 patch tokens behind 1 others"):
+    with pytest.raises(UsageError, match=r"blocks\.1 gives \[2, 25, 32\], where 4×5 patch tokens after 1 others"):
         method.explain(vit, pixels, texts_for(vit, pixels))
 
 

@@ -38,7 +38,7 @@ def test_measured_rows_stand_next_to_published_ones(xtool: Any) -> None:
     assert {row["measured"]["cls_top1"] for row in measured} == {100.0}
     assert {row["images"] for row in measured} == {12}
     assert any("not on ImageNet" in note for note in told["caveats"])
-    assert any("Another method" in note for note in told["caveats"])
+    assert any("This is not the article's method." in note for note in told["caveats"])
     assert any("12 images" in note for note in told["caveats"])
 
 

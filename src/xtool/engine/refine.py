@@ -83,10 +83,13 @@ def pixel_adaptive(maps: Tensor, image: Tensor, iterations: int = ITERATIONS) ->
     spread = torch.cat([neighbours, image[:, :, None]], dim=2).std(dim=2, keepdim=True)
     distance = (neighbours - image[:, :, None]).abs() / (1e-8 + 0.1 * spread)
     weights = (-distance.mean(dim=1, keepdim=True)).softmax(dim=2)  # [B, 1, 8·n, h, w]
+    # Weights sum to 1 only up to rounding: measured from its lowest value, a map without a hill stays without one.
+    lowest = maps.amin(dim=(2, 3), keepdim=True)
+    maps = maps - lowest
     for _ in range(iterations):
         around = torch.cat([_neighbours(maps, dilation) for dilation in dilations], dim=2)
         maps = (weights * around).sum(dim=2)
-    return maps
+    return maps + lowest
 
 
 def _neighbours(values: Tensor, dilation: int) -> Tensor:
