@@ -133,6 +133,9 @@ def test_scorecam_and_gradcam_on_rn50() -> None:
     pixels = pixels_for(rn50, 1)
     text = texts_for(rn50, pixels, 1)
     maps = ScoreCAM(ScoreCAMConfig(), LastStage()).explain(rn50, pixels, text).maps
-    np.testing.assert_allclose(as_shown(maps, pixels), oracle(pgc.ScoreCAM, rn50, pixels, text), **CLOSE)
+    # It adds 1e-7 to the range that it divides by, a visible part of a map of 2,048 channels: both over their own
+    # maximum are free of it. (It also weighs dead maps, which only scales the map: these features are not negative.)
+    found, expected = as_shown(maps, pixels), oracle(pgc.ScoreCAM, rn50, pixels, text)
+    np.testing.assert_allclose(found / found.max(), expected / expected.max(), **CLOSE)
     maps = gradient.GradCAM(GradientConfig()).explain(rn50, pixels, text).maps
     np.testing.assert_allclose(as_shown(maps, pixels), oracle(pgc.GradCAM, rn50, pixels, text), **CLOSE)

@@ -12,12 +12,14 @@ HOT = 0.75
 """Of a map's range; what is above counts as its peak."""
 
 
-def same(one: Tensor, other: Tensor, tolerance: float = TOLERANCE) -> bool:
-    """Equal shapes, and values equal up to ``tolerance``, a fraction of the largest value."""
+def same(one: Tensor, other: Tensor, tolerance: float = TOLERANCE, *, scale: float | None = None) -> bool:
+    """Equal shapes, and values equal up to ``tolerance``, a fraction of ``scale``: by default the largest value."""
     if one.shape != other.shape:
         return False
-    scale = max(float(one.abs().max()), float(other.abs().max()), 1e-12) if one.numel() else 1.0
-    return bool((one.float() - other.float()).abs().max() <= tolerance * scale) if one.numel() else True
+    if not one.numel():
+        return True
+    largest = max(float(one.abs().max()), float(other.abs().max())) if scale is None else scale
+    return bool((one.float() - other.float()).abs().max() <= tolerance * max(largest, 1e-12))
 
 
 def scaled(heat: Tensor) -> Tensor:
