@@ -70,6 +70,8 @@ def _state(file: Path, device: str) -> dict[str, Tensor]:
             content: Any = load_file(file, device=device)
         else:
             content = torch.load(file, map_location=device, weights_only=True)
+            if isinstance(content, torch.jit.ScriptModule):  # what older torch makes of such a file
+                raise RuntimeError("a TorchScript archive")
     except SetupError:
         raise
     except Exception as error:  # zip, pickle, safetensors and OS errors alike

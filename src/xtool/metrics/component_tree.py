@@ -182,7 +182,8 @@ def _between_branches(saddles: Saddles, branch: Ints, count: int) -> Saddles:
     pair = np.minimum(one, other) * count + np.maximum(one, other)
     order = np.lexsort((-level, pair))
     order = order[np.diff(pair[order], prepend=-1) != 0]  # the highest of each pair: they touch in many rows
-    forest = minimum_spanning_tree(coo_array((-level[order], (one[order], other[order])), shape=(count, count))).tocoo()
+    ends = one[order].astype(np.int32), other[order].astype(np.int32)  # older SciPy takes no other indices
+    forest = minimum_spanning_tree(coo_array((-level[order], ends), shape=(count, count))).tocoo()
     falling = np.argsort(forest.data, kind="stable")
     row, column, level = (part[falling].astype(np.int64) for part in (forest.row, forest.col, -forest.data))
     return Saddles(row, column, level)
