@@ -9,13 +9,13 @@ use it; it needs a temperature that suits the encoder; and it saturates where on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import normalize
 
-from xtool.engine.prompts import embed_prompts, prompts_for
+from xtool.engine.prompts import embed_prompts, prompts_for, understood_prompts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,11 +64,8 @@ def contrasted(
 
 def knows(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> list[bool]:
     """[T] whether the encoder knows one of a text's prompts at all; one that cannot say knows all."""
-    # Not by isinstance: a counted encoder hands on whatever its encoder has.
-    understand: Callable[[Sequence[str]], Sequence[Any]] | None = getattr(encoder, "understand", None)
-    if understand is None:
-        return [True] * len(prompts)
-    return [any(found.known for found in understand(own)) for own in prompts]
+    found = understood_prompts(encoder, prompts)
+    return [found is None or any(found[prompt].known for prompt in own) for own in prompts]
 
 
 def _alike(text: str, target: Tensor, other: str, vector: Tensor) -> bool:

@@ -156,7 +156,7 @@ def understand(
 
     ``None`` for each from an encoder that cannot say; see :class:`xtool.plugin.UnderstandsTexts`.
     """
-    told = _understood(encoder, prompts)
+    told = understood_prompts(encoder, prompts)
     if told is None:
         return (None,) * len(texts)
     chosen = (next((told[prompt] for prompt in own if told[prompt].known), told[own[0]]) for own in prompts)
@@ -164,13 +164,14 @@ def understand(
 
 
 def _known(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    told = _understood(encoder, prompts)
+    told = understood_prompts(encoder, prompts)
     if told is None:
         return prompts
     return [[prompt for prompt in own if told[prompt].known] or own for own in prompts]
 
 
-def _understood(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> dict[str, Understanding] | None:
+def understood_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> dict[str, Understanding] | None:
+    """What each prompt was taken for; ``None`` from an encoder that cannot say."""
     # Not by isinstance: a counted encoder hands on whatever its encoder has.
     ask: Callable[[Sequence[str]], Sequence[Understanding]] | None = getattr(encoder, "understand", None)
     if ask is None:
