@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
+    from xtool.engine.transformer import TokenStream, read_stream
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.explainer import Explainer
@@ -116,6 +117,7 @@ __all__ = [
     "SetupError",
     "SpatialMaps",
     "TokenGrid",
+    "TokenStream",
     "Understanding",
     "UnderstandsTexts",
     "UsageError",
@@ -150,6 +152,7 @@ __all__ = [
     "prompts_for",
     "read_heads",
     "read_maps",
+    "read_stream",
     "registry",
     "resolve",
     "seconds_per_pass",
@@ -176,6 +179,7 @@ _HOMES = {
     "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
+    "xtool.engine.transformer": "TokenStream read_stream",
     "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",
     "xtool.explainer": "Explainer",

@@ -13,7 +13,7 @@ from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.plugin import TokenGrid, UsageError, read_maps
+from xtool.plugin import TokenGrid, UsageError, read_maps, read_stream
 from xtool_clip.attention import read_attention
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.layers import read_block
@@ -165,6 +165,7 @@ def test_pooling_the_last_tokens_gives_the_embedding(tower: ClipEncoder) -> None
     tokens, pooling = outputs[0], layer.pooling
     torch.testing.assert_close(F.normalize(pooling.embed(tokens), dim=1), expected, rtol=1e-4, atol=1e-5)
     shares, each = pooling.shares(tokens), pooling.embed_each(tokens)
+    torch.testing.assert_close(pooling.embed_shared(tokens, shares), pooling.embed(tokens), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(shares.sum(dim=2), torch.ones(shares.shape[:2]))
     assert shares.shape[2] == tokens.shape[1]
     assert each.shape == (2, tokens.shape[1], tower.info.embed_dim)
@@ -173,6 +174,30 @@ def test_pooling_the_last_tokens_gives_the_embedding(tower: ClipEncoder) -> None
     else:  # of tokens that are all alike, the pool takes what each would give alone
         alike = tokens[:, 3:4].expand_as(tokens)
         torch.testing.assert_close(each[:, 3], pooling.embed(alike), rtol=1e-4, atol=1e-5)
+
+
+@every_vit
+@torch.no_grad()
+def test_from_the_tokens_of_any_block_on_the_tower_can_be_run_again(tower: ClipEncoder) -> None:
+    pixels, hooks = noise(tower), hooks_in(tower.model)
+    stream = read_stream(tower, pixels)
+    assert hooks_in(tower.model) == hooks
+    assert len(stream.tokens) == len(tower.info.layers) + 1
+    tokens = stream.tokens[0]
+    for index, block in enumerate(stream.blocks):
+        heads = stream.heads(index, tokens)
+        tokens = block.output(tokens, heads, block.attention.weights(heads) @ heads.values)
+        torch.testing.assert_close(tokens, stream.tokens[index + 1], rtol=1e-4, atol=1e-4)
+        maps = read_maps(tower, pixels, tower.layer(f"blocks.{index}")).maps
+        torch.testing.assert_close(stream.patches(tokens.transpose(1, 2)), maps, rtol=1e-4, atol=1e-4)
+    expected = tower.encode_image(pixels)
+    torch.testing.assert_close(stream.embedding, expected)
+    torch.testing.assert_close(F.normalize(stream.pooling.embed(tokens), dim=1), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_cnn_has_no_stream_of_tokens(cnn: ClipEncoder) -> None:
+    with pytest.raises(UsageError, match="is a cnn, which has no transformer blocks"):
+        read_stream(cnn, noise(cnn))
 
 
 @pytest.mark.parametrize("tower", ["SigLIP", "CoCa"], indirect=True)

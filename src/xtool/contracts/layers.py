@@ -167,6 +167,18 @@ class Block:
     feed_forward: Callable[[Tensor], Tensor]
     """The second branch with its norm and scale."""
 
+    def heads(self, tokens: Tensor, rotation: Tensor | None = None) -> Heads:
+        """Queries, keys and values of tokens [B, n, width] that come into the block."""
+        return self.attention.project(self.norm(tokens), rotation)
+
+    def output(self, tokens: Tensor, heads: Heads, attended: Tensor) -> Tensor:
+        """What the block makes of tokens [B, n, width] with the heads' outputs ``attended`` [B, heads, n, d].
+
+        With ``attended = attention.weights(heads) @ heads.values`` it is what the model itself computes.
+        """
+        between = tokens + self.residual(self.attention.merge(attended, heads))
+        return between + self.feed_forward(between)
+
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
@@ -180,6 +192,9 @@ class Pooling:
     shares: Callable[[Tensor], Tensor]
     """[B, n, width] to [B, heads, n]: the share of each token in what is pooled; sums to 1. One head if the pooling
     is not an attention."""
+    embed_shared: Callable[[Tensor, Tensor], Tensor]
+    """Tokens [B, n, width] and shares [B, heads, n] to the embedding [B, D] that pooling by these shares gives,
+    differentiable in both; with ``shares(tokens)`` it is ``embed(tokens)``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,4 +99,13 @@ def _pooling(tower: PlantedTransformer) -> Pooling:
     def shares(tokens: Tensor) -> Tensor:
         return torch.eye(tokens.shape[1])[:1].expand(len(tokens), 1, -1)
 
-    return Pooling("class token", tower.embed, lambda tokens: tower.ln_post(tokens) @ tower.proj, shares)
+    def embed_each(tokens: Tensor) -> Tensor:
+        return tower.ln_post(tokens) @ tower.proj  # type: ignore[no-any-return]
+
+    return Pooling(
+        "class token",
+        tower.embed,
+        embed_each,
+        shares,
+        embed_shared=lambda tokens, shares: (shares @ embed_each(tokens))[:, 0],
+    )

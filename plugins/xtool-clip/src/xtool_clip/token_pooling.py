@@ -18,11 +18,15 @@ def read_pooling(visual: nn.Module, grid: TokenGrid, encoder: str) -> Pooling:
     """Describe the pooling of a tower. Raises :class:`xtool.plugin.UsageError` for one of another kind."""
     if isinstance(visual, VisionTransformer):
         kind, way = visual.pool_type, visual.attn_pool
-        if way is not None and visual.attn_pool_contrastive is None and kind in ("tok", "avg"):
+        if way is not None and visual.attn_pool_contrastive is None and kind == "tok":
             return _queried(visual)
         if way is None and kind in ("tok", "avg"):
             return _open_clip(visual, grid)
-        kind = f"two attention layers ({visual.attn_pool_type})" if way is not None else repr(kind)
+        if way is not None:
+            two = visual.attn_pool_contrastive is not None
+            kind = f"two attention layers ({visual.attn_pool_type})" if two else f"the answers to many queries ({kind})"
+        else:
+            kind = repr(kind)
     elif isinstance(visual, TimmModel):
         kind = visual.trunk.global_pool
         if getattr(visual.trunk, "attn_pool", None) is not None:
@@ -50,32 +54,45 @@ def _open_clip(visual: Any, grid: TokenGrid) -> Pooling:
     def embed_each(tokens: Tensor) -> Tensor:
         return _projected(visual, visual.ln_post(tokens))
 
+    def embed_shared(tokens: Tensor, shares: Tensor) -> Tensor:
+        if visual.final_ln_after_pool:
+            return _projected(visual, visual.ln_post(_weighed(tokens, shares)))
+        return _projected(visual, _weighed(visual.ln_post(tokens), shares))
+
     if visual.pool_type == "tok":
-        return Pooling("class token", embed, embed_each, _share_of_the_first)
-    return Pooling("mean", embed, embed_each, lambda tokens: _even_shares(tokens, grid.prefix_tokens))
+        return Pooling("class token", embed, embed_each, _share_of_the_first, embed_shared)
+    return Pooling("mean", embed, embed_each, lambda tokens: _even_shares(tokens, grid.prefix_tokens), embed_shared)
 
 
 def _queried(visual: Any) -> Pooling:
-    """CoCa's: learnt queries ask all tokens; the embedding is the first answer, or the mean of the others."""
+    """CoCa's: learnt queries ask all tokens; the embedding is the first answer."""
     pool = visual.attn_pool
+
+    def values(tokens: Tensor) -> Tensor:
+        attention, keys = pool.attn, pool.ln_k(tokens)
+        weight = attention.v_proj_weight if attention.in_proj_weight is None else attention.in_proj_weight.chunk(3)[2]
+        return F.linear(keys, weight, attention.in_proj_bias.chunk(3)[2])
+
+    def answer(values: Tensor) -> Tensor:
+        return _projected(visual, visual.ln_post(pool.attn.out_proj(values)))
 
     def embed(tokens: Tensor) -> Tensor:
         return _projected(visual, visual._pool(tokens)[0])
 
     def embed_each(tokens: Tensor) -> Tensor:
         # With one token to ask, every query gets that token's value.
-        attention, keys = pool.attn, pool.ln_k(tokens)
-        weight = attention.v_proj_weight if attention.in_proj_weight is None else attention.in_proj_weight.chunk(3)[2]
-        values = F.linear(keys, weight, attention.in_proj_bias.chunk(3)[2])
-        return _projected(visual, visual.ln_post(attention.out_proj(values)))
+        return answer(values(tokens))
+
+    def embed_shared(tokens: Tensor, shares: Tensor) -> Tensor:
+        return answer(_weighed_heads(values(tokens), shares))
 
     def shares(tokens: Tensor) -> Tensor:
         keys = pool.ln_k(tokens)
         queries = pool.ln_q(pool.query).expand(len(tokens), -1, -1)
         weights: Tensor = pool.attn(queries, keys, keys, need_weights=True, average_attn_weights=False)[1]
-        return weights[:, :, 0] if visual.pool_type == "tok" else weights[:, :, 1:].mean(dim=2)
+        return weights[:, :, 0]
 
-    return Pooling("attention", embed, embed_each, shares)
+    return Pooling("attention", embed, embed_each, shares, embed_shared)
 
 
 def _timm(visual: Any, grid: TokenGrid) -> Pooling:
@@ -89,10 +106,14 @@ def _timm(visual: Any, grid: TokenGrid) -> Pooling:
         embedded: Tensor = visual.head(trunk.head(trunk.fc_norm(trunk.norm(tokens))))
         return embedded
 
+    def embed_shared(tokens: Tensor, shares: Tensor) -> Tensor:
+        embedded: Tensor = visual.head(trunk.head(trunk.fc_norm(_weighed(trunk.norm(tokens), shares))))
+        return embedded
+
     if trunk.global_pool == "token":
-        return Pooling("class token", embed, embed_each, _share_of_the_first)
+        return Pooling("class token", embed, embed_each, _share_of_the_first, embed_shared)
     left_out = 0 if getattr(trunk, "pool_include_prefix", False) else grid.prefix_tokens
-    return Pooling("mean", embed, embed_each, lambda tokens: _even_shares(tokens, left_out))
+    return Pooling("mean", embed, embed_each, lambda tokens: _even_shares(tokens, left_out), embed_shared)
 
 
 def _latent(visual: Any, grid: TokenGrid) -> Pooling:
@@ -119,11 +140,28 @@ def _latent(visual: Any, grid: TokenGrid) -> Pooling:
         weights = (query @ keys.transpose(-2, -1) * pool.scale).softmax(dim=-1)[:, :, 0]
         return F.pad(weights, (left_out, 0))
 
-    return Pooling("attention", embed, embed_each, shares)
+    def embed_shared(tokens: Tensor, shares: Tensor) -> Tensor:
+        values = pool.kv(trunk.norm(tokens)).chunk(2, dim=-1)[1]
+        pooled = pool.proj(_weighed_heads(values, shares))
+        pooled = pooled if pool.mlp is None else pooled + pool.mlp(pool.norm(pooled))
+        embedded: Tensor = visual.head(trunk.head(trunk.fc_norm(pooled)))
+        return embedded
+
+    return Pooling("attention", embed, embed_each, shares, embed_shared)
 
 
 def _projected(visual: Any, pooled: Tensor) -> Tensor:
     return pooled if visual.proj is None else pooled @ visual.proj
+
+
+def _weighed(tokens: Tensor, shares: Tensor) -> Tensor:
+    """The mean [B, width] of tokens [B, n, width] by the shares [B, 1, n] of the one head."""
+    return (shares @ tokens)[:, 0]
+
+
+def _weighed_heads(values: Tensor, shares: Tensor) -> Tensor:
+    """The same [B, heads·d] with each head's values in [B, n, heads·d] by its own shares [B, heads, n]."""
+    return (shares[:, :, None] @ split(values, shares.shape[1]))[:, :, 0].flatten(1)
 
 
 def _share_of_the_first(tokens: Tensor) -> Tensor:

@@ -75,7 +75,12 @@ def transformer_parts_add_up(subject: EncoderSubject) -> None:
         require(
             same(F.normalize(pooling.embed(output), dim=1), embedding), "pooling the last tokens is not the embedding"
         )
-        shares = pooling.shares(output).sum(dim=2)
+        shares = pooling.shares(output)
+        require(
+            same(F.normalize(pooling.embed_shared(output, shares), dim=1), embedding),
+            "pooling the last tokens by their shares is not the embedding",
+        )
+        shares = shares.sum(dim=2)
     require(same(shares, torch.ones_like(shares)), "the shares of the tokens do not sum to 1")
 
 
