@@ -66,6 +66,27 @@ def test_the_page_has_tables_curves_galleries_and_manifest(xtool: Any, tmp_path:
     assert "image" in found.tags
 
 
+def test_evidence_within_the_band_of_a_calibration_is_unsure_on_the_page_as_in_explain(
+    xtool: Any, tmp_path: Path
+) -> None:
+    xtool(*COMPARE, "--out", "run")
+    run = Run.open(tmp_path / "run")
+    scores = sorted({record.score for record in run.records() if record.method == "colourcam" and record.score})
+    bar = scores[len(scores) // 2]
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text("utf-8"))
+    (described,) = [method for method in manifest["identity"]["methods"] if method["label"] == "colourcam"]
+    described["calibration"] = {
+        "method": "colourcam", "bar": bar, "absent_below": bar - 1e-4, "present_above": bar + 1e-4, "options": {}
+    }  # fmt: skip
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    run = Run.open(tmp_path / "run")
+    told = {record.score: run.verdict(record).words for record in run.records() if record.method == "colourcam"}
+    assert told[bar] == "unsure"
+    assert "unsure" not in {words for score, words in told.items() if abs(score - bar) > 1e-4}
+    assert xtool("report", "run", "-o", "report.html").returncode == 0
+    assert ", unsure" in page(tmp_path / "report.html").text
+
+
 def test_the_page_fetches_nothing(xtool: Any, tmp_path: Path) -> None:
     xtool(*COMPARE, "--out", "run")
     xtool("report", "run", "-o", "report.html")

@@ -172,9 +172,9 @@ def _shown(run: Run, image: ImageResult, threshold: float, album: _Album) -> _Sh
     told = f"IoU {100 * image.iou:.0f} %"
     if image.difference:
         told += f", {100 * abs(image.difference):.0f} {'above' if image.difference > 0 else 'below'} the others"
-    verdict = Verdict.of(record.present)
+    verdict = run.verdict(record)
     if verdict is not Verdict.CANNOT_TELL:
-        told += f", said to be {verdict.words}"
+        told += f", {verdict.words}" if verdict is Verdict.UNSURE else f", said to be {verdict.words}"
     if record.rank is not None:
         told += f", class ranked {record.rank}"
     picture, problem = _picture(run, record, threshold, album)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from xtool.paint.embed import heat_uri
 from xtool.paint.panel import EMPTY
-from xtool.paint.verdicts import Verdict
 
 if TYPE_CHECKING:
     from xtool.runs.records import Record
@@ -39,7 +38,7 @@ def panel(run: Run, record: Record, threshold: float, key: str) -> Panel:
     """One method's heat map on one image, with the boxes that are scored at a threshold."""
     width, height = record.image_size
     heat = run.image_map(record).full
-    verdict = Verdict.of(record.present)
+    verdict = run.verdict(record)
     return Panel(
         key=key,
         width=width,

@@ -7,10 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtool.contracts.protocols import Calibration
 from xtool.errors import RunError
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.protocols import LocalizationProtocol, get_protocol
+from xtool.paint.verdicts import Verdict
 from xtool.runs.differences import compared
 from xtool.runs.directory import RunDirectory
 from xtool.runs.manifest import Identity, Manifest
@@ -95,6 +97,19 @@ class Run:
         if not isinstance(record, Record):
             raise RunError(f"{self.directories[directory].path} was changed while it was read")
         return record
+
+    @cached_property
+    def calibrations(self) -> dict[str, Calibration]:
+        """What the verdicts of each method went by, for those that were calibrated."""
+        told = {method["label"]: method.get("calibration") for method in self.identity.methods}
+        return {label: Calibration(**fields) for label, fields in told.items() if fields is not None}
+
+    def verdict(self, record: Record) -> Verdict:
+        """What a record says of its label, in the words that people read; what is scored is ``record.present``."""
+        calibration = self.calibrations.get(record.method)
+        if calibration is not None and record.score is not None and calibration.unsure(record.score):
+            return Verdict.UNSURE
+        return Verdict.of(record.present)
 
     def image_map(self, record: Record) -> ImageMap:
         """A record's map, at the resolution of its image."""
