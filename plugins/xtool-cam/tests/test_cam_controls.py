@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from cam_encoders import TinyEncoder, pixels_for, texts_for
+from cam_encoders import LastStage, TinyEncoder, pixels_for, texts_for
 
-from xtool_cam.config import CenterConfig, RandomConfig
-from xtool_cam.controls import CenterBump, RandomNoise
+from xtool_cam.config import CenterConfig, MeanMapConfig, RandomConfig
+from xtool_cam.controls import CenterBump, MeanMap, RandomNoise
 
 
 def test_controls_run_no_forward_pass(encoder: TinyEncoder) -> None:
@@ -55,3 +55,15 @@ def test_noise_has_no_favourite_place(cnn: TinyEncoder) -> None:
     maps = RandomNoise(RandomConfig()).explain(cnn, pixels, torch.eye(16)[:1]).maps[:, 0]
     assert maps.mean(dim=0).abs().max() < 0.25
     assert (maps.std(dim=0) - 1).abs().max() < 0.2
+
+
+def test_the_mean_map_adds_up_the_features_whatever_the_text(cnn: TinyEncoder) -> None:
+    pixels = pixels_for(cnn)
+    features = LastStage().extract(cnn, pixels).maps
+    found = MeanMap(MeanMapConfig(), LastStage()).explain(cnn, pixels, texts_for(cnn, pixels)).maps
+    for image in range(2):
+        total = torch.zeros(features.shape[2:])
+        for one in features[image]:
+            total += one
+        for text in range(3):
+            torch.testing.assert_close(found[image, text], (total / features.shape[1]).clamp(min=0))

@@ -14,6 +14,7 @@ _CONTROL = {
 }
 XTOOL_EXPECTED_FAILURES = {
     "eigencam": _TEXT_BLIND,
+    "meanmap": _TEXT_BLIND,
     "random": _CONTROL,
     "center": {**_TEXT_BLIND, **_CONTROL},
 }
@@ -114,4 +115,12 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         forwards="0",
         box_threshold=0.32,
         suggested=10,
+    )
+    yield SaliencyMethodSpec(
+        name="meanmap",
+        factory="xtool_cam.controls:MeanMap",
+        config="xtool_cam.config:MeanMapConfig",
+        summary="Control: the mean of all feature maps. What a method scores without looking at the text.",
+        requires=frozenset({"features"}),
+        box_threshold=0.15,
     )

@@ -90,3 +90,7 @@ class CenterConfig(MethodConfig):
 
     grid: int = Field(56, ge=2, description="Side of the map in cells.")
     sigma: float = Field(0.25, gt=0, description="Standard deviation of the bump, as a fraction of the image's side.")
+
+
+class MeanMapConfig(FeatureConfig):
+    """Options of the control without a text."""

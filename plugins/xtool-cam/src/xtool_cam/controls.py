@@ -1,4 +1,4 @@
-"""Controls: maps that know nothing of the model. Only a localization number above theirs means something."""
+"""Controls: maps that know nothing of the text, or nothing at all. Only a number above theirs means something."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, Saliency
-from xtool_cam.config import CenterConfig, RandomConfig
+from xtool.plugin import Encoder, FeatureExtractor, Saliency
+from xtool_cam.config import CenterConfig, MeanMapConfig, RandomConfig
 
 
 class CenterBump:
@@ -48,3 +48,17 @@ class RandomNoise:
         digest = hashlib.blake2b(data, digest_size=7, salt=self.config.seed.to_bytes(8, "big", signed=True)).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
         return torch.randn(dimensions, self.config.grid, self.config.grid, generator=generator)
+
+
+class MeanMap:
+    """ReLU of the mean of all feature maps: what VL-Score, Score-CAM and CAM show if every map weighs the same."""
+
+    def __init__(self, config: MeanMapConfig, extractor: FeatureExtractor) -> None:
+        self.config = config
+        self.extractor = extractor
+
+    @torch.no_grad()
+    def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. Every text gets the same map."""
+        maps = self.extractor.extract(encoder, pixels).maps.float().mean(dim=1, keepdim=True)
+        return Saliency(maps.relu().repeat(1, len(text), 1, 1), present=None)
