@@ -22,6 +22,7 @@ from xtool.loading import (
     checkpoint_keys,
     fetch,
     local_checkpoint,
+    misfit,
     read_checkpoint,
     resolve_device,
     resolve_dtype,
@@ -107,6 +108,24 @@ def test_whatever_a_training_script_put_around_them_the_tensors_are_the_same(
     found = read_checkpoint(file)
     assert found.keys() == state.keys() == checkpoint_keys(file)
     assert all(torch.equal(found[key], value) and found[key].dtype == value.dtype for key, value in state.items())
+
+
+def test_a_part_of_a_larger_model_is_found_by_the_names_that_the_model_has(
+    state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    larger = {f"student.clip.{key}": value for key, value in state.items()}
+    torch.save({**larger, "teacher.weight": torch.zeros(9), "head.scale": torch.zeros(1)}, tmp_path / "w.pth")
+    assert read_checkpoint(tmp_path / "w.pth", ["weight", "bias"]).keys() == state.keys()
+    assert len(read_checkpoint(tmp_path / "w.pth")) == 4
+
+
+def test_what_does_not_fit_is_told_by_the_first_name_and_what_is_there_instead() -> None:
+    assert misfit(["a.weight", "b.bias"], ["b.bias", "a.weight"]) == ""
+    assert misfit(["stem.weight", "b.bias"], ["b.bias", "a.weight"]) == (
+        "1 of its 2 tensors are missing and 1 are too many; the first that is missing is a.weight, "
+        "where the file has stem.weight"
+    )
+    assert misfit(["a", "b"], ["a"]) == "0 of its 1 tensors are missing and 1 are too many, first b"
 
 
 def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:

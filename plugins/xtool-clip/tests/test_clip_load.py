@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -95,17 +96,40 @@ def trained(build: Build) -> ClipEncoder:
     return build(CNN, options=options(seed=77))
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "pth", "training.pt"])
-def test_a_local_checkpoint_gives_the_same_embeddings(
-    build: Build, trained: ClipEncoder, tmp_path: Path, suffix: str
+State = dict[str, torch.Tensor]
+
+
+def under(prefix: str, state: State) -> State:
+    return {prefix + key: tensor for key, tensor in state.items()}
+
+
+SHAPES: dict[str, Any] = {
+    "plain": lambda state: state,
+    "open_clip's training": lambda state: {"epoch": 1, "state_dict": under("module.", state)},
+    "model": lambda state: {"model": state, "step": 3},
+    "model_state_dict": lambda state: {"model_state_dict": state},
+    "wrapped twice": lambda state: {"model": {"state_dict": state}},
+    "compiled": lambda state: under("_orig_mod.", state),
+    "compiled, then parallel": lambda state: {"state_dict": under("module._orig_mod.", state)},
+    "a part of a larger model": lambda state: {
+        "state_dict": {**under("model.clip.", state), "model.head.weight": torch.ones(3), "loss.scale": torch.ones(1)}
+    },
+    "another name for it": lambda state: under("clip.", state),
+    "numbers of NumPy beside it": lambda state: {"loss": np.float64(0.5), "epoch": np.int64(3), "state_dict": state},
+    "numbers for keys": lambda state: {"state_dict": state, "optimizer": {0: torch.ones(2), 1: torch.ones(2)}},
+}
+
+
+@pytest.mark.parametrize("shape", ["safetensors", *SHAPES])
+def test_a_local_checkpoint_gives_the_same_embeddings_whatever_is_around_it(
+    build: Build, trained: ClipEncoder, tmp_path: Path, shape: str
 ) -> None:
-    file, state = tmp_path / f"weights.{suffix}", trained.model.state_dict()
-    if suffix == "safetensors":
+    file, state = tmp_path / "weights.pt", trained.model.state_dict()
+    if shape == "safetensors":
+        file = file.with_suffix(".safetensors")
         save_file(state, file)
-    elif suffix == "pth":
-        torch.save(state, file)
-    else:  # what open_clip's training script writes
-        torch.save({"epoch": 1, "state_dict": {f"module.{key}": tensor for key, tensor in state.items()}}, file)
+    else:
+        torch.save(SHAPES[shape](state), file)
     loaded = build(CNN, weights=file)
     pixels = noise(trained)
     with torch.no_grad():
@@ -235,10 +259,39 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_not_run(build: Bui
     assert not trace.exists()
 
 
-def test_a_checkpoint_of_another_architecture_does_not_fit(build: Build, vit: ClipEncoder, tmp_path: Path) -> None:
-    save_file(vit.model.state_dict(), tmp_path / "vit.safetensors")
-    with pytest.raises(SetupError, match=r"vit\.safetensors do not fit small"):
-        build(CNN, weights=tmp_path / "vit.safetensors")
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("another architecture", r"are missing and \d+ are too many; the first that is missing is visual\.bn1"),
+        ("one tensor less", r"1 of its \d+ tensors are missing and 0 are too many; .* is visual\.conv1\.weight"),
+        ("another name", r"missing is visual\.conv1\.weight, where the file has visual\.stem\.weight"),
+        ("one too many", r"0 of its \d+ tensors are missing and 1 are too many, first visual\.extra"),
+        ("another shape", r"size mismatch for visual\.conv1\.weight"),
+        ("transformers", r"It is a checkpoint of transformers"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_with_the_first_that_is_missing(
+    build: Build, trained: ClipEncoder, vit: ClipEncoder, tmp_path: Path, wrong: str, told: str
+) -> None:
+    file, state = tmp_path / "wrong.safetensors", dict(trained.model.state_dict())
+    if wrong == "another architecture":
+        state = dict(vit.model.state_dict())
+    elif wrong == "one too many":
+        state["visual.extra"] = torch.ones(2)
+    elif wrong == "another shape":
+        state["visual.conv1.weight"] = state["visual.conv1.weight"][:1].clone()
+    elif wrong == "transformers":
+        state = {
+            "vision_model.embeddings.class_embedding": torch.ones(4),
+            "text_model.final_layer_norm.bias": torch.ones(4),
+        }
+    else:
+        taken = state.pop("visual.conv1.weight")
+        if wrong == "another name":
+            state["visual.stem.weight"] = taken
+    save_file(state, file)
+    with pytest.raises(SetupError, match=rf"(?s)wrong\.safetensors do not fit small: .*{told}"):
+        build(CNN, weights=file)
 
 
 def test_an_unreadable_configuration_is_named(tmp_path: Path) -> None:

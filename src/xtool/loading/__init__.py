@@ -5,7 +5,8 @@
 - :func:`local_checkpoint`: whether ``--pretrained`` names a file
 - :func:`cached`, :func:`fetch`: a file of the Hugging Face hub, from the cache, else the network, else the reason
   within seconds
-- :func:`read_checkpoint`, :func:`checkpoint_keys`: safetensors or torch, without running code that is in the file
+- :func:`read_checkpoint`, :func:`checkpoint_keys`: safetensors or torch, without running code that is in the file;
+  :func:`misfit`: what of it does not fit a model
 - :func:`sha256`: what results call the weights
 
 Whatever goes wrong is a :class:`xtool.errors.SetupError` or :class:`xtool.errors.UsageError` whose message says what
@@ -19,7 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtool.loading.checkpoints import checkpoint_keys, local_checkpoint, read_checkpoint, sha256
+    from xtool.loading.checkpoints import checkpoint_keys, local_checkpoint, misfit, read_checkpoint, sha256
     from xtool.loading.devices import resolve_device, resolve_dtype
     from xtool.loading.hub import DownloadError, cached, fetch
     from xtool.loading.seeding import seeded
@@ -30,6 +31,7 @@ _HOME = {
     "checkpoint_keys": "checkpoints",
     "fetch": "hub",
     "local_checkpoint": "checkpoints",
+    "misfit": "checkpoints",
     "read_checkpoint": "checkpoints",
     "resolve_device": "devices",
     "resolve_dtype": "devices",
@@ -43,6 +45,7 @@ __all__ = [
     "checkpoint_keys",
     "fetch",
     "local_checkpoint",
+    "misfit",
     "read_checkpoint",
     "resolve_device",
     "resolve_dtype",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
+import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-from torch import nn
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
+from torch import Tensor, nn
 
-from xtool.loading import checkpoint_keys, fetch, local_checkpoint
+from xtool.loading import checkpoint_keys, fetch, local_checkpoint, misfit, read_checkpoint
 from xtool.plugin import SetupError, UsageError
 
 OPENAI_KEYS = frozenset({"input_resolution", "context_length", "vocab_size"})
@@ -52,18 +56,45 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
 
     Raises :class:`xtool.plugin.SetupError` for a file that is damaged, unsafe, or of another architecture.
     """
-    checkpoint_keys(file)  # first, because open_clip reads a file again without weights_only where torch is very old
+    own = model.state_dict()
     try:
-        # Not strict, as OpenAI's files hold more than weights; the two lists say what strict would.
-        missing, unexpected = open_clip.load_checkpoint(model, str(file), strict=False, weights_only=True)
+        # A model with a text tower of its own keeps under "text." what CLIP's first checkpoints have at the top.
+        state = read_checkpoint(file, {*own, *(key.removeprefix("text.") for key in own)})
+        state = {key: value for key, value in state.items() if key not in OPENAI_KEYS}
+        state = _in_todays_words(model, state)
+        told = misfit(state, own)
+        if not told:
+            model.load_state_dict(state)
+    except SetupError:
+        raise
     except Exception as error:  # a wrong shape or type shows up as almost any exception
         raise SetupError(f"weights {file} do not fit {name}: {_shorten(str(error))}") from error
-    unexpected = [key for key in unexpected if key not in OPENAI_KEYS]
-    if missing or unexpected:
-        raise SetupError(
-            f"weights {file} do not fit {name}: {len(missing)} tensors are missing and {len(unexpected)} too many, "
-            f"for example {(missing or unexpected)[0]}"
-        )
+    if told:
+        raise SetupError(f"weights {file} do not fit {name}: {told}{_made_by(state)}")
+
+
+def _in_todays_words(model: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state as the model would write it: what :func:`open_clip.load_checkpoint` does to a file that it has read."""
+    state = convert_state_dict(model, state)
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    for name in ("logit_scale", "logit_bias"):  # a number in some files, a list of one in others
+        if name in state and getattr(model, name) is not None:
+            state[name] = state[name].reshape(getattr(model, name).shape)
+    if "logit_bias" not in state and model.logit_bias is not None:
+        state["logit_bias"] = torch.zeros_like(state["logit_scale"])
+    if "text.transformer.embeddings.position_ids" not in model.state_dict():
+        state.pop("text.transformer.embeddings.position_ids", None)
+    resize_pos_embed(state, model)
+    resize_text_pos_embed(state, model)
+    return state
+
+
+def _made_by(state: Mapping[str, Tensor]) -> str:
+    """What to do about a checkpoint in the layout of another library; empty if it is not one."""
+    if any(key.startswith(("vision_model.", "text_model.")) for key in state):
+        return ". It is a checkpoint of transformers; take the model's weights in open_clip's layout"
+    return ""
 
 
 def _is_from_openai(path: Path) -> bool:
