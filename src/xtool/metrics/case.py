@@ -46,4 +46,5 @@ class Case:
     text: Tensor
     """[1, D] the label's embedding."""
     ranks: Callable[[Tensor], list[int]] | None
-    """Of embedded images [N, D], the rank of the sample's class among the data set's, from 1; ``None`` without classes."""
+    """Of embedded images [N, D], the rank of the sample's class among the data set's, from 1; ``None`` where there are
+    no classes."""

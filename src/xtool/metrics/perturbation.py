@@ -1,7 +1,7 @@
 """Positive and negative perturbation (Chefer et al., CVPR 2021): is the class still named without the pixels?
 
-In nine steps, 10 to 90 % of the pixels turn black, the most salient first or the least salient first; after each step one
-asks whether the class is still the model's Top-1. The number is the mean over the steps and images, which papers call
+In nine steps, 10 to 90 % of the pixels turn black, the most salient first or the least salient first; after each step
+one asks whether the class is still the model's Top-1. The number is the mean over steps and images, which papers call
 the area under the curve. Insertion and deletion (:mod:`xtool.metrics.causal`) follow the score instead, in 224 steps.
 """
 

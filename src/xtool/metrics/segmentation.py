@@ -159,7 +159,9 @@ def two_channel_precision(heat: Floats, mask: NDArray[np.uint8]) -> float:
 
 
 def average_precision(scores: ArrayLike, positive: ArrayLike) -> float:
-    """Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores from the highest down, as scikit-learn defines it; NaN without positives.
+    """Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores from the highest down, as scikit-learn defines it.
+
+    NaN where nothing is positive.
 
     Args:
         scores: [N] finite; equal ones are one step of the curve.
