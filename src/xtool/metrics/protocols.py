@@ -64,8 +64,8 @@ class LocalizationProtocol:
         """[K, 4] the boxes of a map at one threshold: those that are scored, and no others.
 
         Half-open ``(x0, y0, x1, y1)`` in image pixels, not always whole ones. A map that says nothing has no box under
-        ``anybox`` and ``onebox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in [0, 1) is accepted;
-        one that differs from one in the sweep only by rounding is taken for that one.
+        ``anybox`` and ``onebox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in
+        [0, 1) is accepted; one that differs from one in the sweep only by rounding is taken for that one.
 
         Raises :class:`UsageError` out of range, :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
         """

@@ -42,15 +42,15 @@ PAPER = "Chefer et al., Transformer Interpretability Beyond Attention Visualizat
 
 
 class _Segmentation(Metric):
-    """Measured where the sample has a mask with any pixel that counts."""
+    """Measured where the sample has a mask that shows the object."""
 
     on_request = True
 
     def measure(self, case: Case) -> Json | None:
         if case.sample.open_mask is None:
             return None
-        mask = mask_at_side(case.sample.open_mask())
-        return self.compare(map_at_side(case.target.image_map), mask) if np.isin(mask, (0, 1)).any() else None
+        mask = case.sample.open_mask()
+        return self.compare(map_at_side(case.target.image_map), mask_at_side(mask)) if (mask == 1).any() else None
 
     def compare(self, heat: Floats, mask: NDArray[np.uint8]) -> Json:
         """What is recorded of a map and a mask, both [224, 224]."""
