@@ -7,13 +7,13 @@ instances. Images without an instance yield none.
   (``val2017``); without a split the only one there is. ``--data-dir`` may also be the file itself, of any name
 - the images: the folder ``NAME``, ``images/NAME`` or ``images`` beside ``annotations``, or the one with the file
 
-**Boxes** are ``x y width height`` in pixels, with fractions; here they are ``x0 y0 x1 y1``. Instances whose box is empty
-are left out.
+**Boxes** are ``x y width height`` in pixels, with fractions; here they are ``x0 y0 x1 y1``. Instances whose box is
+empty are left out.
 
 **Masks** are polygons, or run lengths as numbers or text. A kind of which an instance has none has no mask.
 
-**Crowds** (``iscrowd``) are no instances: they have no box, and in a mask they are 255, neither object nor background. A
-kind that an image shows only as a crowd gives no sample, and is not taken for absent either.
+**Crowds** (``iscrowd``) are no instances: they have no box, and in a mask they are 255, neither object nor background.
+A kind that an image shows only as a crowd gives no sample, and is not taken for absent either.
 """
 
 from __future__ import annotations

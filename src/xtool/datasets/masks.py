@@ -25,14 +25,14 @@ SPECK = 1e-3
 
 def mask_of(numbers: NDArray[Any], wanted: int, ignored: int) -> NDArray[np.uint8]:
     """The mask [height, width] of one class in a picture of class numbers: 1, 0, and 255 for what is ignored."""
-    mask = (numbers == wanted).astype(np.uint8)
+    mask: NDArray[np.uint8] = (numbers == wanted).astype(np.uint8)
     mask[numbers == ignored] = IGNORE
     return mask
 
 
 def palette_numbers(path: Path) -> NDArray[np.uint8]:
     """[height, width] the class numbers of a palette or grey picture. Raises :class:`DataError` for any other."""
-    numbers: NDArray[np.uint8] = open_values(path)
+    numbers = open_values(path)
     if numbers.ndim != 2:
         raise DataError(os.fspath(path), "is a picture of colours; one of class numbers is wanted (with a palette)")
     return numbers

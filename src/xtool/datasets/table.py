@@ -100,8 +100,7 @@ class Table:
         upright = Frame(frame.size, 1)
         mask = partial(_open_mask, self.path.parent / first.mask, frame.size) if first.mask else None
         return Sample(
-            # What follows the last # tells samples of one image apart; phrases may be repeated, and labels have any sign.
-            id=f"{first.image}#{f'line {first.line}' if first.phrase else first.label.replace('#', '%23')}",
+            id=f"{first.image}#{_own_part(first)}",
             open=open_stored(self.images, first.image),
             label=first.label,
             synonyms=tuple(dict.fromkeys((first.label, *first.synonyms))),
@@ -220,6 +219,11 @@ def _boxes(cell: Any) -> tuple[tuple[float, ...], ...]:
 
 def _several(cell: Any) -> list[Any]:
     return [part for part in cell.split(";") if part.strip()] if isinstance(cell, str) else list(cell)
+
+
+def _own_part(row: _Row) -> str:
+    """Tells apart the samples of one image: phrases may be repeated, and a # would divide the id elsewhere."""
+    return f"line {row.line}" if row.phrase else row.label.replace("#", "%23")
 
 
 def _open_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
