@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap, min_max
@@ -131,6 +130,8 @@ def map_at_side(image_map: ImageMap) -> Floats:
 
 def mask_at_side(mask: NDArray[Any]) -> NDArray[np.uint8]:
     """[224, 224] a true mask [height, width] of bool, or 0, 1 and 255 (ignored), resized to its nearest pixels."""
+    from PIL import Image
+
     picture = Image.fromarray(mask.astype(np.uint8))
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.NEAREST))
 
