@@ -63,8 +63,16 @@ def test_optional_metrics_are_measured_when_asked_for(xtool: Any) -> None:
     found = rows(done.stdout)
     assert found["colourcam"]["insertion"] > found["everywhere"]["insertion"]
     assert found["colourcam"]["deletion"] is None
-    assert found["colourcam"]["pxap"] is None  # these samples have no masks
+    assert found["colourcam"]["pxap"] > 0.9
     assert rows(xtool(*COMPARE, "--json", "--out", "other", "--limit", "1").stdout)["colourcam"]["insertion"] is None
+
+
+def test_a_metric_that_was_asked_for_in_vain_is_named(xtool: Any) -> None:
+    without_masks = ("--dataset", "patches:broken", "--limit", "2", "--out", "run", "--metric", "pxap")
+    done = xtool(*COMPARE, *without_masks, "--metric", "energy")
+    assert done.returncode == 0, done.stderr
+    assert "No pxap: nothing in these data to measure it on" in " ".join(done.stdout.split())
+    assert "No energy" not in done.stdout
 
 
 def test_a_fixed_threshold_holds_for_every_row(xtool: Any) -> None:

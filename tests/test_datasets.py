@@ -316,3 +316,33 @@ class TestTable:
         with pytest.raises(UsageError, match=r"found t\.csv, u\.csv"):
             open_table(tmp_path)
         assert len(open_table(tmp_path, "u")) == 0
+
+    def test_a_phrase_is_a_sample_of_its_own_and_no_class(self, tmp_path):
+        picture(tmp_path / "a.png")
+        (tmp_path / "t.csv").write_text(
+            "image,phrase,boxes\na.png,left man,0 0 5 5\na.png,player #12,6 6 9 9\na.png,left man,1 1 8 8\n"
+        )
+        dataset = open_table(tmp_path)
+        samples = [dataset[index] for index in range(3)]
+        assert [sample.label for sample in samples] == ["left man", "player #12", "left man"]
+        assert [len(sample.boxes) for sample in samples] == [1, 1, 1], "the same words of two men are two questions"
+        assert [sample.id for sample in samples] == ["a.png#line 2", "a.png#line 3", "a.png#line 4"]
+        assert list(dataset.classes) == []
+        assert samples[0].class_index is None
+
+    def test_labels_and_phrases_may_stand_in_one_table_but_not_in_one_row(self, tmp_path):
+        picture(tmp_path / "a.png")
+        rows = [
+            {"image": "a.png", "label": "dog", "boxes": [[0, 0, 5, 5]]},
+            {"image": "a.png", "label": "cat #2", "boxes": [[0, 0, 5, 5]]},
+            {"image": "a.png", "phrase": "the dog on the left", "boxes": [[0, 0, 5, 5], [6, 6, 9, 9]]},
+            {"image": "a.png", "phrase": "the dog", "label": "dog", "boxes": [[0, 0, 5, 5]]},
+        ]
+        (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+        dataset = open_table(tmp_path)
+        assert list(dataset.classes) == [("dog",), ("cat #2",)]
+        assert [dataset[index].class_index for index in range(3)] == [0, 1, None]
+        assert dataset[1].id == "a.png#cat %232", "what is asked of one image is told apart behind the last #"
+        assert len(dataset[2].boxes) == 2
+        with pytest.raises(DataError, match="line 4: a label and a phrase; one of the two is wanted"):
+            dataset[3]

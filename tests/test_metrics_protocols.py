@@ -11,7 +11,7 @@ from xtool.errors import SetupError, UsageError
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap, min_max
 from xtool.metrics.iou import box_iou
-from xtool.metrics.protocols import ANYBOX, CAM2016, MAXBOXACC, MAXBOXACCV2, PROTOCOLS, get_protocol
+from xtool.metrics.protocols import ANYBOX, CAM2016, MAXBOXACC, MAXBOXACCV2, ONEBOX, PROTOCOLS, get_protocol
 from xtool.metrics.topk import rank_of, top_k
 from xtool.metrics.wsol import true_boxes
 
@@ -70,6 +70,37 @@ class TestAnyBox:
         low = blank()
         low[50:150, 100:150] = 1.0  # in the image: x 200..300, y 25..75
         assert ANYBOX.best_ious(ImageMap(low, geometry), [[200, 25, 300, 75]])[50] == 1
+
+
+class TestOneBox:
+    def test_only_the_component_with_most_pixels_counts(self):
+        low = blank()
+        low[10:20, 10:30] = 1.0  # 200 pixels
+        low[100:150, 100:200] = 0.5  # 5000
+        image_map = ImageMap(low, SQUARE)
+        small, large = [[10, 10, 30, 20]], [[100, 100, 200, 150]]
+        assert (ONEBOX.best_ious(image_map, small)[[0, 49, 50]]).tolist() == [0, 0, 1], "at 0.5 the large one is gone"
+        assert (ONEBOX.best_ious(image_map, large)[[0, 49, 50]]).tolist() == [1, 1, 0]
+        assert ONEBOX.boxes(image_map, 0.3).tolist() == large
+
+    def test_pixels_count_and_not_the_area_of_the_box(self):
+        low = blank()
+        low[10, 10:210] = low[10:210, 10] = 1.0  # an L of 399 pixels around a box of 40,000
+        low[100:130, 100:130] = 1.0  # 900
+        assert ONEBOX.boxes(ImageMap(low, SQUARE), 0.5).tolist() == [[100, 100, 130, 130]]
+
+    def test_of_equals_the_first_in_raster_order_counts(self):
+        low = blank()
+        low[50:60, 100:110] = low[40:50, 150:160] = 1.0
+        assert ONEBOX.boxes(ImageMap(low, SQUARE), 0.5).tolist() == [[150, 40, 160, 50]]
+
+    def test_exactly_half_is_found(self):
+        assert ONEBOX.choose(np.full((3, 100), 0.5)).accuracy == 1
+        assert ONEBOX.choose(np.full((3, 100), 0.49)).accuracy == 0
+
+    def test_a_map_that_says_nothing_finds_nothing(self):
+        for low in (blank(), np.full((7, 7), np.nan, np.float32)):
+            assert ONEBOX.best_ious(ImageMap(low, SQUARE), [[0, 0, 224, 224]]).max() == 0
 
 
 class TestWSOL:
@@ -180,7 +211,7 @@ class TestDrawnBoxes:
             every = range(0, len(recorded), max(1, len(recorded) // 50))
             for index in every:
                 drawn = protocol.boxes(image_map, float(protocol.thresholds[index]))
-                if protocol is ANYBOX:
+                if protocol.name in ("anybox", "onebox"):
                     pairs = [overlap_by_loop(box, other, 0) for box in drawn.tolist() for other in truth.tolist()]
                 else:
                     found = [on_the_grid_of_wsol(box, size, drawn=True) for box in drawn.tolist()]

@@ -93,6 +93,7 @@ class Patches:
             class_index=index % 3,
             absent=colours[2],
             distractor=colours[1],
+            open_mask=None if self.broken else lambda: np.pad(np.ones((24, 16), bool), ((8, 32), (x, 48 - x))),
         )
 
 

@@ -63,8 +63,9 @@ class Sample:
     """Something that is certainly not in the image, for presence accuracy."""
     distractor: str | None = None
     """Something else that is in the image, for the text-swap control."""
-    open_mask: Callable[[], NDArray[np.bool_]] | None = None
-    """Decodes the true mask [height, width] of the label's instances, where there is one."""
+    open_mask: Callable[[], NDArray[np.bool_] | NDArray[np.uint8]] | None = None
+    """Decodes the true mask [height, width] of the label's instances, where there is one: bool, or uint8 with 0, 1, and
+    255 for pixels that are neither object nor background. Raises :class:`xtool.plugin.DataError`."""
 
 
 @runtime_checkable

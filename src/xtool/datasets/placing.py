@@ -1,4 +1,4 @@
-"""From the boxes of an annotation to half-open boxes in the pixels of the upright image."""
+"""From the boxes and masks of an annotation to half-open boxes and masks in the pixels of the upright image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtool.errors import DataError
 from xtool.image.files import Frame
 
-__all__ = ["Convention", "half_open", "place_boxes"]
+__all__ = ["Convention", "half_open", "place_boxes", "place_mask"]
 
 Convention = Literal["half-open", "zero-based", "one-based"]
 """``half-open`` (x1 is one past the last pixel), or with the last pixel inside, counted from 0 or from 1."""
@@ -51,6 +51,19 @@ def place_boxes(boxes: Boxes, frame: Frame, file: str, annotated_size: tuple[int
     _check(boxes, width, height, file)
     cut: Boxes = np.clip(boxes, 0, (width, height, width, height))
     return cut if seen_upright else frame.upright(cut)
+
+
+def place_mask(mask: NDArray[np.uint8], frame: Frame, file: str) -> NDArray[np.uint8]:
+    """A mask [height, width] of an annotation in the upright image.
+
+    It is of the pixels as stored, unless its size says otherwise. Raises :class:`DataError` for another size.
+    """
+    size = (mask.shape[1], mask.shape[0])
+    if size == frame.stored_size:
+        return frame.turn(mask)
+    if size != frame.size:
+        raise DataError(file, f"the mask is {_size(size)}, but the image is {_size(frame.stored_size)}")
+    return mask
 
 
 def _check(boxes: Boxes, width: int, height: int, file: str) -> None:

@@ -1,11 +1,13 @@
-"""Your own images: a CSV or JSONL with one row per image and label.
+"""Your own images: a CSV or JSONL with one row per image and label, or per phrase.
 
 A CSV may be separated by commas, semicolons or tabs. Columns (JSONL: keys), in upper or lower case:
 
 - ``image``: path of the picture, relative to the table
-- ``label``: what to look for
+- ``label``: what to look for; or instead of it
+- ``phrase``: what to look for, in words that only this image is asked for ("the man on the left"). Each row is then a
+  sample, also where phrases are repeated, and the table has no classes
 - ``boxes``: true boxes, half-open ``x0 y0 x1 y1`` in pixels of the upright image, several separated by ``;``
-  (JSONL: a list of lists). Rows with the same image and label are merged, so one row per box works too.
+  (JSONL: a list of lists). Rows with the same image and label are merged, so one row per box works too
 - ``xmin``, ``ymin``, ``xmax``, ``ymax`` instead of ``boxes``: one box, half-open as well
 - ``synonyms`` (may be left out): other names, separated by ``;`` (JSONL: a list)
 - ``absent`` (may be left out): something that is certainly not in the image
@@ -42,6 +44,7 @@ __all__ = ["Table", "open_table"]
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 REQUIRED = ("image", "label", "boxes")
+PHRASE = "phrase"
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 SEPARATORS = ",;\t"
 
@@ -53,6 +56,8 @@ class _Row:
     line: int
     image: str = ""
     label: str = ""
+    phrase: bool = False
+    """Whether the label is a phrase, which stands alone."""
     boxes: tuple[tuple[float, ...], ...] = ()
     synonyms: tuple[str, ...] = ()
     absent: str | None = None
@@ -70,7 +75,7 @@ class Table:
         self.images = Folder(path.parent)
         names: dict[str, tuple[str, ...]] = {}
         for first, *_ in rows:
-            if not first.problem:
+            if not first.problem and not first.phrase:
                 names.setdefault(first.label, (first.label, *first.synonyms))
         self.names = names
 
@@ -95,12 +100,12 @@ class Table:
         upright = Frame(frame.size, 1)
         mask = partial(_open_mask, self.path.parent / first.mask, frame.size) if first.mask else None
         return Sample(
-            id=f"{first.image}#{first.label}",
+            id=f"{first.image}#{_own_part(first)}",
             open=open_stored(self.images, first.image),
             label=first.label,
             synonyms=tuple(dict.fromkeys((first.label, *first.synonyms))),
             boxes=place_boxes(boxes, upright, f"{self.path}, line {first.line}"),
-            class_index=list(self.names).index(first.label) if len(self.names) > 1 else None,
+            class_index=list(self.names).index(first.label) if len(self.names) > 1 and not first.phrase else None,
             absent=first.absent,
             distractor=first.distractor,
             open_mask=mask,
@@ -121,9 +126,9 @@ def open_table(data_dir: Path | None, split: str | None = None) -> Table:
     path = _the_table(Path(data_dir), split)
     text = read_text(path)
     lines = _jsonl(text) if path.suffix.lower() == ".jsonl" else _csv(path, text)
-    groups: dict[tuple[str, str, str | None], list[_Row]] = {}
+    groups: dict[tuple[str, str, int | None], list[_Row]] = {}
     for row in lines:
-        key = (row.image, row.label, f"{row.line}" if row.problem else None)
+        key = (row.image, row.label, row.line if row.problem or row.phrase else None)
         groups.setdefault(key, []).append(row)
     return Table(path, list(groups.values()))
 
@@ -147,7 +152,9 @@ def _csv(path: Path, text: str) -> Iterator[_Row]:
     reader = csv.reader(StringIO(text), delimiter=separator, skipinitialspace=True)
     try:
         columns = [name.strip().lower() for name in next(reader, [])]
-        there = {*columns, "boxes"} if {*CORNERS} <= {*columns} else {*columns}
+        there = {*columns}
+        there |= {"boxes"} if {*CORNERS} <= there else set()
+        there |= {"label"} if PHRASE in there else set()
         missing = [column for column in REQUIRED if column not in there]
         if missing:
             raise UsageError(f"{path}: line 1 has no column {', '.join(missing)}; it has {', '.join(columns)}")
@@ -175,6 +182,11 @@ def _row(line: int, fields: Mapping[str, Any]) -> _Row:
     try:
         if "boxes" not in fields and all(corner in fields for corner in CORNERS):
             fields = {**fields, "boxes": [[fields[corner] for corner in CORNERS]]}
+        phrase = bool(fields.get(PHRASE))
+        if phrase:
+            if fields.get("label"):
+                raise ValueError("a label and a phrase; one of the two is wanted")
+            fields = {**fields, "label": fields[PHRASE]}
         missing = [column for column in REQUIRED if fields.get(column) in (None, "", [])]
         if missing:
             raise ValueError(f"no {', '.join(missing)}")
@@ -183,6 +195,7 @@ def _row(line: int, fields: Mapping[str, Any]) -> _Row:
             line,
             _text("image", fields["image"]),
             _text("label", fields["label"]),
+            phrase,
             _boxes(fields["boxes"]),
             tuple(_text("synonyms", name) for name in _several(fields.get("synonyms") or [])),
             **texts,
@@ -206,6 +219,11 @@ def _boxes(cell: Any) -> tuple[tuple[float, ...], ...]:
 
 def _several(cell: Any) -> list[Any]:
     return [part for part in cell.split(";") if part.strip()] if isinstance(cell, str) else list(cell)
+
+
+def _own_part(row: _Row) -> str:
+    """Tells apart the samples of one image: phrases may be repeated, and a # would divide the id elsewhere."""
+    return f"line {row.line}" if row.phrase else row.label.replace("#", "%23")
 
 
 def _open_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:

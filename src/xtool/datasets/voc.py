@@ -5,6 +5,10 @@ An image with several kinds of objects yields one sample for each kind; objects 
 **Boxes.** Pascal VOC counts pixels from 1 with the last pixel inside: coordinates run from 1 to exactly width.
 Here they are half-open and counted from 0: ``xmin - 1 … xmax``. Tools that count from 0 are off by one pixel at most,
 and what then lies outside the image by a pixel is cut off.
+
+**Masks.** Where an image has a ``SegmentationClass/*.png``, a palette picture with the numbers of Pascal VOC's 20
+classes in alphabetical order from 1, its samples of these classes have a mask; 255 is neither object nor background.
+Other names have no number there, and no mask.
 """
 
 from __future__ import annotations
@@ -12,20 +16,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PureWindowsPath
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xtool.contracts.protocols import Sample
 from xtool.datasets.annotations import Annotation, read_voc_xml
 from xtool.datasets.files import Folder, open_stored
+from xtool.datasets.masks import open_palette_mask
 from xtool.datasets.placing import half_open, place_boxes
 from xtool.datasets.text import read_lines
 from xtool.errors import DataError, UsageError
+from xtool.image.files import Frame
 
 __all__ = ["Voc", "open_voc"]
 
 ANNOTATIONS = ("annotations", "annotation", "annots")
 IMAGES = ("jpegimages", "images")
 """Names of folders, in any case."""
+MASKS = ("segmentationclass",)
+NUMBERED = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""Pascal VOC's classes, in the order of their numbers in masks, from 1."""
 # Pascal VOC's own names that no one says.
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 
@@ -42,8 +58,9 @@ class _Entry:
 class Voc:
     """One sample for each image and name. All XML is read when opened: the names decide how many samples there are."""
 
-    def __init__(self, images: Folder, entries: Sequence[_Entry], title: str) -> None:
+    def __init__(self, images: Folder, masks: Folder | None, entries: Sequence[_Entry], title: str) -> None:
         self.images = images
+        self.masks = masks
         self.entries = entries
         self.title = title
         self.names = sorted({entry.name for entry in entries if entry.name})
@@ -67,15 +84,17 @@ class Voc:
         file = self._image_of(entry.stem, entry.annotation.filename)
         boxes = half_open(entry.annotation.of(entry.name), "one-based")
         others = sorted(set(entry.annotation.names) - {entry.name})
+        frame = self.images.frame(file)
         return Sample(
             id=f"{file}#{entry.name}",
             open=open_stored(self.images, file),
             label=_spoken(entry.name),
             synonyms=(_spoken(entry.name),),
-            boxes=place_boxes(boxes, self.images.frame(file), self.images.describe(file), entry.annotation.size),
+            boxes=place_boxes(boxes, frame, self.images.describe(file), entry.annotation.size),
             class_index=self.names.index(entry.name) if len(self.names) > 1 else None,
             absent=self._absent(entry.stem, entry.annotation),
             distractor=_spoken(others[0]) if others else None,
+            open_mask=self._mask(entry, frame),
         )
 
     def fingerprint(self) -> str:
@@ -86,6 +105,12 @@ class Voc:
             boxes = str(what) if isinstance(what, DataError) else what.of(entry.name).tolist()
             digest.update(f"{entry.stem},{entry.name},{boxes}\n".encode())
         return digest.hexdigest()[:16]
+
+    def _mask(self, entry: _Entry, frame: Frame) -> partial[NDArray[np.uint8]] | None:
+        file = self.masks.find(entry.stem) if self.masks is not None else None
+        if self.masks is None or file is None or entry.name not in NUMBERED:
+            return None
+        return partial(open_palette_mask, self.masks.root / file, NUMBERED.index(entry.name) + 1, frame)
 
     def _absent(self, stem: str, annotation: Annotation) -> str | None:
         """A name of the data set that is not annotated in this image, drawn from the image's name."""
@@ -106,6 +131,8 @@ class Voc:
 def open_voc(data_dir: Path | None, split: str | None = None) -> Voc:
     """Open a folder; ``split`` names a list in ``ImageSets/Main``, all images without it.
 
+    A split with a folder names a list beside ``Main``: ``Segmentation/val`` has the images with masks.
+
     Raises :class:`UsageError` that says what was looked for and where.
     """
     if data_dir is None:
@@ -118,7 +145,8 @@ def open_voc(data_dir: Path | None, split: str | None = None) -> Voc:
     files = _xml_in(found)
     stems = _listed(root, split) if split else sorted(files)
     title = f"voc:{split}" if split else f"voc:{root.absolute().name}"
-    return Voc(Folder(images), list(_entries(found, files, stems)), title)
+    masks = next((Folder(folder) for folder in _named(root, MASKS)), None)
+    return Voc(Folder(images), masks, list(_entries(found, files, stems)), title)
 
 
 def _named(root: Path, names: Sequence[str]) -> Iterator[Path]:
@@ -134,7 +162,7 @@ def _xml_in(folder: Path) -> dict[str, Path]:
 
 def _listed(root: Path, split: str) -> list[str]:
     """The images of a list. Lists of one kind (``dog_val.txt``) mark images that do not show it with -1."""
-    path = root / "ImageSets" / "Main" / f"{split}.txt"
+    path = root / "ImageSets" / (f"{split}.txt" if "/" in split else f"Main/{split}.txt")
     if not path.is_file():
         raise UsageError(f"{path}: no such list for the split {split!r}")
     lines = [line.split() for line in read_lines(path) if line.strip()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike, fspath
 from struct import error as StructError
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,13 +21,15 @@ from xtool.image.arrays import array_to_image, is_tensor, tensor_to_array
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MAX_PIXELS", "Frame", "ImageSource", "Source", "open_frame", "open_image", "to_image"]
+__all__ = ["MAX_PIXELS", "Frame", "ImageSource", "Source", "open_frame", "open_image", "open_values", "to_image"]
 
 Source = str | PathLike[str] | bytes | IO[bytes]
 ImageSource: TypeAlias = "Source | Image.Image | NDArray[Any] | Tensor"
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused: a file of a few kilobytes can expand to gigapixels. Pillow's own limit for a warning."""
+
+T = TypeVar("T", bound=np.generic)
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
@@ -49,6 +51,14 @@ class Frame:
         """(width, height) of the upright image."""
         width, height = self.stored_size
         return (height, width) if self.orientation >= 5 else (width, height)
+
+    def turn(self, values: NDArray[T]) -> NDArray[T]:
+        """Turn an array [height, width] of stored pixels to upright ones."""
+        if self.orientation in (2, 3, 7, 8):
+            values = values[:, ::-1]
+        if self.orientation in (3, 4, 6, 7):
+            values = values[::-1]
+        return values.T if self.orientation >= 5 else values
 
     def upright(self, boxes: ArrayLike) -> NDArray[np.float64]:
         """Turn half-open boxes [N, 4] from stored pixels to upright ones."""
@@ -108,6 +118,20 @@ def open_frame(source: Source, name: str | None = None, *, max_pixels: int = MAX
     with _opened(source, name, max_pixels) as picture:
         orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
         return Frame(_stored_size(picture), orientation if orientation in range(1, 9) else 1)
+
+
+def open_values(source: Source, name: str | None = None) -> NDArray[np.uint8]:
+    """Decode a picture of labels: its own numbers, which are no colours to be converted.
+
+    Palette indices or grey values [height, width], or red, green and blue [height, width, 3]; as stored, without EXIF
+    rotation. Raises :class:`DataError` as :func:`open_image`, and for any other kind of picture.
+    """
+    with _opened(source, name, MAX_PIXELS) as picture:
+        picture.load()
+        if picture.mode not in ("P", "L", "RGB"):
+            raise DataError(name or _name(source), f"labels in a picture of mode {picture.mode} have no known meaning")
+        values: NDArray[np.uint8] = np.array(picture, np.uint8)
+        return values
 
 
 @contextmanager

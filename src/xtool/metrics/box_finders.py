@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtool.metrics import wsol
-from xtool.metrics.boxes import box_sweep
+from xtool.metrics.boxes import BoxSweep, box_sweep
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.iou import box_iou
 
@@ -65,17 +65,29 @@ class BoxFinder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Each 4-connected component of the map in the image that is not too small (see :mod:`xtool.metrics.boxes`)."""
+    """4-connected components of the map in the image that are not too small (see :mod:`xtool.metrics.boxes`)."""
+
+    every: bool
+    """Whether each of them gives a box, or at each threshold only the one with most pixels (the first of equals)."""
 
     def sweep(self, image_map: ImageMap, thresholds: Floats) -> Sweep:
         found = box_sweep(image_map.full, thresholds)
-        return Sweep(found.boxes.astype(np.float64), found.threshold_index, np.arange(len(thresholds)))
+        rows = np.arange(len(found.boxes)) if self.every else _largest(found)
+        return Sweep(found.boxes[rows].astype(np.float64), found.threshold_index[rows], np.arange(len(thresholds)))
 
     def ious(self, boxes: ArrayLike, truth: ArrayLike, image_size: tuple[int, int]) -> Floats:
         return box_iou(boxes, truth)
 
     def versions(self) -> dict[str, str]:
         return {}
+
+
+def _largest(found: BoxSweep) -> Ints:
+    """The row of the largest component at each threshold that has any; rows of a threshold are in raster order."""
+    order = np.lexsort((-found.areas, found.threshold_index))
+    first = np.unique(found.threshold_index[order], return_index=True)[1]
+    rows: Ints = order[first]
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

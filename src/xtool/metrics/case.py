@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,3 +45,6 @@ class Case:
     """[1, 3, H, W] what was explained."""
     text: Tensor
     """[1, D] the label's embedding."""
+    ranks: Callable[[Tensor], list[int]] | None
+    """Of embedded images [N, D], the rank of the sample's class among the data set's, from 1; ``None`` where there are
+    no classes."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xtool.metrics.case import Case
     from xtool.metrics.results import Results
 
-__all__ = ["Deletion", "Insertion", "Mode", "area", "curve", "keep_masks"]
+__all__ = ["Deletion", "Insertion", "Mode", "area", "curve", "keep_masks", "map_at_input"]
 
 PAPER = "Petsiuk et al., RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018"
 
@@ -43,10 +43,6 @@ class _Causal(Metric):
         from xtool.engine.masking import embed_masked
         from xtool.engine.work import account
 
-        low = torch.from_numpy(case.target.image_map.normalised)[None, None]
-        size = tuple(case.pixels.shape[-2:])
-        saliency = torch.nn.functional.interpolate(low, size, mode="bilinear")[0, 0].numpy()
-
         def score(keep: Masks) -> NDArray[Any]:
             masks = torch.from_numpy(keep).to(case.pixels.device).float()[None]
             with account():  # one of its own, so that these masks are not kept for other methods
@@ -54,7 +50,7 @@ class _Causal(Metric):
             cosines: NDArray[Any] = (embedded @ case.text[0].float()).cpu().numpy()
             return cosines
 
-        return area(curve(saliency, score, self.mode))
+        return area(curve(map_at_input(case), score, self.mode))
 
     def per_image(self, results: Results) -> Floats | None:
         return results.numbers(self.info.name)
@@ -90,6 +86,16 @@ class Deletion(_Causal):
     )
     mode = "deletion"
     base = "zero"
+
+
+def map_at_input(case: Case) -> NDArray[np.float32]:
+    """[H, W] the label's map in [0, 1], resized bilinearly to the model input."""
+    import torch
+
+    low = torch.from_numpy(case.target.image_map.normalised)[None, None]
+    resized = torch.nn.functional.interpolate(low, tuple(case.pixels.shape[-2:]), mode="bilinear")
+    saliency: NDArray[np.float32] = resized[0, 0].numpy()
+    return saliency
 
 
 def curve(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xtool.metrics.box_pixels import pixels_inside
 from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
@@ -39,13 +40,9 @@ class EnergyPointing(Metric):
 def energy_inside(full: NDArray[Any], boxes: ArrayLike) -> float:
     """The share in [0, 1] of the sum of a map [height, width] ≥ 0 inside any of the half-open boxes [M, 4].
 
-    A box contains the pixels whose centres it contains; where boxes overlap, each pixel counts once. A map that is 0
-    everywhere has no energy, which gives 0.
+    Where boxes overlap, each pixel counts once. A map that is 0 everywhere has no energy, which gives 0.
     """
     total = float(full.sum(dtype=np.float64))
     if total <= 0:
         return 0.0
-    inside = np.zeros(full.shape, bool)
-    for x0, y0, x1, y1 in np.ceil(np.asarray(boxes, np.float64).reshape(-1, 4) - 0.5).clip(0).astype(int).tolist():
-        inside[y0:y1, x0:x1] = True
-    return float(full[inside].sum(dtype=np.float64)) / total
+    return float(full[pixels_inside(boxes, full.shape)].sum(dtype=np.float64)) / total

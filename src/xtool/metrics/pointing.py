@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["TOLERANCE", "Pointing", "points_at_box", "points_at_mask"]
 
 TOLERANCE = 15.0
-"""The paper's margin in image pixels; pass it to get the paper's numbers."""
+"""The paper's margin in image pixels."""
 
 
 class Pointing(Metric):

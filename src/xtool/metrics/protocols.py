@@ -64,8 +64,8 @@ class LocalizationProtocol:
         """[K, 4] the boxes of a map at one threshold: those that are scored, and no others.
 
         Half-open ``(x0, y0, x1, y1)`` in image pixels, not always whole ones. A map that says nothing has no box under
-        ``anybox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in [0, 1) is accepted;
-        one that differs from one in the sweep only by rounding is taken for that one.
+        ``anybox`` and ``onebox``, and the reference's dummy box at the first pixel elsewhere. Any ``threshold`` in
+        [0, 1) is accepted; one that differs from one in the sweep only by rounding is taken for that one.
 
         Raises :class:`UsageError` out of range, :class:`xtool.plugin.SetupError` where OpenCV is needed and missing.
         """
@@ -162,7 +162,22 @@ ANYBOX = LocalizationProtocol(
     thresholds=np.arange(100) / 100,
     deltas=(0.5,),
     strict=True,
-    finder=Components(),
+    finder=Components(every=True),
+)
+
+ONEBOX = LocalizationProtocol(
+    info=MetricInfo(
+        name="onebox",
+        title="Acc@0.5",
+        unit="fraction",
+        direction="higher",
+        summary="The largest component's box overlaps any true box with IoU ≥ 0.5: Acc@0.5 of phrase grounding.",
+        paper="Yu et al., Modeling Context in Referring Expressions, ECCV 2016",
+    ),
+    thresholds=np.arange(100) / 100,
+    deltas=(0.5,),
+    strict=False,
+    finder=Components(every=False),
 )
 
 MAXBOXACC = LocalizationProtocol(
@@ -210,7 +225,7 @@ CAM2016 = LocalizationProtocol(
     finder=Contours(every=False),
 )
 
-PROTOCOLS: dict[str, LocalizationProtocol] = {p.name: p for p in (ANYBOX, MAXBOXACC, MAXBOXACCV2, CAM2016)}
+PROTOCOLS: dict[str, LocalizationProtocol] = {p.name: p for p in (ANYBOX, ONEBOX, MAXBOXACC, MAXBOXACCV2, CAM2016)}
 
 
 RENAMED = {"vlscore": "anybox"}

@@ -10,9 +10,12 @@ from xtool.metrics.causal import Deletion, Insertion
 from xtool.metrics.cost import Forwards, Seconds
 from xtool.metrics.energy import EnergyPointing
 from xtool.metrics.metric import Metric
+from xtool.metrics.perturbation import NegativePerturbation, PositivePerturbation
 from xtool.metrics.pointing import Pointing
+from xtool.metrics.pointing_margin import Pointing15, Pointing15Difficult, Pointing15Mask, Pointing15MaskDifficult
 from xtool.metrics.presence import Presence, PresenceAuroc
 from xtool.metrics.pxap import PxAP
+from xtool.metrics.segmentation import MeanAP, MeanIoU, PixelAccuracy
 from xtool.metrics.specificity import Specificity
 from xtool.metrics.swapped import Swapped
 from xtool.metrics.topk import GTKnown, Top1, Top5
@@ -25,14 +28,23 @@ METRICS: tuple[Metric, ...] = (
     Top1(),
     Top5(),
     Pointing(),
+    Pointing15(),
+    Pointing15Difficult(),
+    Pointing15Mask(),
+    Pointing15MaskDifficult(),
     EnergyPointing(),
     Presence(),
     PresenceAuroc(),
     Swapped(),
     Specificity(),
     PxAP(),
+    PixelAccuracy(),
+    MeanIoU(),
+    MeanAP(),
     Insertion(),
     Deletion(),
+    PositivePerturbation(),
+    NegativePerturbation(),
     Seconds(),
     Forwards(),
 )

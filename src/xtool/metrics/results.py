@@ -24,6 +24,8 @@ class Results:
     protocol: LocalizationProtocol
     choice: Choice
     """The thresholds that apply to this method, and their accuracy."""
+    labels: Sequence[str]
+    """What was looked for."""
     ious: Floats
     """[images, thresholds] best IoU of any predicted with any true box."""
     ranks: Sequence[int | None]

@@ -68,7 +68,7 @@ def compare(
         encoder: a loaded encoder or a name; by default the one that a plugin suggests for what the data set shows.
         data_dir: where the data set is, for those that need it.
         settings: options by method name, for every row of that method.
-        protocol: ``anybox``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
+        protocol: ``anybox``, ``onebox``, ``maxboxacc``, ``maxboxaccv2`` or ``cam2016``.
         threshold: fix the box threshold; by default each method gets the best of the sweep.
         templates: prompt templates with ``{label}``; the article's by default.
         fit: how images fill the model's input: ``squash``, ``crop`` or ``pad``.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,14 @@ import torch
 from torch import Tensor
 
 from xtool.engine.encoders import exclusive
-from xtool.engine.prompts import embed_labels
 from xtool.engine.work import BOXES, IMAGES, METHODS, TOWER, Kept, Work, account, part
 from xtool.errors import DataError
 from xtool.image.geometry import Fit, Geometry
 from xtool.image.pixels import FittedImage, fit_image, to_pixels
 from xtool.metrics.case import Answer, Case
 from xtool.metrics.image_map import ImageMap
-from xtool.metrics.topk import distinct_classes, rank_of
 from xtool.runs.records import Failure, PackedMap, Record
+from xtool.runs.zero_shot import TextBank, ZeroShot
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder, Saliency, SaliencyMethod, Sample
@@ -52,34 +52,6 @@ class Evaluation:
     metrics: Sequence[Metric] = ()
 
 
-@dataclass(slots=True)
-class TextBank:
-    """Unit embeddings of labels, averaged over synonyms and templates; each is computed once."""
-
-    encoder: Encoder
-    templates: Sequence[str]
-    classes: Sequence[tuple[str, ...]] = ()
-    _synonyms: dict[str, tuple[str, ...]] = field(init=False)
-    _known: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._synonyms = {names[0]: names for names in self.classes}
-
-    def __getitem__(self, names: tuple[str, ...]) -> Tensor:
-        """[D], for all names of one label."""
-        if names not in self._known:
-            self._known[names] = embed_labels(self.encoder, [names], self.templates)[0]
-        return self._known[names]
-
-    def by_name(self, name: str) -> Tensor:
-        """[D], for a label given by its first name; its synonyms count where the data set knows them."""
-        return self[self._synonyms.get(name, (name,))]
-
-    def of(self, labels: Sequence[tuple[str, ...]]) -> Tensor:
-        """[L, D], each label given by all its names."""
-        return embed_labels(self.encoder, labels, self.templates)
-
-
 def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record | Failure]:
     """Yield one record per image × method, and one failure per image that cannot be used.
 
@@ -89,7 +61,8 @@ def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) 
     """
     encoder, dataset = evaluation.encoder, evaluation.dataset
     texts = TextBank(encoder, evaluation.templates, dataset.classes)
-    ranker = ClassRanker(evaluation, texts) if dataset.classes else None
+    zero_shot = ZeroShot(texts) if dataset.classes else None
+    ranker = ClassRanker(evaluation, zero_shot) if zero_shot is not None else None
     for index, labels, ready in _prepared(evaluation, todo):
         if isinstance(ready, DataError):
             yield Failure(index=index, image=ready.file, error=ready.reason)
@@ -97,7 +70,7 @@ def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) 
         sample, image = ready
         rank = ranker.rank(sample, image) if ranker is not None else None
         try:
-            for label, case, cost in explain_sample(evaluation, labels, sample, image.fitted, texts):
+            for label, case, cost in explain_sample(evaluation, labels, sample, image.fitted, texts, zero_shot):
                 with part(BOXES):
                     record = _record(evaluation, index, label, case, rank, cost)
                 yield record
@@ -106,12 +79,19 @@ def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) 
 
 
 def explain_sample(
-    evaluation: Evaluation, labels: Sequence[str], sample: Sample, fitted: FittedImage, texts: TextBank
+    evaluation: Evaluation,
+    labels: Sequence[str],
+    sample: Sample,
+    fitted: FittedImage,
+    texts: TextBank,
+    zero_shot: ZeroShot | None,
 ) -> Iterator[tuple[str, Case, _Cost]]:
     """Explain one sample with each method: what to measure, and what it cost."""
     encoder = evaluation.encoder
     pixels = to_pixels(fitted, encoder)
     target = texts[sample.synonyms][None]
+    index = sample.class_index
+    ranks = partial(zero_shot.ranks, index) if zero_shot is not None and index is not None else None
     others = {kind: name for kind, name in (("absent", sample.absent), ("distractor", sample.distractor)) if name}
     other_texts = torch.stack([texts.by_name(name) for name in others.values()]) if others else None
     with account(Kept()) as work, torch.no_grad():
@@ -134,6 +114,7 @@ def explain_sample(
                 encoder=encoder,
                 pixels=pixels,
                 text=target,
+                ranks=ranks,
             )
             yield label, case, cost
 
@@ -178,16 +159,14 @@ class _Cost:
 
 
 class ClassRanker:
-    """Zero-shot classification over the data set's classes, by the classifier or by the encoder itself."""
+    """Names the class of each image, by the classifier or by the encoder itself."""
 
-    def __init__(self, evaluation: Evaluation, texts: TextBank) -> None:
+    def __init__(self, evaluation: Evaluation, own: ZeroShot) -> None:
         self._fit = evaluation.fit
         self._encoder = evaluation.classifier or evaluation.encoder
-        own = evaluation.classifier is None
-        bank = texts if own else TextBank(self._encoder, evaluation.templates, evaluation.dataset.classes)
-        distinct, self._row_of_class = distinct_classes(evaluation.dataset.classes)
-        self._classes = bank.of(distinct)
-        self._same_input = own
+        self._same_input = evaluation.classifier is None
+        other = TextBank(self._encoder, evaluation.templates, evaluation.dataset.classes)
+        self._zero_shot = own if self._same_input else ZeroShot(other)
 
     @torch.no_grad()
     def rank(self, sample: Sample, image: _Ready) -> int | None:
@@ -195,9 +174,8 @@ class ClassRanker:
         if sample.class_index is None:
             return None
         fitted = image.fitted if self._same_input else fit_image(image.whole, self._encoder.info, self._fit)
-        embedding = self._encoder.encode_image(to_pixels(fitted, self._encoder))[0]
-        similarity = self._classes @ embedding
-        return rank_of(similarity.cpu().numpy(), self._row_of_class[sample.class_index])
+        embedded = self._encoder.encode_image(to_pixels(fitted, self._encoder))
+        return self._zero_shot.ranks(sample.class_index, embedded)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ records that it shows again. Every number is a summary of records; nothing is me
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -153,6 +154,7 @@ class _Gathered:
         self.places: list[Place] = []
         self.indices = array("q")
         self.images: list[str] = []
+        self.labels: list[str] = []
         self.ious = array("d")
         self.ranks: list[int | None] = []
         self.seconds = array("d")
@@ -168,6 +170,7 @@ class _Gathered:
         self.places.append(place)
         self.indices.append(record.index)
         self.images.append(record.image)
+        self.labels.append(sys.intern(record.label))
         self.ious.extend(record.ious)
         self.ranks.append(record.rank)
         self.seconds.append(record.seconds)
@@ -179,6 +182,7 @@ class _Gathered:
         return Results(
             protocol=protocol,
             choice=protocol.choose(ious, threshold),
+            labels=self.labels,
             ious=ious,
             ranks=self.ranks,
             seconds=np.frombuffer(self.seconds),

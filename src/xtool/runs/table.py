@@ -117,6 +117,9 @@ def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column], 
     if chosen:
         notes.append("Threshold: for each method the best of the sweep, chosen on these same images.")
     notes += [f"{column.info.title}: {column.info.summary}" for column in shown if column.info and column.info.control]
+    asked = {name for identity, _ in runs for name in identity.metrics}
+    there = {column.info.name for column in shown if column.info}
+    notes += [f"No {name}: nothing in these data to measure it on (masks, classes)." for name in sorted(asked - there)]
     if not all(identity.encoder.trained for identity, _ in runs):
         notes.append(
             "This encoder has random weights: the numbers show that the program works, not where a model looks."

@@ -110,16 +110,17 @@ def boxes_lie_in_the_image(subject: DatasetSubject) -> None:
 
 
 def masks_fit_the_image(subject: DatasetSubject) -> None:
-    """Where there are masks, they are bool, of the image's size, and touch the boxes."""
+    """Where there are masks, they are bool or 0, 1 and 255, of the image's size, and touch the boxes."""
     masked = [(sample, sample.open_mask) for sample in subject.samples() if sample.open_mask is not None]
     if not masked:
         raise NotApplicable("it has no masks")
     for sample, open_mask in masked:
         mask = open_mask()
-        require(mask.dtype == np.bool_, f"{sample.id}: the mask is {mask.dtype}")
+        require(mask.dtype in (np.bool_, np.uint8), f"{sample.id}: the mask is {mask.dtype}, not bool or uint8")
+        require(bool(np.isin(mask, (0, 1, 255)).all()), f"{sample.id}: the mask has other values than 0, 1 and 255")
         require(mask.shape == sample.open().size[::-1], f"{sample.id}: the mask is {mask.shape}, not [height, width]")
         x0, y0, x1, y1 = sample.boxes[0].round().astype(int)
-        require(bool(mask[y0:y1, x0:x1].any()), f"{sample.id}: the mask is empty inside the first box")
+        require(bool((mask[y0:y1, x0:x1] == 1).any()), f"{sample.id}: the mask is empty inside the first box")
 
 
 def order_is_fixed(subject: DatasetSubject) -> None:
