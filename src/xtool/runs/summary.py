@@ -7,14 +7,16 @@ records that it shows again. Every number is a summary of records; nothing is me
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.errors import UsageError
+from xtool.errors import RunError, UsageError
+from xtool.metrics.metric import Metric
 from xtool.metrics.protocols import LocalizationProtocol
 from xtool.metrics.registry import METRICS
 from xtool.metrics.results import Results
@@ -107,6 +109,7 @@ def summarise(
 
     Raises:
         UsageError: a threshold that is not in the sweep, or a method without one.
+        RunError: records that this protocol or these metrics cannot have written.
     """
     gathered: dict[str, _Gathered] = {}
     failed: dict[int, Failure] = {}
@@ -114,7 +117,13 @@ def summarise(
         if isinstance(record, Failure):
             failed[record.index] = record
         else:
-            gathered.setdefault(record.method, _Gathered()).add(place, record)
+            if len(record.ious) != len(protocol.thresholds):
+                raise RunError(
+                    f"{record.method} on {record.image}: the record has {len(record.ious)} IoUs, and {protocol.name} "
+                    f"has {len(protocol.thresholds)} thresholds"
+                )
+            with _told(f"{record.method} on {record.image}: what metrics measured"):
+                gathered.setdefault(record.method, _Gathered()).add(place, record)
     whole = {index for each in gathered.values() for index in each.indices}
     results = {method: each.results(protocol, fixed_threshold(threshold, method)) for method, each in gathered.items()}
     totals = _totals(gathered, results)
@@ -203,10 +212,26 @@ def _row(method: str, results: Results) -> Row:
         method=method,
         images=len(results.ious),
         threshold=choice.thresholds[0] if len(set(choice.thresholds)) == 1 else None,
-        values={metric.info.name: metric.summarise(results) for metric in METRICS},
+        values={metric.info.name: _summarised(metric, method, results) for metric in METRICS},
         curve=tuple(np.mean(levels, axis=0).tolist()),
         iou_curve=tuple(results.ious.mean(axis=0).tolist()),
     )
+
+
+def _summarised(metric: Metric, method: str, results: Results) -> float | None:
+    with _told(f"{method}: the recorded values of {metric.info.name}"):
+        return metric.summarise(results)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Records may hold JSON of any shape under a metric's name."""
+    try:
+        yield
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
+        raise RunError(
+            f"{what} cannot be read ({error}); the records were changed, or are another version's"
+        ) from error
 
 
 def _level(protocol: LocalizationProtocol) -> int:
