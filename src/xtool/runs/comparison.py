@@ -128,9 +128,9 @@ def _evaluate_into(
             failed += 1
             if on_error == "stop":
                 raise DataError(record.image, record.error)
-        else:
-            remaining[record.index] -= 1
-        if isinstance(record, Failure) or not remaining[record.index]:
+        whole = isinstance(record, Failure) and record.method is None
+        remaining[record.index] = 0 if whole else remaining[record.index] - 1
+        if not remaining[record.index]:
             finished += 1
             if report:
                 report(Progress(finished, len(indices), failed))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
-__all__ = ["Failure", "PackedMap", "Record", "parse_line", "to_line"]
+__all__ = ["Failure", "PackedMap", "Record", "parse_line", "storable", "to_line"]
 
 Index = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -97,6 +97,11 @@ class Failure(BaseModel):
     """The reason."""
     method: str | None = None
     """The label of the method's row; ``None`` where no method could use the image."""
+
+
+def storable(text: str) -> str:
+    """A name as text that a file can hold: bytes that are no UTF-8 in a file's name are written as ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def to_line(record: Record | Failure) -> bytes:

@@ -91,6 +91,8 @@ class Summary:
     """In the order in which they first appear."""
     failures: tuple[Failure, ...]
     """Images that could not be used and did not succeed in a later attempt, one entry each."""
+    unanswered: tuple[Failure, ...]
+    """Images on which one method failed, and did not succeed in a later attempt, one entry for each of both."""
     images: int
     """With at least one record."""
     threshold: Threshold
@@ -113,9 +115,13 @@ def summarise(
     """
     gathered: dict[str, _Gathered] = {}
     failed: dict[int, Failure] = {}
+    unanswered: dict[tuple[int, str], Failure] = {}
     for place, record in records:
         if isinstance(record, Failure):
-            failed[record.index] = record
+            if record.method is None:
+                failed[record.index] = record
+            else:
+                unanswered[record.index, record.method] = record
         else:
             if len(record.ious) != len(protocol.thresholds):
                 raise RunError(
@@ -141,9 +147,16 @@ def summarise(
             for method, each in gathered.items()
         ),
         failures=tuple(failure for index, failure in failed.items() if index not in whole),
+        unanswered=_without(unanswered, gathered),
         images=len(whole),
         threshold=threshold,
     )
+
+
+def _without(unanswered: Mapping[tuple[int, str], Failure], gathered: Mapping[str, _Gathered]) -> tuple[Failure, ...]:
+    """Those that were not answered after all."""
+    answered = {method: set(each.indices) for method, each in gathered.items()}
+    return tuple(each for (index, method), each in unanswered.items() if index not in answered.get(method, ()))
 
 
 def fixed_threshold(threshold: Threshold, label: str) -> float | None:
