@@ -79,12 +79,12 @@ def test_a_refined_map_has_a_cell_for_four_by_four_pixels() -> None:
 def test_every_method_takes_the_two_as_options_and_is_flipped_before_it_is_refined() -> None:
     (request,) = parse_methods(["center:flip=true:refine=pamr"])
     method = build_method(request, PlantedCNN().info)
-    assert isinstance(method, PixelAdaptive)
-    assert isinstance(method.method, Mirrored)
+    assert isinstance(method.method, PixelAdaptive)
+    assert isinstance(method.method.method, Mirrored)
     assert request.describe()["config"]["flip"] is True
     assert request.describe()["config"]["refine"] == "pamr"
     (plain,) = parse_methods(["center"])
-    assert not isinstance(build_method(plain, PlantedCNN().info), PixelAdaptive | Mirrored)
+    assert not isinstance(build_method(plain, PlantedCNN().info).method, PixelAdaptive | Mirrored)
 
 
 def test_a_flipped_method_is_expected_to_cost_twice_the_passes() -> None:

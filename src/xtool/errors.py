@@ -25,6 +25,10 @@ class RunError(XtoolError):
     """A run directory cannot be used, or a run cannot continue."""
 
 
+class PluginError(XtoolError):
+    """Something that a plugin brought (a method, an encoder, a data set) failed, or broke a promise."""
+
+
 class UsageError(XtoolError):
     """An option, a name or a value is invalid."""
 

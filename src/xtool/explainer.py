@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xtool.contracts.protocols import Saliency
 from xtool.contracts.specs import PHOTOGRAPHS
+from xtool.engine.ambient import undisturbed
 from xtool.engine.contrast import contrasted
 from xtool.engine.cost import passes_of
 from xtool.engine.encoders import counted, exclusive, given_encoder, out_of_depth
@@ -99,6 +100,7 @@ def explain(
     Raises:
         UsageError: no text, an unknown method or option, or an image of an unsupported kind.
         DataError: the image cannot be read.
+        PluginError: a method or the encoder failed, or gave what is not finite or not what it promised.
     """
     several = isinstance(image, list | tuple)
     pictures = [to_image(each) for each in image] if isinstance(image, list | tuple) else [to_image(image)]
@@ -133,7 +135,8 @@ class Explainer:
         self.image = to_image(image)
         self.encoder = counted(encoder)
         self._fitted = fit_image(self.image, encoder.info, fit)
-        self.pixels = to_pixels(self._fitted, encoder)
+        with undisturbed(encoder.device):
+            self.pixels = to_pixels(self._fitted, encoder)
         self._kept = Kept()
 
     def explain(
@@ -157,12 +160,13 @@ class Explainer:
 
         Raises:
             UsageError: no text, or a method that does not fit the encoder.
+            PluginError: a method or the encoder failed, or gave what is not finite or not what it promised.
         """
         wanted, prompts = read_texts(texts, templates)
         requests = [resolve_options(request, self.encoder.info) for request in methods]
         built = [build_method(request, self.encoder.info) for request in requests]
         background = (against,) if isinstance(against, str) else tuple(against)
-        with self._kept_work(on_pass) as work, torch.no_grad():
+        with undisturbed(self.encoder.device), self._kept_work(on_pass) as work:
             question = _Question(self.encoder, wanted, prompts, background, templates)
             return Explanations(
                 self._explanation(request, method, question, work)

@@ -122,14 +122,41 @@ class CountedEncoder:
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         with exclusive(self), tower_pass(len(pixels)):
-            return self._encoder.encode_image(pixels)
+            with self._casts_told():
+                embeddings = self._encoder.encode_image(pixels)
+            return self._checked(embeddings, "an image embedding", len(pixels))
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
         with exclusive(self), tower_pass(len(pixels)):
-            return cast("PoolsMasks", self._encoder).encode_pooled(pixels, masks)
+            with self._casts_told():
+                pooled = cast("PoolsMasks", self._encoder).encode_pooled(pixels, masks)
+            return self._checked(pooled, "a pooled embedding", len(pixels))
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        return self._encoder.encode_text(texts)
+        from xtool.engine.guard import blamed
+
+        with exclusive(self), blamed(f"encoder {self.info.name}"):
+            return self._checked(self._encoder.encode_text(texts), "a text embedding", len(texts))
+
+    @contextmanager
+    def _casts_told(self) -> Iterator[None]:
+        """Half precision is an option of encoders; a tower that was cast from outside may not take their pixels."""
+        try:
+            yield
+        except RuntimeError as error:
+            dtypes = {str(parameter.dtype) for parameter in self.visual.parameters()} - {"torch.float32"}
+            if not dtypes or not {"type", "dtype"} & set(str(error).lower().replace(",", " ").split()):
+                raise
+            raise UsageError(
+                f"weights of {self.info.name} were cast to {' and '.join(sorted(dtypes))}; keep them in torch.float32 "
+                "(model.float()), and ask for half precision with dtype= of load_encoder"
+            ) from error
+
+    def _checked(self, embeddings: object, what: str, count: int) -> Tensor:
+        from xtool.engine.guard import checked_embeddings
+
+        info = self.info
+        return checked_embeddings(embeddings, f"encoder {info.name} ({info.weights})", what, count, info.embed_dim)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # copying and unpickling ask for these before there is an encoder to ask
@@ -177,16 +204,49 @@ def counted(encoder: Encoder) -> CountedEncoder:
 
 @contextmanager
 def exclusive(encoder: Encoder) -> Iterator[None]:
-    """Inside the block only this thread runs the encoder's image tower.
+    """Inside the block only this thread runs the encoder, and it is in eval mode; afterwards it is in the mode it was.
 
-    Extractors and methods hook the tower's modules, and a hook sees the passes of every thread.
+    Extractors and methods hook the tower's modules, and a hook sees the passes of every thread. In training mode, batch
+    norms would take their statistics from the image, and keep them.
     """
-    with _locks_lock:
-        lock = _locks.setdefault(encoder.visual, RLock())
-    with lock:
-        yield
+    with _turns_lock:
+        turn = _turns.setdefault(encoder.visual, _Turn())
+    with turn.lock:
+        if turn.taken:
+            yield
+            return
+        turn.taken = True
+        try:
+            with _in_eval_mode(encoder):
+                yield
+        finally:
+            turn.taken = False
+
+
+class _Turn:
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.taken = False
 
 
 # By tower, not by wrapper: two wrappers of one encoder must wait for each other.
-_locks: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
-_locks_lock = Lock()
+_turns: WeakKeyDictionary[nn.Module, _Turn] = WeakKeyDictionary()
+_turns_lock = Lock()
+
+
+@contextmanager
+def _in_eval_mode(encoder: Encoder) -> Iterator[None]:
+    from torch import nn
+
+    own = encoder._encoder if isinstance(encoder, CountedEncoder) else encoder
+    # The protocol names the image tower alone; an encoder's other modules, such as its text tower, are attributes.
+    held = [value for value in getattr(own, "__dict__", {}).values() if isinstance(value, nn.Module)]
+    training = [module for root in (encoder.visual, *held) for module in root.modules() if module.training]
+    # Not by train(): what is frozen in eval mode within a model in training must stay so.
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -10,6 +10,7 @@ from torch import Tensor
 from xtool.contracts.protocols import FeatureMaps
 from xtool.contracts.registry import registry, resolve
 from xtool.engine.encoders import exclusive
+from xtool.engine.guard import checked_features
 from xtool.engine.layers import AUTO, layer_name
 from xtool.engine.reduce import cluster_sums, principal_components
 from xtool.engine.work import shared, tower_pass
@@ -71,8 +72,10 @@ class SharedExtractor:
         return shared(("reduced", self._pca, self._clusters), (whole,), lambda: self._reduced(whole))
 
     def _extract(self, encoder: Encoder, pixels: Tensor) -> FeatureMaps:
+        name, layer = self._identity
+        culprit = f"features={name} at {layer} of {encoder.info.name}"
         with exclusive(encoder), tower_pass(len(pixels)):
-            return self._extractor.extract(encoder, pixels)
+            return checked_features(self._extractor.extract(encoder, pixels), culprit, len(pixels))
 
     def _reduced(self, features: FeatureMaps) -> FeatureMaps:
         if self._pca is not None:

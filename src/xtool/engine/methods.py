@@ -17,6 +17,7 @@ from xtool.errors import UsageError
 if TYPE_CHECKING:
     from xtool.contracts.config import MethodConfig
     from xtool.contracts.protocols import Calibration, EncoderInfo, SaliencyMethod
+    from xtool.engine.guard import Guarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,15 @@ def resolve_options(request: MethodRequest, encoder: EncoderInfo) -> MethodReque
     return replace(request, config=config, calibration=calibration)
 
 
-def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
-    """Build the method for an encoder. Raises :class:`UsageError` where the two do not fit."""
+def build_method(request: MethodRequest, encoder: EncoderInfo) -> Guarded:
+    """Build the method for an encoder.
+
+    What it answers is checked, and whatever it raises is a :class:`PluginError` with its name.
+
+    Raises :class:`UsageError` where the two do not fit.
+    """
+    from xtool.engine.guard import Guarded, blamed
+
     request = resolve_options(request, encoder)
     spec = request.provided.spec
     if encoder.architecture not in spec.architectures:
@@ -103,8 +111,10 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod
             f"method {spec.name} works on {' and '.join(spec.architectures)} encoders; "
             f"{encoder.name} is a {encoder.architecture}"
         )
-    method = _built(request, encoder)
-    return method if request.calibration is None else Calibrated(method, request.calibration)
+    name = f"method {request.label} of the plugin {request.provided.owner}"
+    with blamed(name):
+        method = _built(request, encoder)
+    return Guarded(method if request.calibration is None else Calibrated(method, request.calibration), name)
 
 
 def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:

@@ -32,6 +32,13 @@ OTHER: Final = "everything else"
 T = TypeVar("T")
 
 
+class _Stopped(BaseException):
+    """Carries what ``on_pass`` raised past every method that would take it for a failure of its own."""
+
+    def __init__(self, reason: BaseException) -> None:
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class _Done:
     value: Any
@@ -123,6 +130,10 @@ def account(
     token = _current.set(work)
     try:
         yield work
+    except _Stopped as stop:
+        if on_pass is None:  # it belongs to an account around this one
+            raise
+        raise stop.reason from None
     finally:
         _current.reset(token)
         work._turn()
@@ -162,7 +173,10 @@ def tower_pass(images: int) -> Iterator[None]:
     finally:
         work.forwards += images
     if work._on_pass is not None:
-        work._on_pass(images)
+        try:
+            work._on_pass(images)
+        except BaseException as error:
+            raise _Stopped(error) from error
 
 
 def shared(what: Hashable, subjects: tuple[object, ...], compute: Callable[[], T]) -> T:

@@ -39,6 +39,6 @@ def to_pixels(fitted: FittedImage, encoder: Encoder) -> Tensor:
     info = encoder.info
     colours = torch.tensor(fitted.colours).to(encoder.device)
     scaled = colours.permute(2, 0, 1).float().div(255.0)
-    mean = torch.tensor(info.mean, device=encoder.device)[:, None, None]
-    std = torch.tensor(info.std, device=encoder.device)[:, None, None]
+    mean = torch.tensor(info.mean, dtype=torch.float32, device=encoder.device)[:, None, None]
+    std = torch.tensor(info.std, dtype=torch.float32, device=encoder.device)[:, None, None]
     return ((scaled - mean) / std).unsqueeze(0).contiguous()

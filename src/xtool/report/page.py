@@ -133,7 +133,7 @@ def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
         "moving": moving,
         "photos": album.photos,
         "problem": album.pictures.problem,
-        "failures": failed,
+        "failures": (*failed, *run.unanswered()),
         "manifests": [each.manifest.as_text() for each in run.directories],
     }
 

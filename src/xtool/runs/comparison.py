@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,8 +105,9 @@ def compare(
     manifest = manifest_of(evaluation, requests, images=len(indices), limit=limit, shard=shard, data_dir=data_dir)
     path = Path(out) if out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     directory = RunDirectory.resume(path, manifest) if resume else RunDirectory.create(path, manifest)
-    _evaluate_into(directory, evaluation, indices, on_error, on_progress)
-    directory.seal()
+    with closing(directory):
+        _evaluate_into(directory, evaluation, indices, on_error, on_progress)
+        directory.seal()
     return Run([directory], threshold)
 
 
@@ -119,22 +121,19 @@ def _evaluate_into(
     remaining = {index: len(labels) for index, labels in todo}
     if report:
         report(Progress(finished, len(indices), failed))
-    try:
-        for record in evaluate(evaluation, todo):
-            with part(RECORDS):
-                directory.append(record)
-            if isinstance(record, Failure):
-                failed += 1
-                if on_error == "stop":
-                    raise DataError(record.image, record.error)
-            else:
-                remaining[record.index] -= 1
-            if isinstance(record, Failure) or not remaining[record.index]:
-                finished += 1
-                if report:
-                    report(Progress(finished, len(indices), failed))
-    finally:
-        directory.close()
+    for record in evaluate(evaluation, todo):
+        with part(RECORDS):
+            directory.append(record)
+        if isinstance(record, Failure):
+            failed += 1
+            if on_error == "stop":
+                raise DataError(record.image, record.error)
+        whole = isinstance(record, Failure) and record.method is None
+        remaining[record.index] = 0 if whole else remaining[record.index] - 1
+        if not remaining[record.index]:
+            finished += 1
+            if report:
+                report(Progress(finished, len(indices), failed))
 
 
 def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from xtool.image.geometry import Fit
 from xtool.metrics.protocols import RENAMED
@@ -37,7 +37,7 @@ class EncoderIdentity(BaseModel):
     weights: str
     sha256: str | None
     trained: bool
-    input_size: tuple[int, int]
+    input_size: tuple[PositiveInt, PositiveInt]
     """Height and width."""
     dtype: str
 
@@ -65,6 +65,26 @@ class Identity(BaseModel):
     libraries: dict[str, str] = Field(default_factory=dict)
     """Versions of what these compute with."""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the methods, in their order."""
+        return tuple(method["label"] for method in self.methods)
+
+    @field_validator("methods")
+    @classmethod
+    def _labelled(cls, methods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        labels = [method.get("label") for method in methods]
+        if not labels or not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
+            raise ValueError("each method needs a label of its own")
+        return methods
+
+    @field_validator("shard")
+    @classmethod
+    def _one_of(cls, shard: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= shard[0] <= shard[1]:
+            raise ValueError(f"{shard[0]}/{shard[1]} is no shard")
+        return shard
+
     @field_validator("protocol")
     @classmethod
     def _present_name(cls, name: str) -> str:
@@ -87,7 +107,7 @@ class Manifest(BaseModel):
 
     schema_version: Literal[1, 2]
     identity: Identity
-    images: int
+    images: int = Field(ge=1, le=10**9)
     """How many samples the run is to measure."""
     data_dir: str | None = None
     device: str = ""

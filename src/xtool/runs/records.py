@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
-__all__ = ["Failure", "PackedMap", "Record", "parse_line", "to_line"]
+__all__ = ["Failure", "PackedMap", "Record", "parse_line", "storable", "to_line"]
+
+Index = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class PackedMap(BaseModel):
-    """A low-resolution map as text: float32, little-endian, base64."""
+    """A low-resolution map as text: finite float32, little-endian, base64."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shape: tuple[int, int]
+    shape: tuple[PositiveInt, PositiveInt]
     data: str
+
+    @model_validator(mode="after")
+    def _is_a_map(self) -> PackedMap:
+        if not np.isfinite(self.unpack()).all():
+            raise ValueError("values are not finite")
+        return self
 
     @classmethod
     def pack(cls, low: NDArray[np.float32]) -> PackedMap:
@@ -43,7 +52,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    index: int
+    index: Index
     """Of the sample in its data set."""
     image: str
     """The sample's id."""
@@ -51,51 +60,62 @@ class Record(BaseModel):
     """The label of the method's row."""
     label: str
     """What was looked for."""
-    rank: int | None
+    rank: PositiveInt | None
     """Rank of the true class, from 1; ``None`` without classes."""
-    image_size: tuple[int, int]
+    image_size: tuple[PositiveInt, PositiveInt]
     """Width and height."""
-    true_boxes: list[tuple[float, float, float, float]]
+    true_boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]]
     """Half-open, in image pixels."""
-    ious: list[float]
+    ious: list[FiniteFloat]
     """Best IoU of any predicted with any true box, at each threshold of the run's protocol."""
     present: bool | None
     """The verdict on the label; ``None`` from a method that cannot tell."""
-    score: float | None
+    score: FiniteFloat | None
     """The evidence behind it."""
     map: PackedMap
     """The label's map, raw, so that any other protocol can be computed later."""
     values: dict[str, Any]
     """What each metric measured, by its name."""
-    seconds: float
+    seconds: Amount
     """Of the label's map, with shared work charged in full."""
-    forwards: float
+    forwards: Amount
     """Images through the image tower, likewise."""
-    seconds_here: float
+    seconds_here: Amount
     """What it really took."""
-    encoder_seconds_here: float
+    encoder_seconds_here: Amount
 
 
 class Failure(BaseModel):
-    """An image that could not be used."""
+    """An image that could not be used, or that one method failed on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    index: int
+    index: Index
     image: str
-    """The file."""
+    """The file, or the sample's id."""
     error: str
     """The reason."""
+    method: str | None = None
+    """The label of the method's row; ``None`` where no method could use the image."""
+
+
+def storable(text: str) -> str:
+    """A name as text that a file can hold: bytes that are no UTF-8 in a file's name are written as ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def to_line(record: Record | Failure) -> bytes:
-    """One line of ``records.jsonl``."""
-    return json.dumps(record.model_dump(mode="python"), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    """One line of ``records.jsonl``. Raises :class:`ValueError` for a number that JSON has not: NaN or infinity."""
+    told = record.model_dump(mode="python")
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def parse_line(line: bytes, schema_version: int) -> Record | Failure:
     """The record of one line. Raises :class:`ValueError`, saying what is wrong, for a line that is none."""
-    found = json.loads(line)
+    try:
+        found = json.loads(line, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
     try:
@@ -105,6 +125,10 @@ def parse_line(line: bytes, schema_version: int) -> Record | Failure:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"it holds {constant}, which is no number")
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,10 @@ class Run:
         """Images that could not be used, with file and reason."""
         return self.summary.failures
 
+    def unanswered(self) -> tuple[Failure, ...]:
+        """Images on which one method failed, with its label and the reason."""
+        return self.summary.unanswered
+
     def images(self) -> int:
         """Images with at least one record."""
         return self.summary.images
@@ -137,6 +141,7 @@ class Run:
             "protocol": identity.protocol,
             "images": self.images(),
             "failed": len(self.failures()),
+            "unanswered": [each.model_dump(exclude={"index"}) for each in self.unanswered()],
             "rows": [
                 {
                     "method": row.method,

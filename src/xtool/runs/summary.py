@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.errors import UsageError
+from xtool.errors import RunError, UsageError
+from xtool.metrics.metric import Metric
 from xtool.metrics.protocols import LocalizationProtocol
 from xtool.metrics.registry import METRICS
 from xtool.metrics.results import Results
@@ -90,6 +92,8 @@ class Summary:
     """In the order in which they first appear."""
     failures: tuple[Failure, ...]
     """Images that could not be used and did not succeed in a later attempt, one entry each."""
+    unanswered: tuple[Failure, ...]
+    """Images on which one method failed, and did not succeed in a later attempt, one entry for each of both."""
     images: int
     """With at least one record."""
     threshold: Threshold
@@ -108,14 +112,25 @@ def summarise(
 
     Raises:
         UsageError: a threshold that is not in the sweep, or a method without one.
+        RunError: records that this protocol or these metrics cannot have written.
     """
     gathered: dict[str, _Gathered] = {}
     failed: dict[int, Failure] = {}
+    unanswered: dict[tuple[int, str], Failure] = {}
     for place, record in records:
         if isinstance(record, Failure):
-            failed[record.index] = record
+            if record.method is None:
+                failed[record.index] = record
+            else:
+                unanswered[record.index, record.method] = record
         else:
-            gathered.setdefault(record.method, _Gathered()).add(place, record)
+            if len(record.ious) != len(protocol.thresholds):
+                raise RunError(
+                    f"{record.method} on {record.image}: the record has {len(record.ious)} IoUs, and {protocol.name} "
+                    f"has {len(protocol.thresholds)} thresholds"
+                )
+            with _told(f"{record.method} on {record.image}: what metrics measured"):
+                gathered.setdefault(record.method, _Gathered()).add(place, record)
     whole = {index for each in gathered.values() for index in each.indices}
     results = {method: each.results(protocol, fixed_threshold(threshold, method)) for method, each in gathered.items()}
     totals = _totals(gathered, results)
@@ -133,9 +148,16 @@ def summarise(
             for method, each in gathered.items()
         ),
         failures=tuple(failure for index, failure in failed.items() if index not in whole),
+        unanswered=_without(unanswered, gathered),
         images=len(whole),
         threshold=threshold,
     )
+
+
+def _without(unanswered: Mapping[tuple[int, str], Failure], gathered: Mapping[str, _Gathered]) -> tuple[Failure, ...]:
+    """Those that were not answered after all."""
+    answered = {method: set(each.indices) for method, each in gathered.items()}
+    return tuple(each for (index, method), each in unanswered.items() if index not in answered.get(method, ()))
 
 
 def fixed_threshold(threshold: Threshold, label: str) -> float | None:
@@ -207,10 +229,26 @@ def _row(method: str, results: Results) -> Row:
         method=method,
         images=len(results.ious),
         threshold=choice.thresholds[0] if len(set(choice.thresholds)) == 1 else None,
-        values={metric.info.name: metric.summarise(results) for metric in METRICS},
+        values={metric.info.name: _summarised(metric, method, results) for metric in METRICS},
         curve=tuple(np.mean(levels, axis=0).tolist()),
         iou_curve=tuple(results.ious.mean(axis=0).tolist()),
     )
+
+
+def _summarised(metric: Metric, method: str, results: Results) -> float | None:
+    with _told(f"{method}: the recorded values of {metric.info.name}"):
+        return metric.summarise(results)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Records may hold JSON of any shape under a metric's name."""
+    try:
+        yield
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
+        raise RunError(
+            f"{what} cannot be read ({error}); the records were changed, or are another version's"
+        ) from error
 
 
 def _level(protocol: LocalizationProtocol) -> int:

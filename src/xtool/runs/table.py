@@ -127,4 +127,8 @@ def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column], 
     failed = sum(len(summary.failures) for _, summary in runs)
     if failed:
         notes.append(f"{failed} image(s) could not be used; their files and reasons are in the records.")
+    unanswered = [failure for _, summary in runs for failure in summary.unanswered]
+    for method in dict.fromkeys(failure.method for failure in unanswered):
+        own = [failure for failure in unanswered if failure.method == method]
+        notes.append(f"{method} failed on {len(own)} image(s), so its numbers are of the others: {own[0].error}")
     return "\n".join(notes)

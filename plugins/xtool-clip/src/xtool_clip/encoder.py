@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,12 +56,24 @@ class ClipEncoder:
         self.device = device
         self.dtype = dtype
         self._tokenizer = tokenizer
-        self._twin = InferenceTwin(self.visual, dtype, compiled=compiled)
-        self._texts: OrderedDict[str, Tensor] = OrderedDict()
-        self._text_lock = Lock()
+        self._compiled = compiled
+        self._start_afresh()
         if compiled:  # now, so that no image is charged with the wait
             with torch.inference_mode():
                 self.encode_image(torch.zeros(1, 3, *info.input_size, device=device))
+
+    def _start_afresh(self) -> None:
+        """Make what is only kept for speed, and cannot be copied or pickled."""
+        self._twin = InferenceTwin(self.visual, self.dtype, compiled=self._compiled)
+        self._texts: OrderedDict[str, Tensor] = OrderedDict()
+        self._text_lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_twin", "_texts", "_text_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start_afresh()
 
     @property
     def visual(self) -> nn.Module:

@@ -1,0 +1,115 @@
+"""Between xtool and what strangers wrote: errors that name the culprit, and answers that are what was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from xtool.contracts.protocols import FeatureMaps, Saliency
+from xtool.errors import PluginError, XtoolError
+
+if TYPE_CHECKING:
+    from xtool.contracts.protocols import Encoder, SaliencyMethod
+
+__all__ = ["Guarded", "blamed", "checked_embeddings", "checked_features"]
+
+LONGEST = 300
+"""Characters of a stranger's message that are shown."""
+
+
+@contextmanager
+def blamed(culprit: str) -> Iterator[None]:
+    """Turn whatever a plugin's code raises into :class:`PluginError`; ``SystemExit``, too, must not end a run.
+
+    Errors that are for people are passed on as they are.
+    """
+    try:
+        yield
+    except XtoolError:
+        raise
+    except (Exception, SystemExit) as error:
+        told = " ".join(str(error).split())
+        short = told if len(told) <= LONGEST else f"{told[:LONGEST]}…"
+        raise PluginError(f"{culprit} failed: {type(error).__name__}{f': {short}' if short else ''}") from error
+
+
+class Guarded:
+    """A method that answers what it promised, or raises :class:`PluginError` with its name."""
+
+    def __init__(self, method: SaliencyMethod, name: str) -> None:
+        """``name`` is what errors call it."""
+        self.method = method
+        self._name = name
+
+    def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
+        """See :meth:`xtool.plugin.SaliencyMethod.explain`. All tensors are on the pixels' device, maps float32."""
+        with blamed(self._name):
+            return self._checked(self.method.explain(encoder, pixels, text), pixels, len(text))
+
+    def _checked(self, found: object, pixels: Tensor, texts: int) -> Saliency:
+        if not isinstance(found, Saliency):
+            raise PluginError(f"{self._name} answered with {_kind(found)}, not with a Saliency")
+        wanted = (len(pixels), texts)
+        maps = self._tensor("maps", found.maps)
+        if maps.shape[:2] != wanted or maps.ndim != 4 or not maps.numel():
+            raise PluginError(
+                f"{self._name} answered with maps {list(maps.shape)}; "
+                f"for {len(pixels)} image(s) and {texts} text(s) they must be [{len(pixels)}, {texts}, h, w]"
+            )
+        present = None if found.present is None else self._tensor("present", found.present)
+        if present is not None and (present.shape != wanted or present.dtype != torch.bool):
+            raise PluginError(
+                f"{self._name} answered with present {list(present.shape)} of {present.dtype}; it must be "
+                f"{list(wanted)} of torch.bool, or None"
+            )
+        scores = None if found.scores is None else self._tensor("scores", found.scores)
+        if scores is not None and scores.shape != wanted:
+            raise PluginError(f"{self._name} answered with scores {list(scores.shape)}; they must be {list(wanted)}")
+        return Saliency(
+            self._finite("a map", maps, pixels.device),
+            None if present is None else present.to(pixels.device),
+            None if scores is None else self._finite("a score", scores, pixels.device),
+        )
+
+    def _tensor(self, what: str, found: object) -> Tensor:
+        if not isinstance(found, Tensor):
+            raise PluginError(f"{self._name} answered with {what} as {_kind(found)}, not as a tensor")
+        return found.detach()
+
+    def _finite(self, what: str, values: Tensor, device: torch.device) -> Tensor:
+        if values.is_complex():
+            raise PluginError(f"{self._name} answered with {what} of {values.dtype}; it must be torch.float32")
+        plain = values.to(device, torch.float32)
+        if not torch.isfinite(plain).all():
+            raise PluginError(f"{self._name} answered with {what} that is not finite: it holds NaN or infinity")
+        return plain
+
+
+def checked_embeddings(found: object, culprit: str, what: str, count: int, width: int) -> Tensor:
+    """Embeddings [count, …, width] that an encoder gave. Raises :class:`PluginError` for others, or NaN in them."""
+    if not isinstance(found, Tensor):
+        raise PluginError(f"{culprit} answered with {_kind(found)} for {what}, not with a tensor")
+    if found.ndim < 2 or len(found) != count or found.shape[-1] != width:
+        raise PluginError(f"{culprit} gave {what} of shape {list(found.shape)}; it must be [{count}, …, {width}]")
+    if not torch.isfinite(found).all():
+        raise PluginError(f"{culprit} gave {what} that is not finite: it holds NaN or infinity; are its weights sound?")
+    return found
+
+
+def checked_features(found: object, culprit: str, count: int) -> FeatureMaps:
+    """Feature maps of ``count`` images that an extractor read. Raises as :func:`checked_embeddings`."""
+    if not isinstance(found, FeatureMaps) or not isinstance(found.maps, Tensor):
+        raise PluginError(f"{culprit} answered with {_kind(found)}, not with FeatureMaps")
+    if found.maps.ndim != 4 or len(found.maps) != count or not found.maps.numel():
+        raise PluginError(f"{culprit} read maps {list(found.maps.shape)}; they must be [{count}, C, h, w]")
+    if not torch.isfinite(found.maps).all():
+        raise PluginError(f"{culprit} read maps that are not finite: they hold NaN or infinity; try --dtype float32")
+    return found
+
+
+def _kind(found: object) -> str:
+    return "None" if found is None else f"a {type(found).__name__}"
