@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Dataset,
         Encoder,
         EncoderInfo,
+        ExplainsWords,
         FeatureExtractor,
         FeatureMaps,
         PoolsMasks,
@@ -91,6 +92,7 @@ __all__ = [
     "EncoderSpec",
     "Estimate",
     "Explainer",
+    "ExplainsWords",
     "Explanation",
     "FeatureConfig",
     "FeatureExtractor",
@@ -167,7 +169,7 @@ _HOMES = {
     "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MaskConfig MethodConfig",
     "xtool.contracts.hookspecs": "hookimpl",
     "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
-    "xtool.contracts.protocols": "Calibration Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
+    "xtool.contracts.protocols": "Calibration Dataset Encoder EncoderInfo ExplainsWords FeatureExtractor FeatureMaps "
     "PoolsMasks Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
     "xtool.contracts.registry": "API_VERSION registry resolve",
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xtool.paint.verdicts import Verdict
+from xtool.paint.words import largest_relevance, runs, signed, word_colour, words_note
 from xtool.runs.columns import show
 
 if TYPE_CHECKING:
@@ -65,3 +66,21 @@ def understood_lines(understood: Sequence[Understanding | None]) -> list[Text]:
     """What each text was taken for, a line each; none from an encoder that cannot say."""
     style = Verdict.NOT_UNDERSTOOD.terminal
     return [Text(found.message(), style="dim" if found.known else style) for found in understood if found is not None]
+
+
+def word_lines(explanation: Explanation) -> list[Text]:
+    """Each text with what its words did, a line each, behind one that says what the numbers are; none if not asked."""
+    if explanation.words is None or explanation.words_by is None:
+        return []
+    largest = largest_relevance(explanation.words)
+    lines = [Text(words_note(explanation.words_by), style="dim")]
+    for text, words in zip(explanation.texts, explanation.words, strict=True):
+        line = Text("  ")
+        for word, sign in runs(text, words):
+            if word is not None:
+                line.append(f" {word.word} ", style=f"black on {word_colour(word.relevance, largest)}")
+            line.append(sign)
+            if word is not None:
+                line.append(f" {signed(word.relevance)}  ", style="dim")
+        lines.append(line)
+    return lines
