@@ -145,9 +145,7 @@ def explain_command(
 
     console = Console()
     console.print(explanation_table(explanations, cut))
-    for line in understood_lines(explanations[0].understood):
-        console.print(line)
-    for line in word_lines(explanations[0]):
+    for line in [*understood_lines(explanations[0].understood), *word_lines(explanations[0])]:
         console.print(line)
     for note in notes_of(explanations):
         click.secho(note, err=True, fg="yellow", bold=True)

@@ -63,7 +63,7 @@ def _drawn(word: Word | None, sign: str, largest: float) -> Artist:
     drawn: Artist = _letters(word.word, fontsize=10, fontweight="bold", bbox=box)
     if sign:
         drawn = HPacker(children=[drawn, behind], align="baseline", pad=0, sep=4)
-    number = _letters(signed(word.relevance), fontsize=7.5, color="0.3")
+    number = _letters(signed(word.relevance, largest), fontsize=7.5, color="0.3")
     return VPacker(children=[drawn, number], align="center", pad=0, sep=4)
 
 

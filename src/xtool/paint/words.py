@@ -6,13 +6,14 @@ A number with its sign stands beside each, so that nothing depends on the colour
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor, log10
 
 from xtool.engine.words import REMOVAL, Word
 
-__all__ = ["largest_relevance", "runs", "signed", "word_colour", "words_note"]
+__all__ = ["AGAINST_SHADES", "FOR_SHADES", "largest_relevance", "runs", "signed", "word_colour", "words_note"]
 
-FOR, AGAINST = (255, 157, 92), (122, 176, 255)
-"""At full strength; black letters have at least 9:1 on either, and more on all that is paler."""
+FOR_SHADES, AGAINST_SHADES = ("#ff9d5c", "#d2691e"), ("#7ab0ff", "#3b82f6")
+"""Behind black letters at full strength, at least 9:1; and as letters, at least 3.5:1 on white and on black."""
 
 
 def largest_relevance(texts: Sequence[Sequence[Word]]) -> float:
@@ -23,13 +24,14 @@ def largest_relevance(texts: Sequence[Sequence[Word]]) -> float:
 def word_colour(relevance: float, largest: float) -> str:
     """The background ``#rrggbb`` of a word with black letters; white at 0."""
     strength = min(abs(relevance) / largest, 1.0) if largest > 0 else 0.0
-    full = FOR if relevance > 0 else AGAINST
-    return "#" + "".join(f"{round(255 + (channel - 255) * strength):02x}" for channel in full)
+    full, _ = FOR_SHADES if relevance > 0 else AGAINST_SHADES
+    return "#" + "".join(f"{round(255 + (channel - 255) * strength):02x}" for channel in bytes.fromhex(full[1:]))
 
 
-def signed(relevance: float) -> str:
-    """With three decimals and its sign: ``+0.021``, ``−0.004``, or ``0`` for what is nearer to it."""
-    told = f"{abs(relevance):.3f}"
+def signed(relevance: float, largest: float) -> str:
+    """With its sign, to three decimals, or as many as ``largest`` needs: ``+0.021``, ``−0.004``, and ``0`` for 0.000."""
+    decimals = 3 if largest <= 0 else min(max(3, 1 - floor(log10(largest))), 6)
+    told = f"{abs(relevance):.{decimals}f}"
     return ("+" if relevance > 0 else "−") + told if float(told) else "0"
 
 
