@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.transformer import TokenStream, read_stream
+    from xtool.engine.words import Word
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.explainer import Explainer
@@ -123,6 +124,7 @@ __all__ = [
     "Understanding",
     "UnderstandsTexts",
     "UsageError",
+    "Word",
     "XtoolError",
     "box_iou",
     "box_sweep",
@@ -182,6 +184,7 @@ _HOMES = {
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.transformer": "TokenStream read_stream",
+    "xtool.engine.words": "Word",
     "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",
     "xtool.explainer": "Explainer",

@@ -29,7 +29,7 @@ def word_colour(relevance: float, largest: float) -> str:
 
 
 def signed(relevance: float, largest: float) -> str:
-    """With its sign, to three decimals, or as many as ``largest`` needs: ``+0.021``, ``−0.004``, and ``0`` for 0.000."""
+    """With its sign, to three decimals or as many as ``largest`` needs: ``+0.021``, ``−0.004``, ``0`` for 0.000."""
     decimals = 3 if largest <= 0 else min(max(3, 1 - floor(log10(largest))), 6)
     told = f"{abs(relevance):.{decimals}f}"
     return ("+" if relevance > 0 else "−") + told if float(told) else "0"

@@ -47,8 +47,8 @@ def word_relevance(
     tokens = tokenizer([text]).to(device)[:, : int(ends[0])]
     with torch.inference_mode(False), torch.enable_grad():
         relevance = METHODS[method](*_run(model, tokens, encoder), direction.clone()).detach()
-    # A beginning of the text is cut into the same tokens as the whole, and its end token stands where they go on. (Within
-    # a run of Chinese characters a token may hold parts of two; then it counts for one of them.)
+    # A beginning of the text is cut into the same tokens as the whole, and its end token stands where they go on.
+    # (In a run of Chinese characters a token may hold parts of two; then it counts for one of them.)
     places = (ends[1:] - 1).view(-1, 2).tolist()
     return [float(relevance[start:end].sum()) for start, end in places]
 
