@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -20,7 +21,8 @@ from xtool.engine.encoders import counted, exclusive, given_encoder, out_of_dept
 from xtool.engine.methods import MethodRequest, build_method, parse_methods, resolve_options, suggested_methods
 from xtool.engine.probes import probe_texts
 from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates, understand
-from xtool.engine.work import Kept, Work, account
+from xtool.engine.words import Word, word_relevance
+from xtool.engine.work import Kept, Work, account, shared
 from xtool.errors import UsageError
 from xtool.explanation import TEXT_BLIND, Explanation, Explanations
 from xtool.image.files import ImageSource, to_image
@@ -46,25 +48,25 @@ Settings = Mapping[str, Mapping[str, Any]]
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ...,
+    fit: Fit = ..., words: str | None = ...,
 ) -> Explanation: ...  # fmt: skip
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ...,
+    fit: Fit = ..., words: str | None = ...,
 ) -> Explanations: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ...,
+    fit: Fit = ..., words: str | None = ...,
 ) -> list[Explanation]: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ...,
+    fit: Fit = ..., words: str | None = ...,
 ) -> list[Explanations]: ...  # fmt: skip
 def explain(
     image: ImageSource | Images,
@@ -76,6 +78,7 @@ def explain(
     templates: Sequence[str] | None = DEFAULT_TEMPLATES,
     settings: Settings | None = None,
     fit: Fit = "squash",
+    words: str | None = None,
 ) -> Explanation | Explanations | list[Explanation] | list[Explanations]:
     """Show where an encoder sees each text in an image, by one method or by several that share their work.
 
@@ -96,6 +99,8 @@ def explain(
             is every text. :func:`xtool.engine.prompts.prompts_for` has the rule.
         settings: options by method name.
         fit: how the image fills the model's input: ``squash``, ``crop`` or ``pad``.
+        words: also say which words of each text mattered: by ``"removal"``, what the cosine of image and text loses
+            without the word, or by one of the encoder's ``word_methods`` (:mod:`xtool.engine.words`).
 
     Raises:
         UsageError: no text, an unknown method or option, or an image of an unsupported kind.
@@ -113,7 +118,7 @@ def explain(
     read_texts(texts, templates)
     loaded = given_encoder(encoder)
     answers = [
-        Explainer(each, loaded, fit=fit).explain(texts, requests, against=against, templates=templates)
+        Explainer(each, loaded, fit=fit).explain(texts, requests, against=against, templates=templates, words=words)
         for each in pictures
     ]
     if isinstance(methods, str):
@@ -146,6 +151,7 @@ class Explainer:
         *,
         against: str | Sequence[str] = (),
         templates: Sequence[str] | None = DEFAULT_TEMPLATES,
+        words: str | None = None,
         on_pass: Callable[[int], None] | None = None,
     ) -> Explanations:
         """One explanation per method.
@@ -155,23 +161,33 @@ class Explainer:
             methods: as :func:`xtool.engine.methods.parse_methods` returns them.
             against: background texts, as :func:`explain` takes them.
             templates: as :func:`explain` takes them.
+            words: as :func:`explain` takes it. It costs one pass, and the seconds of no method.
             on_pass: called after each pass through the image tower with the number of images in it; what it raises
                 stops the work.
 
         Raises:
-            UsageError: no text, or a method that does not fit the encoder.
+            UsageError: no text, or a method that does not fit the encoder, be it for maps or for words.
             PluginError: a method or the encoder failed, or gave what is not finite or not what it promised.
         """
         wanted, prompts = read_texts(texts, templates)
         requests = [resolve_options(request, self.encoder.info) for request in methods]
         built = [build_method(request, self.encoder.info) for request in requests]
         background = (against,) if isinstance(against, str) else tuple(against)
-        with undisturbed(self.encoder.device), self._kept_work(on_pass) as work:
+        with undisturbed(self.encoder.device), self._kept_work(on_pass) as work, torch.no_grad():
+            weighed = None if words is None else self._words(wanted, templates, words)
             question = _Question(self.encoder, wanted, prompts, background, templates)
-            return Explanations(
+            answers = [
                 self._explanation(request, method, question, work)
                 for request, method in zip(requests, built, strict=True)
-            )
+            ]
+            return Explanations(replace(answer, words=weighed, words_by=words) for answer in answers)
+
+    def _words(
+        self, texts: tuple[str, ...], templates: Sequence[str] | None, method: str
+    ) -> tuple[tuple[Word, ...], ...]:
+        encoder, pixels = self.encoder, self.pixels
+        (image,) = shared(("embedding",), (encoder.visual, pixels), lambda: encoder.encode_image(pixels))
+        return word_relevance(encoder, image, texts, templates, method)
 
     def expected_passes(self, methods: Sequence[MethodRequest], texts: int) -> int:
         """Images that these methods together will put through the encoder, at most."""

@@ -21,11 +21,13 @@ from xtool.paint.heat import COLOUR_MAP
 from xtool.paint.panel import MapPanel
 from xtool.paint.save import ENDINGS, check_target, figure_png, save_figure
 from xtool.paint.verdicts import Verdict
+from xtool.paint.words import words_note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from xtool.contracts.protocols import Calibration, Understanding
+    from xtool.engine.words import Word
 
 __all__ = [
     "FILE_ENDINGS",
@@ -66,12 +68,15 @@ class _Shown:
         shown = self._all()
         panels = [explanation.panels(threshold) for explanation in shown]
         fractions = {_fraction(explanation.rule_of(threshold)) for explanation in shown}
+        words_by = shown[0].words_by
+        told = [caption(shown, threshold), *([] if words_by is None else [words_note(words_by)]), *notes_of(shown)]
         return maps_figure(
             shown[0].image,
             shown[0].texts,
             [list(row) for row in zip(*panels, strict=True)],
-            note=". ".join([caption(shown, threshold), *(note.rstrip(".") for note in notes_of(shown))]),
+            note=". ".join(note.rstrip(".") for note in told),
             taken_for=["" if found is None else found.brief() for found in shown[0].understood],
+            words=shown[0].words,
             threshold=fractions.pop() if len(fractions) == 1 else None,
             colour_map=colour_map,
         )
@@ -142,6 +147,10 @@ class Explanation(_Shown):
     specificity: NDArray[np.float32] | None = None
     """[T] one minus the highest correlation of the map with that of an absent or a meaningless text: near 0 where any
     text gives the same map. NaN where that is unknown; ``None`` where it would have taken many more passes."""
+    words: tuple[tuple[Word, ...], ...] | None = None
+    """[T] the words of each text, with what each did for or against the text in this image; ``None`` if not asked."""
+    words_by: str | None = None
+    """By which method."""
     notes: tuple[str, ...] = ()
     """What people should know before they trust the answer, one sentence each."""
 
@@ -196,6 +205,7 @@ class Explanation(_Shown):
             "boxes": self.rule_of(threshold),
             "threshold": _fraction(self.rule_of(threshold)),
             "against": list(self.against),
+            "words_by": self.words_by,
             "notes": list(self.notes),
             "seconds": self.seconds,
             "forwards": self.forwards,
@@ -208,6 +218,7 @@ class Explanation(_Shown):
                     "verdict": self.verdicts[i].words,
                     "score": None if self.scores is None else float(self.scores[i]),
                     "specificity": None if self.specificity is None else _number(self.specificity[i]),
+                    "words": None if self.words is None else [asdict(word) for word in self.words[i]],
                     "boxes": found[i].tolist(),
                 }
                 for i, text in enumerate(self.texts)

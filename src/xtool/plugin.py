@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Dataset,
         Encoder,
         EncoderInfo,
+        ExplainsWords,
         FeatureExtractor,
         FeatureMaps,
         PoolsMasks,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.transformer import TokenStream, read_stream
+    from xtool.engine.words import Word
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
     from xtool.explainer import Explainer
@@ -91,6 +93,7 @@ __all__ = [
     "EncoderSpec",
     "Estimate",
     "Explainer",
+    "ExplainsWords",
     "Explanation",
     "FeatureConfig",
     "FeatureExtractor",
@@ -121,6 +124,7 @@ __all__ = [
     "Understanding",
     "UnderstandsTexts",
     "UsageError",
+    "Word",
     "XtoolError",
     "box_iou",
     "box_sweep",
@@ -167,7 +171,7 @@ _HOMES = {
     "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MaskConfig MethodConfig",
     "xtool.contracts.hookspecs": "hookimpl",
     "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
-    "xtool.contracts.protocols": "Calibration Dataset Encoder EncoderInfo FeatureExtractor FeatureMaps "
+    "xtool.contracts.protocols": "Calibration Dataset Encoder EncoderInfo ExplainsWords FeatureExtractor FeatureMaps "
     "PoolsMasks Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
     "xtool.contracts.registry": "API_VERSION registry resolve",
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",
@@ -180,6 +184,7 @@ _HOMES = {
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.transformer": "TokenStream read_stream",
+    "xtool.engine.words": "Word",
     "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",
     "xtool.explainer": "Explainer",

@@ -50,6 +50,14 @@ MEASURED_FROM = 64
     metavar="RULE",
     help="In place of --threshold, a rule that looks at the map: mean, otsu, quantile=0.9 or search=0.8.",
 )
+@click.option(
+    "--words",
+    is_flag=False,
+    flag_value="removal",
+    metavar="[METHOD]",
+    help="Also say which words of each text mattered, by what is lost without them, or by METHOD of the encoder's own "
+    "(CLIP: chefer, gradeclip).",
+)
 @click.option("--colour-map", default="turbo", show_default=True, metavar="NAME", help="Any colour map of matplotlib.")
 @click.option(
     "-o",
@@ -72,6 +80,7 @@ def explain_command(
     threshold: float | None,
     boxes: str | None,
     against: tuple[str, ...],
+    words: str | None,
     colour_map: str,
     out: str | None,
     as_json: bool,
@@ -122,7 +131,9 @@ def explain_command(
 
     asked = len(texts) * (2 if against else 1)
     with pass_bar(_announced(explainer, requests, asked)) as on_pass:
-        explanations = explainer.explain(texts, requests, against=against, templates=filled, on_pass=on_pass)
+        explanations = explainer.explain(
+            texts, requests, against=against, templates=filled, words=words, on_pass=on_pass
+        )
     if out is not None:
         explanations.save(out, cut, colour_map)
     if as_json:
@@ -130,11 +141,11 @@ def explain_command(
         return
     from rich.console import Console
 
-    from xtool.cli.tables import explanation_table, understood_lines
+    from xtool.cli.tables import explanation_table, understood_lines, word_lines
 
     console = Console()
     console.print(explanation_table(explanations, cut))
-    for line in understood_lines(explanations[0].understood):
+    for line in [*understood_lines(explanations[0].understood), *word_lines(explanations[0])]:
         console.print(line)
     for note in notes_of(explanations):
         click.secho(note, err=True, fg="yellow", bold=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from xtool.paint.verdicts import Verdict
+from xtool.paint.words import AGAINST_SHADES, FOR_SHADES, largest_relevance, runs, signed, words_note
 from xtool.runs.columns import show
 
 if TYPE_CHECKING:
@@ -65,3 +67,29 @@ def understood_lines(understood: Sequence[Understanding | None]) -> list[Text]:
     """What each text was taken for, a line each; none from an encoder that cannot say."""
     style = Verdict.NOT_UNDERSTOOD.terminal
     return [Text(found.message(), style="dim" if found.known else style) for found in understood if found is not None]
+
+
+def word_lines(explanation: Explanation) -> list[Text | Padding]:
+    """Each text with what its words did, a line each, behind one that says what the numbers are; none if not asked."""
+    if explanation.words is None or explanation.words_by is None:
+        return []
+    largest = largest_relevance(explanation.words)
+    lines: list[Text | Padding] = [Text(words_note(explanation.words_by), style="dim")]
+    for text, words in zip(explanation.texts, explanation.words, strict=True):
+        line = Text()
+        for word, sign in runs(text, words):
+            if word is not None:
+                line.append(f" {word.word} ", style=_word_style(word.relevance, largest))
+                line.append(signed(word.relevance, largest))
+            line.append(f"{sign}  ")
+        lines.append(Padding.indent(line, 2))
+    return lines
+
+
+def _word_style(relevance: float, largest: float) -> str:
+    """Filled for strong words, coloured letters for weaker ones, plain for nothing; for light and dark terminals."""
+    strength = abs(relevance) / largest if largest else 0.0
+    fill, letters = FOR_SHADES if relevance > 0 else AGAINST_SHADES
+    if strength >= 0.5:
+        return f"black on {fill}"
+    return f"bold {letters}" if strength >= 0.1 else ""

@@ -29,6 +29,7 @@ __all__ = [
     "Dataset",
     "Encoder",
     "EncoderInfo",
+    "ExplainsWords",
     "FeatureExtractor",
     "FeatureMaps",
     "PoolsMasks",
@@ -239,6 +240,38 @@ class UnderstandsTexts(Protocol):
 
     def understand(self, texts: Sequence[str]) -> Sequence[Understanding]:
         """What each text, prompt included, was taken for."""
+        ...
+
+
+@runtime_checkable
+class ExplainsWords(Protocol):
+    """An :class:`Encoder` that can look inside its text tower for the words of a text that mattered.
+
+    None is needed for what a text loses when a word is left out, which every encoder can say. This is for methods by
+    gradients and attention.
+    """
+
+    @property
+    def word_methods(self) -> tuple[str, ...]:
+        """Their names, for ``explain --words NAME``; ``"removal"`` is the core's own."""
+        ...
+
+    def word_relevance(
+        self, text: str, spans: Sequence[tuple[int, int]], direction: Tensor, method: str
+    ) -> Sequence[float]:
+        """How much each word of a text moves its unit embedding e along a direction: relevance to ``direction · e``.
+
+        Args:
+            text: as ``encode_text`` takes it, prompt included.
+            spans: [W] half-open, in characters: the words that are asked about, in the order of the text.
+            direction: [D] float32, of any length.
+            method: one of ``word_methods``.
+
+        Returns:
+            [W] signed; 0 for a word that the model no longer reads, because the text is too long.
+
+        Raises :class:`xtool.plugin.UsageError` for a text tower that the method cannot look into.
+        """
         ...
 
 

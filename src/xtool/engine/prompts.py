@@ -27,9 +27,14 @@ __all__ = [
     "embed_labels",
     "embed_prompts",
     "fill",
+    "frames_of",
+    "is_determiner",
+    "known_prompts",
     "prompts_for",
+    "put",
     "resolve_templates",
     "understand",
+    "with_article",
 ]
 
 DEFAULT_TEMPLATES: tuple[str, ...] = ("an image of a {label}.",)
@@ -63,6 +68,7 @@ _PLURAL = re.compile(
 )
 _AFTER_NOUN = re.compile(r"\s(on|in|at|of|with|under|over|by|near|behind|from|and|or|that|who)\s", re.IGNORECASE)
 _SLOT = re.compile(r"\b(an?)\s\{label\}", re.IGNORECASE)
+_SLOT_FOR_NOTHING = re.compile(r"\s*(\b(an?|the)\s)?\{label\}", re.IGNORECASE)
 
 
 def prompts_for(text: str, templates: Sequence[str] | None = DEFAULT_TEMPLATES) -> tuple[str, ...]:
@@ -80,12 +86,41 @@ def prompts_for(text: str, templates: Sequence[str] | None = DEFAULT_TEMPLATES) 
     Raises:
         UsageError: a template without ``{label}``.
     """
+    typed, frames = " ".join(text.split()), frames_of(text, templates)
+    return (typed,) if frames is None else tuple(dict.fromkeys(put(frame, typed) for frame in frames))
+
+
+def frames_of(text: str, templates: Sequence[str] | None) -> Sequence[str] | None:
+    """The templates that :func:`prompts_for` puts a text into; ``None`` for one that is read as it is."""
     if templates is not None:
         check_templates(templates)
     typed = " ".join(text.split())
-    if templates is None or _SENTENCE.match(typed) or not _latin(typed):
-        return (typed,)
-    return tuple(dict.fromkeys(_put(template, typed) for template in templates))
+    return None if templates is None or _SENTENCE.match(typed) or not _latin(typed) else templates
+
+
+def put(template: str, name: str) -> str:
+    """``name`` in the place of the label; its own determiner, or the right article, replaces the template's.
+
+    For an empty name the label goes with its article: "an image of."
+    """
+    if not name:
+        return _SLOT_FOR_NOTHING.sub("", template)
+    if not _SLOT.search(template):
+        return template.replace("{label}", name)
+    noun = _AFTER_NOUN.split(name, maxsplit=1)[0].split()[-1]
+    if _DETERMINER.match(name) or _PLURAL.fullmatch(noun):
+        return _SLOT.sub(lambda _: name, template)
+    return _SLOT.sub(lambda _: with_article(name), template)
+
+
+def with_article(name: str) -> str:
+    """The name behind the right article: ``"an owl"``, ``"a dog"``."""
+    return f"{'an' if _AN.match(name) else 'a'} {name}"
+
+
+def is_determiner(text: str) -> bool:
+    """Whether a text is an article or the like, without a noun: ``"a"``, ``"two"``."""
+    return _DETERMINER.fullmatch(f"{text} ") is not None
 
 
 def fill(templates: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -139,7 +174,7 @@ def embed_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Tensor:
     import torch
     from torch.nn.functional import normalize
 
-    prompts = _known(encoder, prompts)
+    prompts = known_prompts(encoder, prompts)
     texts = list(dict.fromkeys(text for own in prompts for text in own))
     row = {text: i for i, text in enumerate(texts)}
     with part(TEXTS):
@@ -163,7 +198,8 @@ def understand(
     return tuple(replace(found, text=text) for text, found in zip(texts, chosen, strict=True))
 
 
-def _known(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+def known_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """[T] those of each text's prompts that the encoder knows, or all where it knows none or cannot say."""
     told = understood_prompts(encoder, prompts)
     if told is None:
         return prompts
@@ -178,16 +214,6 @@ def understood_prompts(encoder: Encoder, prompts: Sequence[Sequence[str]]) -> di
         return None
     texts = list(dict.fromkeys(prompt for own in prompts for prompt in own))
     return dict(zip(texts, ask(texts), strict=True))
-
-
-def _put(template: str, name: str) -> str:
-    """``name`` in the place of the label; its own determiner, or the right article, replaces the template's."""
-    if not _SLOT.search(template):
-        return template.replace("{label}", name)
-    noun = _AFTER_NOUN.split(name, maxsplit=1)[0].split()[-1]
-    if _DETERMINER.match(name) or _PLURAL.fullmatch(noun):
-        return _SLOT.sub(lambda _: name, template)
-    return _SLOT.sub(lambda _: f"{'an' if _AN.match(name) else 'a'} {name}", template)
 
 
 def _latin(text: str) -> bool:

@@ -15,10 +15,15 @@ from matplotlib.patches import Rectangle
 
 from xtool.paint.heat import COLOUR_MAP, level_colours, resized
 from xtool.paint.panel import BOX_COLOUR, EMPTY, HALO_COLOUR, PALE_BOX_COLOUR, PALE_HALO_COLOUR, MapPanel
+from xtool.paint.word_strip import LINE_INCHES as WORDS_INCHES
+from xtool.paint.word_strip import draw_words, word_lines
+from xtool.paint.words import largest_relevance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL import Image
+
+    from xtool.engine.words import Word
 
 __all__ = ["PHOTO_SIDE", "maps_figure", "panel_inches", "wrapped"]
 
@@ -39,6 +44,7 @@ def maps_figure(
     *,
     note: str,
     taken_for: Sequence[str] = (),
+    words: Sequence[Sequence[Word]] | None = None,
     threshold: float | None = None,
     colour_map: str = COLOUR_MAP,
 ) -> Figure:
@@ -50,21 +56,30 @@ def maps_figure(
         panels: [T][M] maps, one row per text.
         note: a line below the figure: which model, how boxes were made.
         taken_for: [T] a line under the title of each row, what the model takes the text for; or none at all.
+        words: [T] how much each word of a text mattered, in colours above its row; or nothing of that.
         threshold: marked on the colour bar.
         colour_map: a name that matplotlib knows.
     """
     photo = resized(image, PHOTO_SIDE) if max(image.size) > PHOTO_SIDE else image
     columns = 1 + max(len(row) for row in panels)
     width, height = panel_inches(image.size)
+    # With its words above the row, a text is not repeated over the image.
+    names = texts if words is None else [""] * len(texts)
     titles = [
-        [wrapped(title, width) for title in (text, *(panel.title for panel in row))]
-        for text, row in zip(texts, panels, strict=True)
+        [wrapped(title, width) for title in (name, *(panel.title for panel in row))]
+        for name, row in zip(names, panels, strict=True)
     ]
     lines = [max(title.count("\n") + 1 for title in row) for row in titles]
     heights = [height + HEAD_INCHES + LINE_INCHES * count for count in lines]
+    heads = [] if words is None else [word_lines(*each, width * columns) for each in zip(texts, words, strict=True)]
+    if heads:
+        heights = [
+            part for head, below in zip(heads, heights, strict=True) for part in (WORDS_INCHES * len(head), below)
+        ]
     figure = Figure(figsize=(width * columns, sum(heights) + FOOT_INCHES), layout="constrained")
-    places = figure.add_gridspec(len(panels) + 1, columns, height_ratios=[*heights, BAR_INCHES])
-    grid = [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in range(len(panels))]
+    places = figure.add_gridspec(len(heights) + 1, columns, height_ratios=[*heights, BAR_INCHES])
+    rows = range(1, len(heights), 2) if heads else range(len(heights))
+    grid = [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in rows]
     for axes_row, panel_row, title_row, told in zip(grid, panels, titles, taken_for or [""] * len(texts), strict=True):
         _draw(axes_row[0], photo, image.size)
         _title(axes_row[0], title_row[0], bold=True)
@@ -72,6 +87,8 @@ def maps_figure(
         for axes, panel, title in zip(axes_row[1:], panel_row, title_row[1:], strict=True):
             _draw_panel(axes, panel, photo, image.size, colour_map)
             _title(axes, title)
+    for row, head in enumerate(heads):
+        draw_words(figure.add_subplot(places[2 * row, :]), head, largest_relevance(words or ()))
     _colour_bar(figure, figure.add_subplot(places[-1, 1:]), colour_map, threshold)
     figure.supxlabel(wrapped(note, width * columns), fontsize=9, color="0.35")
     return figure

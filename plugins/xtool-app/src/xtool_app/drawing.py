@@ -14,6 +14,7 @@ from xtool.paint.figure import maps_figure
 from xtool.paint.heat import COLOUR_MAPS, OPACITY, level_colours
 from xtool.paint.heat import resized as resized_to
 from xtool.paint.panel import overlay as painted
+from xtool.paint.words import words_note
 from xtool.plugin import Explanation
 from xtool_app.search import Answer
 from xtool_app.wording import taken_for
@@ -56,13 +57,16 @@ def difference(first: Explanation, second: Explanation, row: int, side: int = SH
 
 def sheet(answer: Answer, look: Look) -> Figure:
     """All texts × all methods as one figure: a row per text, a column per method."""
+    words_by = answer.explanations[0].words_by
     by_method = [explanation.panels(look.threshold) for explanation in answer.explanations]
     return maps_figure(
         answer.query.picture.image,
         [question.text for question in answer.query.questions],
         [list(row) for row in zip(*by_method, strict=True)],
-        note=f"{answer.query.encoder}, boxes at {look.threshold:g} of the maximum",
+        note=f"{answer.query.encoder}, boxes at {look.threshold:g} of the maximum"
+        + (f". {words_note(words_by)}" if words_by else ""),
         taken_for=[taken_for(understood, shown=2) for understood in answer.understood],
+        words=answer.explanations[0].words,
         threshold=look.threshold,
         colour_map=look.colour_map,
     )

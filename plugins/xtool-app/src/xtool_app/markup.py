@@ -6,6 +6,7 @@ a dark page make of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from io import BytesIO
 
@@ -13,10 +14,12 @@ from PIL import Image
 
 from xtool.paint.embed import data_uri
 from xtool.paint.verdicts import Verdict
+from xtool.paint.words import largest_relevance, runs, signed
+from xtool.plugin import Word
 from xtool_app.drawing import Look, colour_stops
 from xtool_app.evidence import EvidenceBar
 
-__all__ = ["colour_bar", "evidence_row", "picture", "verdict_badge"]
+__all__ = ["colour_bar", "evidence_row", "picture", "verdict_badge", "word_strip"]
 
 
 def picture(image: Image.Image, alt: str, kind: str = "large") -> str:
@@ -42,6 +45,14 @@ def evidence_row(text: str, taken_for: str, bar: EvidenceBar | None, verdict: Ve
     )
 
 
+def word_strip(text: str, row: int, words: Sequence[Sequence[Word]]) -> str:
+    """The words of the text of a row, each over its number, in colours as strong as it is among all the ``words``."""
+    largest = largest_relevance(words)
+    told = "".join(_word(word, sign, largest) for word, sign in runs(text, words[row]))
+    note = "What the match of picture and text loses without the word: + speaks for the text here, − against it."
+    return f'<div class="xt-words"><b>Which words mattered</b>{told}<p>{note}</p></div>'
+
+
 def colour_bar(look: Look) -> str:
     """The colours from 0 to the maximum, and where boxes are cut."""
     stops = ", ".join(f"rgba({red}, {green}, {blue}, {alpha:.2f})" for red, green, blue, alpha in colour_stops(look))
@@ -50,6 +61,17 @@ def colour_bar(look: Look) -> str:
         f'<div class="xt-colours" style="background-image: linear-gradient(to right, {stops})">'
         f'<i style="left: {look.threshold:.1%}"></i></div>'
         f"<span>0</span><span>boxes at {look.threshold:.2f}</span><span>maximum</span></div>"
+    )
+
+
+def _word(word: Word | None, sign: str, largest: float) -> str:
+    if word is None:
+        return f"<span>{escape(sign)}</span>"
+    side = "for" if word.relevance > 0 else "against"
+    strength = abs(word.relevance) / largest if largest else 0.0
+    return (
+        f'<span class="xt-word xt-{side}" style="--xt-strength: {strength:.0%}"><i>{escape(word.word)}</i>'
+        f"<small>{signed(word.relevance, largest)}</small></span>{f'<span>{escape(sign)}</span>' if sign else ''}"
     )
 
 

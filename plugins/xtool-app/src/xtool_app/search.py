@@ -43,13 +43,15 @@ class Query:
     """Background texts: the maps show where the picture is like a text rather than like these."""
     templates: Sequence[str] | None = DEFAULT_TEMPLATES
     """That names are put into; ``None`` asks the words as they are typed."""
+    words: bool = False
+    """Whether to say which words of each text mattered."""
 
     def same_as(self, other: Query) -> bool:
         """Whether the answer would be the same."""
         return self._asked() == other._asked()
 
     def _asked(self) -> tuple[Any, ...]:
-        return self.picture.digest, self.questions, self.encoder, self.methods, self.fit, self.against
+        return self.picture.digest, self.questions, self.encoder, self.methods, self.fit, self.against, self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,7 @@ class Search:
                 [request],
                 against=self.query.against,
                 templates=self.query.templates,
+                words="removal" if self.query.words else None,
                 on_pass=self._passed,
             )
         except _StopError:

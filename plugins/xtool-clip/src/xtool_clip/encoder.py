@@ -15,6 +15,7 @@ from xtool.plugin import EncoderInfo, Layer, UsageError
 from xtool_clip.inference import InferenceTwin
 from xtool_clip.layers import describe_layer
 from xtool_clip.text import embed_tokens
+from xtool_clip.words import METHODS, word_relevance
 
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to token ids [T, L], as ``open_clip.get_tokenizer`` gives it."""
@@ -110,6 +111,18 @@ class ClipEncoder:
                 known.update(zip(new, embed_tokens(self.model, tokens), strict=True))
             self._remember(known)
         return torch.stack([known[text] for text in texts])
+
+    @property
+    def word_methods(self) -> tuple[str, ...]:
+        """Methods of :meth:`word_relevance`."""
+        return tuple(METHODS)
+
+    def word_relevance(
+        self, text: str, spans: Sequence[tuple[int, int]], direction: Tensor, method: str
+    ) -> Sequence[float]:
+        """How much each word moves the text's embedding; see :mod:`xtool_clip.words`."""
+        with self._text_lock:
+            return word_relevance(self.model, self._tokenizer, self.info.name, text, spans, direction, method)
 
     def layer(self, name: str) -> Layer:
         """Describe a layer of the image tower; see :mod:`xtool_clip.layers`."""

@@ -20,7 +20,7 @@ def embed_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
     token can reach it, so texts go through the tower by length, each cut after the longest of its batch: several
     times faster on a CPU. Towers that see the padding (bidirectional, or pooled at the last position) get it all.
     """
-    lengths = _used_lengths(model, tokens)
+    lengths = used_lengths(model, tokens)
     order = lengths.argsort(stable=True)
     # Outside inference mode, so that gradient methods may save these vectors for their backward pass.
     with torch.inference_mode(False), torch.no_grad():
@@ -29,14 +29,14 @@ def embed_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
         return F.normalize(torch.cat(features).float(), dim=-1)[order.argsort()]
 
 
-def _used_lengths(model: nn.Module, tokens: Tensor) -> Tensor:
+def used_lengths(model: nn.Module, tokens: Tensor) -> Tensor:
     """Tokens of each text up to its end token [T], or all of them where the model reads on."""
-    pooling = _end_token_pooling(model)
+    pooling = end_token_pooling(model)
     if pooling is None:
         return torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
     if pooling == "argmax":  # CLIP's end token has the highest id
         return tokens.argmax(dim=-1) + 1
-    end = torch.eq(tokens, _text_tower(model)[2])
+    end = torch.eq(tokens, text_tower(model)[2])
     return end.int().argmax(dim=-1) + 1
 
 
@@ -53,14 +53,14 @@ def _encode(model: nn.Module, tokens: Tensor, length: int) -> Tensor:
 
 def _shorter_context(model: nn.Module, length: int) -> dict[str, Tensor]:
     """The tensors of ``model`` that have the size of its context, cut to ``length``."""
-    tower, prefix, _ = _text_tower(model)
+    tower, prefix, _ = text_tower(model)
     shorter: dict[str, Tensor] = {f"{prefix}attn_mask": tower.attn_mask[:length, :length]}
     if not prefix:  # CustomTextCLIP's tower shortens its positions itself
         shorter["positional_embedding"] = tower.positional_embedding[:length]
     return shorter
 
 
-def _text_tower(model: nn.Module) -> tuple[Any, str, Any]:
+def text_tower(model: nn.Module) -> tuple[Any, str, Any]:
     """The module that holds the text tower, the prefix of its tensors' names in ``model``, and its end token."""
     if type(model) is open_clip.CLIP:
         return model, "", getattr(model, "text_eos_id", None)
@@ -68,11 +68,11 @@ def _text_tower(model: nn.Module) -> tuple[Any, str, Any]:
     return tower, "text.", getattr(tower, "eos_id", None)
 
 
-def _end_token_pooling(model: nn.Module) -> str | None:
+def end_token_pooling(model: nn.Module) -> str | None:
     """How a causal text tower finds its end token; ``None`` for all other towers."""
     if type(model) not in {open_clip.CLIP, open_clip.CustomTextCLIP}:
         return None
-    tower, _, _ = _text_tower(model)
+    tower, _, _ = text_tower(model)
     pooling = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
     causal = isinstance(getattr(tower, "attn_mask", None), Tensor) and getattr(tower, "cls_emb", None) is None
     return pooling if causal and pooling in {"argmax", "eos"} else None

@@ -9,7 +9,7 @@ import streamlit as st
 from xtool_app.agreement import agreement
 from xtool_app.drawing import COLOUR_MAPS, Look, difference, overlay, resized
 from xtool_app.export import KINDS, file_stem
-from xtool_app.markup import colour_bar, evidence_row, verdict_badge
+from xtool_app.markup import colour_bar, evidence_row, verdict_badge, word_strip
 from xtool_app.markup import picture as markup
 from xtool_app.pictures import Picture
 from xtool_app.search import Answer, Query, Search
@@ -128,6 +128,9 @@ def _text(answer: Answer, row: int, look: Look) -> None:
         for place, column in zip(range(start, len(answer.explanations)), columns, strict=False):
             with column:
                 _panel(answer, place, row, look)
+    words = answer.explanations[0].words
+    if words is not None and len(words[row]) > 1:  # of a single word it says no more than the verdict
+        st.html(word_strip(answer.query.questions[row].text, row, words))
 
 
 def _panel(answer: Answer, place: int, row: int, look: Look) -> None:

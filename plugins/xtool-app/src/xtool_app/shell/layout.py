@@ -132,13 +132,19 @@ def _choose_how(picture: Picture | None, typed: str) -> tuple[Query | None, str]
     if warning := warning_about(encoder, shows):
         st.error(plain(warning), icon=":material/warning:")
     methods = choose_methods(encoder.name, max(1, len(typed.split("\n"))))
-    with st.expander("Contrast, prompts and cropping"):
+    with st.expander("Contrast, words, prompts and cropping"):
         against = st.text_area(
             "Rather than, one thing per line",
             height=70,
             key="against",
             placeholder="a cat\ngrass",
             help="The maps then show where the picture is like your text rather than like these. Verdicts stay.",
+        )
+        words = st.toggle(
+            "Show which words mattered",
+            value=True,
+            key="words",
+            help="The model reads a text of several words again without each of them, which costs little.",
         )
         as_typed = st.toggle(
             "Ask my words exactly as typed",
@@ -169,6 +175,7 @@ def _choose_how(picture: Picture | None, typed: str) -> tuple[Query | None, str]
         fit=fit,
         against=tuple(lines(against)),
         templates=templates,
+        words=words,
     ), ""
 
 
