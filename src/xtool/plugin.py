@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         read_heads,
         read_maps,
     )
-    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means
+    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means, resized_masks
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.work import shared, tower_pass
@@ -151,6 +151,7 @@ __all__ = [
     "read_heads",
     "read_maps",
     "registry",
+    "resized_masks",
     "resolve",
     "seconds_per_pass",
     "shared",
@@ -173,7 +174,7 @@ _HOMES = {
     "xtool.engine.encoders": "CountedEncoder load_encoder",
     "xtool.engine.features": "build_extractor",
     "xtool.engine.layers": "AUTO LayerFeatures gradient_layer hooked layer_name read_heads read_maps",
-    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means",
+    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means resized_masks",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.work": "shared tower_pass",

@@ -31,6 +31,7 @@ __all__ = [
     "embed_masked",
     "live_maps",
     "masked_means",
+    "resized_masks",
     "scaled_masks",
 ]
 
@@ -160,12 +161,16 @@ def masked_means(maps: Tensor, masks: Tensor) -> Tensor:
 
     A mask of zeros gives zeros. Masks of another size than the maps are resized, with antialiasing.
     """
-    size = (maps.shape[-2], maps.shape[-1])
-    if tuple(masks.shape[-2:]) != size:
-        masks = F.interpolate(masks, size, mode="bilinear", antialias=True)
-    weights = masks.to(maps.dtype).flatten(2)
+    weights = resized_masks(masks, (maps.shape[-2], maps.shape[-1])).to(maps.dtype).flatten(2)
     total = weights.sum(dim=2, keepdim=True)
     return weights @ maps.flatten(2).transpose(1, 2) / torch.where(total > 0, total, 1.0)
+
+
+def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks [B, N, ·, ·] in [0, 1] brought to [B, N, h, w], with antialiasing; of that size already, as they are."""
+    if tuple(masks.shape[-2:]) == size:
+        return masks
+    return F.interpolate(masks, size, mode="bilinear", antialias=True)
 
 
 def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -> MaskedEmbeddings:

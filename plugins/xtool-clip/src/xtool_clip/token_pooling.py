@@ -45,10 +45,10 @@ def pools_by_class_token(visual: nn.Module) -> bool:
 
 def _open_clip(visual: Any, grid: TokenGrid) -> Pooling:
     def embed(tokens: Tensor) -> Tensor:
-        return _projected(visual, visual._pool(tokens)[0])
+        return projected(visual, visual._pool(tokens)[0])
 
     def embed_each(tokens: Tensor) -> Tensor:
-        return _projected(visual, visual.ln_post(tokens))
+        return projected(visual, visual.ln_post(tokens))
 
     if visual.pool_type == "tok":
         return Pooling("class token", embed, embed_each, _share_of_the_first)
@@ -60,14 +60,14 @@ def _queried(visual: Any) -> Pooling:
     pool = visual.attn_pool
 
     def embed(tokens: Tensor) -> Tensor:
-        return _projected(visual, visual._pool(tokens)[0])
+        return projected(visual, visual._pool(tokens)[0])
 
     def embed_each(tokens: Tensor) -> Tensor:
         # With one token to ask, every query gets that token's value.
         attention, keys = pool.attn, pool.ln_k(tokens)
         weight = attention.v_proj_weight if attention.in_proj_weight is None else attention.in_proj_weight.chunk(3)[2]
         values = F.linear(keys, weight, attention.in_proj_bias.chunk(3)[2])
-        return _projected(visual, visual.ln_post(attention.out_proj(values)))
+        return projected(visual, visual.ln_post(attention.out_proj(values)))
 
     def shares(tokens: Tensor) -> Tensor:
         keys = pool.ln_k(tokens)
@@ -122,7 +122,8 @@ def _latent(visual: Any, grid: TokenGrid) -> Pooling:
     return Pooling("attention", embed, embed_each, shares)
 
 
-def _projected(visual: Any, pooled: Tensor) -> Tensor:
+def projected(visual: Any, pooled: Tensor) -> Tensor:
+    """Pooled tokens of one of open_clip's transformers, through its last projection if it has one."""
     return pooled if visual.proj is None else pooled @ visual.proj
 
 
