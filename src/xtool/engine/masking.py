@@ -4,8 +4,8 @@ A masked image's embedding does not depend on the text, so one call serves any n
 scaled, multiplied and embedded chunk by chunk on the encoder's device; nothing is ever materialised for all masks
 at once, so that the memory needed is that of one chunk.
 
-That is the definition. An encoder that pools its last maps by a mean can apply the masks there instead
-(:class:`xtool.plugin.PoolsMasks`): one pass for all of them.
+That is the definition. Many encoders can apply the masks where they pool instead (:class:`xtool.plugin.PoolsMasks`):
+one pass for all of them.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def embed_masked(
 ) -> MaskedEmbeddings:
     """Embed ``mask · image + (1 − mask) · base`` for every mask.
 
-    With ``at="pool"`` embed the image with its last feature maps pooled under every mask instead, all in one pass. The
-    masks are then the maps, scaled but not upsampled; ``base``, ``align_corners`` and ``batch`` have no effect.
+    With ``at="pool"`` embed the image pooled under every mask instead, all in one pass. The masks are then the maps,
+    scaled but not upsampled; ``base``, ``align_corners`` and ``batch`` have no effect.
 
     Args:
         encoder: embeds the masked images, in its own dtype.

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from xtool.plugin import TokenGrid, UsageError, masked_means
 from xtool_clip.attention import joined, split
-from xtool_clip.masked_attention import Own, attend, cell_weights
+from xtool_clip.masked_attention import attend, cell_weights
 from xtool_clip.token_pooling import projected
 
 __all__ = ["Pool", "latent_pool", "mean_of_maps", "mean_of_tokens", "mean_token_pool", "queried_pool"]
@@ -27,27 +27,14 @@ Pool = Callable[[Tensor, Tensor], Tensor]
 
 
 def mean_token_pool(pool: AttentionPool2d) -> Pool:
-    """Of CLIP's ResNets: the mean of all places asks the places and itself.
-
-    The mean, too, is that of the places under the mask; of no places it is zero, and sees only itself.
-    """
-    first, places = pool.positional_embedding[:1], pool.positional_embedding[1:]
+    """Of CLIP's ResNets: the mean of all places asks the places and itself."""
 
     def pooled(maps: Tensor, masks: Tensor) -> Tensor:
-        patches = maps.flatten(2).transpose(1, 2)
-
-        def of_places(layer: nn.Linear) -> Tensor:
-            return split(layer(patches + places), pool.num_heads)
-
-        def of_means(layer: nn.Linear) -> Tensor:
-            # The layer of a mean is the mean of the layer: as much work as for the places, whatever the masks.
-            layered = F.linear(patches, layer.weight).transpose(1, 2)
-            means = masked_means(layered.reshape(maps.shape), masks)
-            return split(means + layer(first), pool.num_heads)
-
-        queries, keys, values = of_means(pool.q_proj), of_places(pool.k_proj), of_places(pool.v_proj)
-        own = Own(of_means(pool.k_proj), of_means(pool.v_proj))
-        found = attend(queries, keys, values, masks.flatten(2), queries.shape[-1] ** -0.5, own)
+        places = maps.flatten(2).transpose(1, 2)
+        tokens = torch.cat([places.mean(dim=1, keepdim=True), places], dim=1) + pool.positional_embedding
+        given = ((tokens[:, :1], pool.q_proj), (tokens, pool.k_proj), (tokens, pool.v_proj))
+        query, keys, values = (split(layer(part), pool.num_heads) for part, layer in given)
+        found = attend(query, keys, values, cell_weights(masks, 1), query.shape[-1] ** -0.5)
         embedded: Tensor = pool.c_proj(joined(found))
         return embedded
 
