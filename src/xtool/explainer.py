@@ -173,7 +173,7 @@ class Explainer:
         requests = [resolve_options(request, self.encoder.info) for request in methods]
         built = [build_method(request, self.encoder.info) for request in requests]
         background = (against,) if isinstance(against, str) else tuple(against)
-        with undisturbed(self.encoder.device), self._kept_work(on_pass) as work, torch.no_grad():
+        with undisturbed(self.encoder.device), self._kept_work(on_pass) as work:
             weighed = None if words is None else self._words(wanted, templates, words)
             question = _Question(self.encoder, wanted, prompts, background, templates)
             answers = [

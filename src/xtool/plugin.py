@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         read_heads,
         read_maps,
     )
-    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means
+    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means, resized_masks
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.transformer import TokenStream, read_stream
@@ -158,6 +158,7 @@ __all__ = [
     "read_maps",
     "read_stream",
     "registry",
+    "resized_masks",
     "resolve",
     "seconds_per_pass",
     "shared",
@@ -180,7 +181,7 @@ _HOMES = {
     "xtool.engine.encoders": "CountedEncoder load_encoder",
     "xtool.engine.features": "build_extractor",
     "xtool.engine.layers": "AUTO LayerFeatures gradient_layer hooked layer_name read_heads read_maps",
-    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means",
+    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means resized_masks",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.transformer": "TokenStream read_stream",

@@ -15,6 +15,38 @@ VIT: dict[str, Any] = {"image_size": 32, "patch_size": 8, "width": 48, "head_wid
 CNN: dict[str, Any] = {"image_size": 64, "layers": [1, 2, 1, 1], "width": 8, "head_width": 16}
 CPU = EncoderOptions(device="cpu")
 
+
+def timm_tower(name: str, size: int, pool: str, proj: str = "linear") -> dict[str, Any]:
+    return {"timm_model_name": name, "timm_pool": pool, "timm_proj": proj, "image_size": size}
+
+
+CNNS: dict[str, dict[str, Any]] = {
+    "ModifiedResNet": CNN,
+    "convnext": timm_tower("test_convnext", 64, "avg"),
+    "resnet": timm_tower("test_resnet", 64, "avg"),
+    "efficientnet": timm_tower("test_efficientnet", 64, "avg"),
+    "swin": timm_tower("swin_tiny_patch4_window7_224", 224, "avg"),
+}
+VITS: dict[str, dict[str, Any]] = {
+    "VisionTransformer": {**VIT, "image_size": [16, 40]},
+    "VisionTransformer, mean": {**VIT, "image_size": [16, 40], "pool_type": "avg"},
+    "VisionTransformer, layer scale": {**VIT, "image_size": [16, 40], "ls_init_value": 0.5},
+    "VisionTransformer, norms inside": {
+        **VIT,
+        "image_size": [16, 40],
+        "qk_norm": True,
+        "scale_attn": True,
+        "scale_heads": True,
+        "scale_attn_inner": True,
+    },
+    "CoCa": {**VIT, "image_size": [16, 40], "attentional_pool": True, "attn_pooler_heads": 4},
+    "SigLIP": timm_tower("test_vit", 160, "map", proj="none"),
+    "timm, class token": timm_tower("test_vit", 160, "token"),
+    "timm, mean": timm_tower("test_vit", 160, "avg"),
+    "EVA02": timm_tower("eva02_tiny_patch14_224", 224, "token"),
+    "PE": timm_tower("vit_pe_core_tiny_patch16_384", 384, "map"),
+}
+
 Build = Callable[..., ClipEncoder]
 
 

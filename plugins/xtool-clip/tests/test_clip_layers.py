@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from clip_testing import CNN, VIT, Build, hooks_in, noise
+from clip_testing import CNNS, VIT, VITS, Build, hooks_in, noise, timm_tower
 from timm.layers.attention import Attention, AttentionRope
 from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
@@ -18,59 +17,6 @@ from xtool_clip.attention import read_attention
 from xtool_clip.encoder import ClipEncoder
 from xtool_clip.layers import read_block
 from xtool_clip.towers import describe
-
-
-def timm_tower(name: str, size: int, pool: str, proj: str = "linear") -> dict[str, Any]:
-    return {"timm_model_name": name, "timm_pool": pool, "timm_proj": proj, "image_size": size}
-
-
-CNNS: dict[str, dict[str, Any]] = {
-    "ModifiedResNet": CNN,
-    "convnext": timm_tower("test_convnext", 64, "avg"),
-    "resnet": timm_tower("test_resnet", 64, "avg"),
-    "efficientnet": timm_tower("test_efficientnet", 64, "avg"),
-    "swin": timm_tower("swin_tiny_patch4_window7_224", 224, "avg"),
-}
-VITS: dict[str, dict[str, Any]] = {
-    "VisionTransformer": {**VIT, "image_size": [16, 40]},
-    "VisionTransformer, mean": {**VIT, "image_size": [16, 40], "pool_type": "avg"},
-    "VisionTransformer, layer scale": {**VIT, "image_size": [16, 40], "ls_init_value": 0.5},
-    "VisionTransformer, norms inside": {
-        **VIT,
-        "image_size": [16, 40],
-        "qk_norm": True,
-        "scale_attn": True,
-        "scale_heads": True,
-        "scale_attn_inner": True,
-    },
-    "CoCa": {**VIT, "image_size": [16, 40], "attentional_pool": True, "attn_pooler_heads": 4},
-    "SigLIP": timm_tower("test_vit", 160, "map", proj="none"),
-    "timm, class token": timm_tower("test_vit", 160, "token"),
-    "timm, mean": timm_tower("test_vit", 160, "avg"),
-    "EVA02": timm_tower("eva02_tiny_patch14_224", 224, "token"),
-    "PE": timm_tower("vit_pe_core_tiny_patch16_384", 384, "map"),
-}
-
-
-@pytest.fixture(scope="module")
-def tower(request: pytest.FixtureRequest, build: Build) -> ClipEncoder:
-    vision = {**CNNS, **VITS}[request.param]
-    torch.manual_seed(0)
-    encoder = build(vision, embed_dim=64 if vision.get("timm_proj") == "none" else 32)
-    if request.param in VITS and "timm_model_name" in vision:  # two blocks of twelve show as much, and sooner
-        trunk: Any = encoder.visual.trunk
-        trunk.blocks = trunk.blocks[:2]
-        seen = describe(encoder.visual)
-        layers = {"layers": seen.layers, "default_layer": seen.layers[-1], "gradient_layer": seen.gradient_layer}
-        encoder.info = replace(encoder.info, **layers)
-    for part in encoder.visual.modules():  # biases start at zero, and would hide that one is left out
-        if isinstance(part, nn.Linear | nn.LayerNorm) and part.bias is not None:
-            nn.init.normal_(part.bias, std=0.1)
-        for name in ("q_bias", "v_bias", "in_proj_bias"):
-            if isinstance(getattr(part, name, None), Tensor):
-                nn.init.normal_(getattr(part, name), std=0.1)
-    return encoder
-
 
 every_tower = pytest.mark.parametrize("tower", [*CNNS, *VITS], indirect=True)
 every_vit = pytest.mark.parametrize("tower", VITS, indirect=True)

@@ -76,14 +76,14 @@ class MaskConfig(FeatureConfig):
 
     mask_at: Literal["auto", "pixels", "pool"] = Field(
         "auto",
-        description="Where masks act: on the pixels, one pass for each mask, or where the encoder pools its last maps, "
-        "one pass for all masks; auto is pool for encoders that can.",
+        description="Where masks act: on the pixels, one pass for each mask, or where the encoder pools, one pass for "
+        "all masks; auto is what suits the encoder.",
     )
 
     def masks_at(self, encoder: EncoderInfo) -> Literal["pixels", "pool"]:
         """Where masks act on this encoder. Raises :class:`UsageError` for a pool that cannot apply masks."""
         if self.mask_at == "auto":
-            return "pool" if encoder.pools_masks else "pixels"
+            return encoder.default_mask_at
         if self.mask_at == "pool" and not encoder.pools_masks:
             raise UsageError(f"{encoder.name} cannot pool under a mask; use mask_at=pixels, or leave it out")
         return self.mask_at

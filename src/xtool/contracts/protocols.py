@@ -157,6 +157,8 @@ class EncoderInfo:
     """``False`` for random weights, which results must point out."""
     pools_masks: bool = False
     """Whether the encoder is one that :class:`PoolsMasks`."""
+    default_mask_at: Literal["pixels", "pool"] = "pixels"
+    """Where masks act when nobody says: at the ``pool`` where that has been measured to find no less."""
 
 
 @runtime_checkable
@@ -279,18 +281,20 @@ class PoolsMasks(Encoder, Protocol):
     """An :class:`Encoder` with ``info.pools_masks``, which can also leave out parts of the image where it pools.
 
     Masks on pixels cost a pass each, and show the model pictures unlike any that it has seen. Where an embedding is
-    made from a mean over the last feature maps, a mask can act there instead: one pass, whatever the number of masks.
+    pooled from the places of an image, by a mean or by attention, a mask can act on what is pooled instead: one pass,
+    whatever the number of masks. What the places hold then still comes from the whole image.
     """
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """Embed B images with their last feature maps pooled under N masks each.
+        """Embed B images, each pooled under N masks.
 
-        A mask of ones gives ``encode_image``. A mask of zeros gives the embedding of nothing: that of an image whose
-        pooled features are all zero.
+        A mask of ones gives ``encode_image``. A mask of zeros gives the embedding of nothing, the same for all images:
+        what the tower makes of a mean that is zero, of an attention to no place at all, or of a class token that sees
+        no patch.
 
         Args:
             pixels: [B, 3, H, W] float32, normalised.
-            masks: [B, N, h, w] in [0, 1], of any h×w; resized to that of the last feature maps.
+            masks: [B, N, h, w] in [0, 1], of any h×w; resized to that of the places that are pooled.
 
         Returns:
             [B, N, D] unit vectors, float32.

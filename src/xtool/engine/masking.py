@@ -4,8 +4,8 @@ A masked image's embedding does not depend on the text, so one call serves any n
 scaled, multiplied and embedded chunk by chunk on the encoder's device; nothing is ever materialised for all masks
 at once, so that the memory needed is that of one chunk.
 
-That is the definition. An encoder that pools its last maps by a mean can apply the masks there instead
-(:class:`xtool.plugin.PoolsMasks`): one pass for all of them.
+That is the definition. Many encoders can apply the masks where they pool instead (:class:`xtool.plugin.PoolsMasks`):
+one pass for all of them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "embed_masked",
     "live_maps",
     "masked_means",
+    "resized_masks",
     "scaled_masks",
 ]
 
@@ -89,8 +90,8 @@ def embed_masked(
 ) -> MaskedEmbeddings:
     """Embed ``mask · image + (1 − mask) · base`` for every mask.
 
-    With ``at="pool"`` embed the image with its last feature maps pooled under every mask instead, all in one pass. The
-    masks are then the maps, scaled but not upsampled; ``base``, ``align_corners`` and ``batch`` have no effect.
+    With ``at="pool"`` embed the image pooled under every mask instead, all in one pass. The masks are then the maps,
+    scaled but not upsampled; ``base``, ``align_corners`` and ``batch`` have no effect.
 
     Args:
         encoder: embeds the masked images, in its own dtype.
@@ -160,12 +161,16 @@ def masked_means(maps: Tensor, masks: Tensor) -> Tensor:
 
     A mask of zeros gives zeros. Masks of another size than the maps are resized, with antialiasing.
     """
-    size = (maps.shape[-2], maps.shape[-1])
-    if tuple(masks.shape[-2:]) != size:
-        masks = F.interpolate(masks, size, mode="bilinear", antialias=True)
-    weights = masks.to(maps.dtype).flatten(2)
+    weights = resized_masks(masks, (maps.shape[-2], maps.shape[-1])).to(maps.dtype).flatten(2)
     total = weights.sum(dim=2, keepdim=True)
     return weights @ maps.flatten(2).transpose(1, 2) / torch.where(total > 0, total, 1.0)
+
+
+def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks [B, N, ·, ·] in [0, 1] brought to [B, N, h, w], with antialiasing; of that size already, as they are."""
+    if tuple(masks.shape[-2:]) == size:
+        return masks
+    return F.interpolate(masks, size, mode="bilinear", antialias=True)
 
 
 def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -> MaskedEmbeddings:

@@ -16,7 +16,7 @@ class PlantedPool(PlantedCNN):
 
     def __init__(self, input_size: tuple[int, int] = (64, 64), seed: int | None = None) -> None:
         super().__init__(input_size, seed)
-        self._info = replace(self._info, name="planted-pool", pools_masks=True)
+        self._info = replace(self._info, name="planted-pool", pools_masks=True, default_mask_at="pool")
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`."""

@@ -116,7 +116,7 @@ def usable_methods(encoder: EncoderInfo | None) -> list[MethodChoice]:
     catalogue = registry().saliency_methods
     needed = get_args(Architecture) if encoder is None else (encoder.architecture,)
     fitting = [item for item in catalogue if set(needed) <= set(item.spec.architectures)]
-    pools = encoder is not None and encoder.pools_masks
+    pools = encoder is not None and encoder.default_mask_at == "pool"
     return [
         MethodChoice(
             name=catalogue.name_of(item),

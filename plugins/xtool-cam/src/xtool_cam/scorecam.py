@@ -17,8 +17,8 @@ class ScoreCAM:
     are then nearly uniform; a lower temperature lets the text decide. Constant maps, which mask everything away, have
     no weight; pytorch-grad-cam gives them one, which scales the map, and lifts it where they are not zero.
 
-    Encoders that can pool under a mask are asked to instead (``mask_at``): s_c is then the cosine of the text with the
-    image whose last maps were pooled under mask_c.
+    With ``mask_at=pool``, the default of some encoders, s_c is the cosine of the text with the image pooled under
+    mask_c.
     """
 
     def __init__(self, config: ScoreCAMConfig, extractor: FeatureExtractor) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from xtool.plugin import EncoderInfo, Layer, UsageError
 from xtool_clip.inference import InferenceTwin
 from xtool_clip.layers import describe_layer
+from xtool_clip.mask_pooling import read_mask_pooling
 from xtool_clip.text import embed_tokens
 from xtool_clip.words import METHODS, word_relevance
 
@@ -88,11 +89,18 @@ class ClipEncoder:
 
         Raises :class:`ValueError` for pixels of another size: the positions that the model has learnt would not fit.
         """
-        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, *self.info.input_size):
-            wanted = ", ".join(map(str, (3, *self.info.input_size)))
-            raise ValueError(f"{self.info.name} takes pixels [B, {wanted}], not {list(pixels.shape)}")
+        self._check(pixels)
         features: Tensor = self._twin(pixels) if self._twin.usable else self.model.encode_image(pixels)  # type: ignore[operator]
         return F.normalize(features.float(), dim=-1)
+
+    def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; in float32 whatever ``dtype`` is.
+
+        Raises :class:`ValueError` as :meth:`encode_image` does, and :class:`xtool.plugin.UsageError` for a tower that
+        cannot pool under masks.
+        """
+        self._check(pixels)
+        return F.normalize(read_mask_pooling(self.visual, self.info.name)(pixels, masks), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors [T, D], float32, without gradient. Each text is embedded once, then kept.
@@ -127,6 +135,11 @@ class ClipEncoder:
     def layer(self, name: str) -> Layer:
         """Describe a layer of the image tower; see :mod:`xtool_clip.layers`."""
         return describe_layer(self.visual, self.info, name)
+
+    def _check(self, pixels: Tensor) -> None:
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, *self.info.input_size):
+            wanted = ", ".join(map(str, (3, *self.info.input_size)))
+            raise ValueError(f"{self.info.name} takes pixels [B, {wanted}], not {list(pixels.shape)}")
 
     def _remember(self, embeddings: dict[str, Tensor]) -> None:
         for text, embedding in embeddings.items():

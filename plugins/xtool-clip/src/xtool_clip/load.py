@@ -18,6 +18,7 @@ from xtool.loading import DownloadError, fetch, resolve_device, resolve_dtype, s
 from xtool.plugin import EncoderInfo, EncoderOptions, SetupError, UsageError
 from xtool_clip import checkpoint, towers
 from xtool_clip.encoder import ClipEncoder, Tokenizer
+from xtool_clip.mask_pooling import pools_masks
 from xtool_clip.resizing import resize_tower
 
 
@@ -143,6 +144,7 @@ def _describe(
         weights_sha256=None if weights is None else sha256(weights.file),
         logit_scale=float(model.logit_scale.detach().exp()),  # type: ignore[operator]
         trained=weights is not None,
+        pools_masks=pools_masks(visual, name),
     )
 
 

@@ -49,15 +49,15 @@ def pools_by_class_token(visual: nn.Module) -> bool:
 
 def _open_clip(visual: Any, grid: TokenGrid) -> Pooling:
     def embed(tokens: Tensor) -> Tensor:
-        return _projected(visual, visual._pool(tokens)[0])
+        return projected(visual, visual._pool(tokens)[0])
 
     def embed_each(tokens: Tensor) -> Tensor:
-        return _projected(visual, visual.ln_post(tokens))
+        return projected(visual, visual.ln_post(tokens))
 
     def embed_shared(tokens: Tensor, shares: Tensor) -> Tensor:
         if visual.final_ln_after_pool:
-            return _projected(visual, visual.ln_post(_weighed(tokens, shares)))
-        return _projected(visual, _weighed(visual.ln_post(tokens), shares))
+            return projected(visual, visual.ln_post(_weighed(tokens, shares)))
+        return projected(visual, _weighed(visual.ln_post(tokens), shares))
 
     if visual.pool_type == "tok":
         return Pooling("class token", embed, embed_each, _share_of_the_first, embed_shared)
@@ -74,10 +74,10 @@ def _queried(visual: Any) -> Pooling:
         return F.linear(keys, weight, attention.in_proj_bias.chunk(3)[2])
 
     def answer(values: Tensor) -> Tensor:
-        return _projected(visual, visual.ln_post(pool.attn.out_proj(values)))
+        return projected(visual, visual.ln_post(pool.attn.out_proj(values)))
 
     def embed(tokens: Tensor) -> Tensor:
-        return _projected(visual, visual._pool(tokens)[0])
+        return projected(visual, visual._pool(tokens)[0])
 
     def embed_each(tokens: Tensor) -> Tensor:
         # With one token to ask, every query gets that token's value.
@@ -150,7 +150,8 @@ def _latent(visual: Any, grid: TokenGrid) -> Pooling:
     return Pooling("attention", embed, embed_each, shares, embed_shared)
 
 
-def _projected(visual: Any, pooled: Tensor) -> Tensor:
+def projected(visual: Any, pooled: Tensor) -> Tensor:
+    """Pooled tokens of one of open_clip's transformers, through its last projection if it has one."""
     return pooled if visual.proj is None else pooled @ visual.proj
 
 

@@ -74,6 +74,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
         weights_sha256=digest,
         trained=pretrained is not None,
         pools_masks=pools_masks,
+        default_mask_at="pool" if pools_masks else "pixels",
     )
     return ClassifierEncoder(tower, vectors.to(device), names, info)
 

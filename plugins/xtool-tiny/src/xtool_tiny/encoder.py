@@ -19,7 +19,7 @@ BAR = 0.1915
 CALIBRATIONS = {
     "tiny-rn": tuple(
         Calibration(method="vlscore", options=options, bar=BAR, absent_below=BAR, present_above=BAR)
-        for options in ({}, {"top_k": 50})
+        for options in ({"mask_at": "pixels"}, {"mask_at": "pixels", "top_k": 50})
     )
 }
 """For all maps, and for the preset ``fast``. No band of doubt has been measured."""

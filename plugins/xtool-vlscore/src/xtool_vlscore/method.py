@@ -5,8 +5,8 @@ the text, b that of the fully masked (base) image. Maps with s_c > b are kept (*
 (*shift*, *softmax* with a temperature), and the saliency map is ReLU(Σ w_c A_c). If no map beats the base, the
 text is not in the image. A constant map is dead: it masks everything away and is ignored.
 
-The masks act on the pixels, which is the definition, or, in an encoder that can (``mask_at``), where it pools its last
-maps: all masks then cost one pass, and b is the cosine of an image of which nothing is pooled.
+The masks act on the pixels, which is the definition, or, in an encoder that can (``mask_at``), where it pools: all
+masks then cost one pass, and b is the cosine of an image of which nothing is pooled.
 
 *contrast*, our addition (:mod:`xtool_vlscore.contrast`), cancels what the kept maps have in common, whatever the text.
 """

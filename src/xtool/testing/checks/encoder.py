@@ -37,6 +37,7 @@ def info_is_coherent(subject: EncoderSubject) -> None:
     require(info.default_layer in info.layers, f"the default layer {info.default_layer!r} is not among {info.layers}")
     require((info.patch_size is None) == (info.architecture == "cnn"), "a vit has a patch size and a cnn has none")
     require(min(info.input_size) > 0 and min(info.std) > 0, f"input_size {info.input_size}, std {info.std}")
+    require(info.pools_masks or info.default_mask_at == "pixels", "default_mask_at is pool, but pools_masks is False")
     require(info.trained == (subject.pretrained is not None), f"trained is {info.trained} for weights {info.weights!r}")
 
 
