@@ -1,5 +1,7 @@
 """The methods keep the promises of every xtool method; those blind to the text say so."""
 
+import pytest
+
 import xtool.testing
 
 test_rawattention_conforms = xtool.testing.conformance("rawattention")
@@ -8,4 +10,4 @@ test_legrad_conforms = xtool.testing.conformance("legrad")
 test_gradeclip_conforms = xtool.testing.conformance("gradeclip")
 test_chefer_conforms = xtool.testing.conformance("chefer")
 test_clipes_conforms = xtool.testing.conformance("clipes")
-test_m2ib_conforms = xtool.testing.conformance("m2ib")
+test_m2ib_conforms = pytest.mark.slow(xtool.testing.conformance("m2ib"))

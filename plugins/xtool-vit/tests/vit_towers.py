@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from xtool.plugin import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
-from xtool_clip.load import load_local
+from xtool_clip.load import load, load_local
 from xtool_clip.towers import describe
 
 TEXT: dict[str, Any] = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
@@ -75,3 +75,8 @@ def pixels_for(encoder: ClipEncoder, count: int = 2, seed: int = 1) -> Tensor:
 def texts_for(encoder: ClipEncoder, count: int = 3) -> Tensor:
     """Unit text embeddings [T, D]."""
     return F.normalize(torch.randn(count, encoder.info.embed_dim, generator=torch.Generator().manual_seed(2)), dim=1)
+
+
+def make_base() -> ClipEncoder:
+    """Random ViT-B-16 at 224 px: the size that papers report on."""
+    return load("ViT-B-16", EncoderOptions(device="cpu", pretrained="none"))

@@ -42,7 +42,7 @@ class LeGrad:
             stream = differentiable_stream(encoder, pixels)
             layers = self._layers(stream, encoder)
             maps = _maps(stream, text, layers)
-            level = self._sink_level(stream)
+            level = self.sink_level(stream)
             if level is not None:
                 nothing = _maps(stream, encoder.encode_text([NOTHING]), layers)
                 maps = maps.masked_fill(_scaled(nothing) > level, 0.0)
@@ -54,7 +54,8 @@ class LeGrad:
             raise UsageError(f"legrad, option layers={asked}: {encoder.info.name} has {count} blocks")
         return range(0 if asked is None else count - asked, count)
 
-    def _sink_level(self, stream: TokenStream) -> float | None:
+    def sink_level(self, stream: TokenStream) -> float | None:
+        """Above which fraction of an empty text's map a place counts as nothing; ``None`` where none does."""
         if self.config.sinks != "auto":
             return self.config.sinks
         return SINKS if stream.pooling.kind == "attention" and stream.grid.prefix_tokens == 0 else None
