@@ -28,24 +28,8 @@ def expected_map(encoder: ClipEncoder, pixels: Tensor, text: Tensor) -> tuple[Te
     with torch.no_grad():
         normed = block.ln_1(tokens)
     normed.requires_grad_()
-    # The attention's input is the leaf itself, so the attention is a function of it, too.
-    scores = torch.nn.functional.multi_head_attention_forward(
-        normed[:, None],
-        normed[:, None],
-        normed[:, None],
-        block.attn.embed_dim,
-        block.attn.num_heads,
-        block.attn.in_proj_weight,
-        block.attn.in_proj_bias,
-        None,
-        None,
-        False,
-        0.0,
-        block.attn.out_proj.weight,
-        block.attn.out_proj.bias,
-        need_weights=False,
-    )[0][:, 0]
-    between = tokens + block.ls_1(scores)
+    attended = block.attn(normed[None], normed[None], normed[None], need_weights=False)[0][0]
+    between = tokens + block.ls_1(attended)
     output = between + block.ls_2(block.mlp(block.ln_2(between)))
     embedding = F.normalize((visual.ln_post(output) @ visual.proj)[1:].mean(dim=0), dim=0)
     background = encoder.encode_text([f"a clean origami {word}." for word in WORDS])
@@ -53,7 +37,7 @@ def expected_map(encoder: ClipEncoder, pixels: Tensor, text: Tensor) -> tuple[Te
     probability = (logits - logits.max()).exp()[0] / (logits - logits.max()).exp().sum()
     gradient = torch.autograd.grad(probability, normed)[0]
     weights = gradient[1:].mean(dim=0)
-    return (normed.detach()[1:] @ weights).clamp(min=0).view(grid_of(visual)), float(probability)
+    return (normed.detach()[1:] @ weights).clamp(min=0).view(grid_of(visual)), float(probability.detach())
 
 
 @pytest.mark.parametrize("kind", ["class token", "layer scale"])

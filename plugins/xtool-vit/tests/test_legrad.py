@@ -72,10 +72,7 @@ def test_one_attention_entry_has_the_gradient_that_a_finite_difference_has(vit: 
         heads, size = len(attention), len(tokens)
         differences = torch.tensor(
             [
-                [
-                    [(score(h, q, k, 1e-4) - score(h, q, k, -1e-4)) / 2e-4 for k in range(1, size)]
-                    for q in range(size)
-                ]
+                [[(score(h, q, k, 1e-4) - score(h, q, k, -1e-4)) / 2e-4 for k in range(1, size)] for q in range(size)]
                 for h in range(heads)
             ]
         )

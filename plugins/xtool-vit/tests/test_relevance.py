@@ -69,16 +69,14 @@ def test_the_last_blocks_relevance_is_attention_times_a_finite_difference(vit: C
         def logit(head: int, key: int, change: float) -> float:
             changed = [weights.clone() for weights in attention]
             changed[head][0, key] += change
-            return 100 * float(projected(visual, with_attention(block, tokens, changed)[0]) @ text)
+            return vit.info.logit_scale * float(projected(visual, with_attention(block, tokens, changed)[0]) @ text)
 
         for head, weights in enumerate(attention):
             for key in range(1, len(tokens)):
                 slope = (logit(head, key, 1e-4) - logit(head, key, -1e-4)) / 2e-4
                 expected[key - 1] += max(0.0, slope * float(weights[0, key])) / len(attention)
-    assert vit.info.logit_scale == pytest.approx(100, rel=0.2) or vit.info.logit_scale > 0
     found = Chefer(CheferConfig()).explain(vit, pixels, text.float()[None]).maps[0, 0]
-    scaled = expected.float() * vit.info.logit_scale / 100
-    torch.testing.assert_close(found.flatten(), scaled, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(found.flatten(), expected.float(), rtol=1e-3, atol=1e-6)
 
 
 def test_a_mean_over_tokens_takes_the_mean_of_the_rows() -> None:
@@ -97,7 +95,7 @@ def test_a_mean_over_tokens_takes_the_mean_of_the_rows() -> None:
     torch.testing.assert_close(found.flatten(), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["CoCa", "SigLIP", "PE"])
+@pytest.mark.parametrize("kind", ["CoCa", pytest.param("SigLIP", marks=pytest.mark.slow)])
 def test_an_attention_that_pools_is_one_more_attention(kind: str) -> None:
     encoder = make_tower(kind)
     pixels, text = pixels_for(encoder, 1), texts_for(encoder, 1)

@@ -22,7 +22,7 @@ from xtool_vit.gradients import cosines, differentiable, differentiable_stream, 
 
 
 class Chefer:
-    """One forward pass, the blocks from ``start_layer`` on once more, and a backward pass through them for each text."""
+    """One forward pass, the blocks from ``start_layer`` on once more, and back through them for each text."""
 
     def __init__(self, config: CheferConfig) -> None:
         self.config = config
@@ -38,7 +38,8 @@ class Chefer:
             scores = [encoder.info.logit_scale * cosine for cosine in cosines(embedding, text)]
             pooled = [shares] if stream.pooling.kind == "attention" else []
             maps = [
-                _followed(attention, shares.detach(), gradients) for gradients in gradients_of(scores, attention + pooled)
+                _followed(attention, shares.detach(), gradients)
+                for gradients in gradients_of(scores, attention + pooled)
             ]
         return Saliency(stream.patches(torch.stack(maps, dim=1)).float(), present=None)
 
