@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 HERE = Path(__file__).resolve().parent
-OWNERS = ("core", "app", "clip", "vlscore", "cam", "tiny", "timm")
+OWNERS = ("core", "app", "clip", "vlscore", "cam", "vit", "tiny", "timm")
 NOTE = "<!-- Written by docs/generate_reference.py. Do not edit: change the code and run it again. -->"
 
 
@@ -78,7 +78,7 @@ def methods_page() -> str:
         lines += [f"- Encoders: {', '.join(spec.architectures)}"]
         lines += [f"- Requires: {', '.join(sorted(spec.requires)) or 'nothing but the encoder'}"]
         lines += [f"- Forwards per image: {spec.forwards}"]
-        lines += [f"- Paper: {spec.paper or 'none; a control'}", ""]
+        lines += [f"- Paper: {spec.paper or 'none'}", ""]
         config = config_class(spec)
         options = [
             (f"`{name}`", f"`{told.default}`", f"`{kind(told.annotation)}`", told.description or "")

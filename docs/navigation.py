@@ -10,7 +10,7 @@ from typing import Any
 
 GUIDE = "plugins"
 BEFORE = "Protocols"
-PAGES = ("tiny-models.md",)
+PAGES = ("tiny-models.md", "towers.md")
 
 
 def on_config(config: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest does so itself in its default import mode only
 
-from vit_towers import TOWERS, make_tower
+from vit_towers import TOWERS, make_base, make_tower
 
 from xtool_clip.encoder import ClipEncoder
 
@@ -24,3 +24,9 @@ def tower(request: pytest.FixtureRequest) -> ClipEncoder:
 def vit() -> ClipEncoder:
     """One with a class token, two rows and five columns of patches: rows and columns cannot be mistaken."""
     return make_tower("class token")
+
+
+@pytest.fixture(scope="session")
+def base() -> ClipEncoder:
+    """Random ViT-B-16 at 224 px."""
+    return make_base()

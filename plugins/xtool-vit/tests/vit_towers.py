@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from xtool.plugin import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
-from xtool_clip.load import load_local
+from xtool_clip.load import load, load_local
 from xtool_clip.towers import describe
 
 TEXT: dict[str, Any] = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
@@ -37,10 +37,19 @@ TOWERS: dict[str, dict[str, Any]] = {
     "PE": _timm("vit_pe_core_tiny_patch16_384", 384, "map"),
 }
 
+CNNS: dict[str, dict[str, Any]] = {
+    "ResNet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None, "head_width": 8},
+    "ConvNeXt": _timm("test_convnext", 160, "avg"),
+    "EfficientNet": _timm("test_efficientnet", 160, "avg"),
+}
 
-def make_tower(kind: str) -> ClipEncoder:
-    """A random tower of a kind in :data:`TOWERS`, with every bias and attention set apart from zero."""
-    vision = TOWERS[kind]
+
+def make_tower(kind: str, *, small: bool = False) -> ClipEncoder:
+    """A random tower of a kind in :data:`TOWERS` or :data:`CNNS`, with every bias and attention set apart from zero.
+
+    With ``small``, timm's are given images of four by four patches only.
+    """
+    vision = {**TOWERS, **CNNS}[kind]
     torch.manual_seed(0)
     content = {
         "embed_dim": 64 if vision.get("timm_proj") == "none" else 32,
@@ -50,8 +59,10 @@ def make_tower(kind: str) -> ClipEncoder:
     with TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
         config.write_text(json.dumps(content))
-        encoder = load_local("small", config=config, weights=None, options=EncoderOptions(device="cpu"))
-    if "timm_model_name" in vision:  # two blocks of twelve show as much, and sooner
+        size = {"160": 64, "224": 56, "384": 64}.get(str(vision["image_size"])) if small else None
+        options = EncoderOptions(device="cpu", input_size=size)
+        encoder = load_local("small", config=config, weights=None, options=options)
+    if "timm_model_name" in vision and kind in TOWERS:  # two blocks of twelve show as much, and sooner
         trunk: Any = encoder.visual.trunk
         trunk.blocks = trunk.blocks[:2]
         seen = describe(encoder.visual)
@@ -75,3 +86,8 @@ def pixels_for(encoder: ClipEncoder, count: int = 2, seed: int = 1) -> Tensor:
 def texts_for(encoder: ClipEncoder, count: int = 3) -> Tensor:
     """Unit text embeddings [T, D]."""
     return F.normalize(torch.randn(count, encoder.info.embed_dim, generator=torch.Generator().manual_seed(2)), dim=1)
+
+
+def make_base() -> ClipEncoder:
+    """Random ViT-B-16 at 224 px: the size that papers report on."""
+    return load("ViT-B-16", EncoderOptions(device="cpu", pretrained="none"))

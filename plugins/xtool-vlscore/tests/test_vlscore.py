@@ -220,6 +220,27 @@ def test_the_preset_paper_is_the_published_code() -> None:
     assert (config.contrast, config.present_above, config.mask_at) == (False, "base", "pixels")
 
 
+def test_the_preset_gscorecam_is_score_cam_by_the_maps_with_the_largest_mean_gradient() -> None:
+    (request,) = parse_methods(["vlscore:preset=gscorecam"])
+    assert request.config.model_dump(mode="json")["top_k"] == 300
+    encoder = PlantedCNN()
+    pixels = pixels_of(encoder)
+    text = F.normalize(torch.tensor([[2.0, 1.0]]) @ encoder.encode_text(["red", "green"]), dim=1)
+    config = VLScoreConfig(**{**VLScoreConfig.presets["gscorecam"], "top_k": 4})  # two maps of each colour
+    found = VLScore(config, LayerFeatures()).explain(encoder, pixels, text).maps[0, 0]
+    maps = encoder.visual.layer1(pixels).detach().requires_grad_()  # type: ignore[operator]
+    cosine = F.normalize(encoder.visual.proj(maps.mean(dim=(2, 3))), dim=1) @ text[0]  # type: ignore[operator]
+    gradients = torch.autograd.grad(cosine.sum(), maps)[0].mean(dim=(2, 3))[0]
+    chosen = sorted(range(6), key=lambda c: float(gradients[c]), reverse=True)[:4]
+    scores, kept = [], maps.detach()[0, chosen]
+    for one in kept:
+        mask = F.interpolate(one[None, None], pixels.shape[-2:], mode="bilinear", align_corners=True)
+        mask = (mask - mask.min()) / (mask.max() - mask.min())
+        scores.append(encoder.encode_image(pixels * mask)[0].detach() @ text[0])
+    expected = (torch.stack(scores).softmax(dim=0)[:, None, None] * kept).sum(dim=0).clamp(min=0)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_bar_decides_presence_and_the_articles_rule_stays_at_hand() -> None:
     best = float(explain("red").scores[0, 0])
     assert explain("red", present_above=best - 0.01).present[0, 0]

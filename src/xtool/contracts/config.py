@@ -29,9 +29,10 @@ class MethodConfig(BaseModel):
     """Former names of presets, each with the present one; they still work, and warn."""
 
     flip: bool = Field(default=False, description="Average the map with that of the mirrored image: twice the passes.")
-    refine: Literal["pamr"] | None = Field(
+    refine: Literal["pamr", "caa", "caa+pamr"] | None = Field(
         default=None,
-        description="Align the map with edges in the picture: pamr, pixel-adaptive refinement; no more passes.",
+        description="Refine the map: pamr aligns it with edges in the picture, without a further pass; caa spreads it "
+        "along a vision transformer's attention between patches, one pass more; caa+pamr does both.",
     )
 
     def resolved(self, encoder: EncoderInfo) -> Self:

@@ -76,7 +76,8 @@ def passes_of(request: MethodRequest, encoder: Encoder, pixels: Tensor, texts: i
         sizes["C"] = channels if top_k is None else min(channels, top_k * texts)
     sizes["T"] = texts
     passes = count_passes(request.provided.spec.forwards, sizes) or 1
-    return 2 * passes if config.flip else passes
+    passes = 2 * passes if config.flip else passes
+    return passes + 1 if "caa" in (config.refine or "") else passes
 
 
 def seconds_per_pass(encoder: Encoder, clock: Callable[[], float] = time.perf_counter) -> float:

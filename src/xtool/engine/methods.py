@@ -126,13 +126,13 @@ def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
     factory = resolve(spec.factory)
     if "features" not in spec.requires:
         method: SaliencyMethod = factory(request.config)
-        return refined(method, request.config)
+        return refined(method, request.config, encoder)
     if not isinstance(request.config, FeatureConfig):
         raise UsageError(f"method {spec.name} requires features, so its config must be a FeatureConfig")
     config = request.config
     extractor = build_extractor(config.features, config.layer, config.pca, encoder, clusters=config.clusters)
     with_features: SaliencyMethod = factory(config, extractor)
-    return refined(with_features, config)
+    return refined(with_features, config, encoder)
 
 
 def require_calibration(path: str | Path, requests: Sequence[MethodRequest]) -> None:

@@ -1,6 +1,6 @@
-"""What any method's map can be refined by: the mirrored image, and the picture's own colours.
+"""What any method's map can be refined by: the mirrored image, the attention between patches, the picture's colours.
 
-Both wrap a method and are asked for by options that every method has (:class:`xtool.plugin.MethodConfig`). The passes
+Each wraps a method and is asked for by options that every method has (:class:`xtool.plugin.MethodConfig`). The passes
 and the time they take are the method's.
 """
 
@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xtool.contracts.config import MethodConfig
-from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod
+from xtool.contracts.protocols import Encoder, EncoderInfo, Saliency, SaliencyMethod
+from xtool.engine.affinity import ClassAware
 from xtool.engine.work import shared
+from xtool.errors import UsageError
 
 __all__ = ["Mirrored", "PixelAdaptive", "pixel_adaptive", "refined"]
 
@@ -26,11 +28,24 @@ CELL = 4
 """Refined maps have one cell for this many input pixels in each direction: small enough to keep in a record."""
 
 
-def refined(method: SaliencyMethod, config: MethodConfig) -> SaliencyMethod:
-    """The method with the refinements that its options ask for: first the mean with the mirrored image's map."""
+def refined(method: SaliencyMethod, config: MethodConfig, encoder: EncoderInfo) -> SaliencyMethod:
+    """The method with the refinements that its options ask for.
+
+    First the mean with the mirrored image's map, then along the attention, last to the edges in the picture.
+
+    Raises :class:`xtool.plugin.UsageError` for a refinement by attention on an encoder that has none.
+    """
+    asked = (config.refine or "").split("+")
+    if "caa" in asked and encoder.architecture != "vit":
+        raise UsageError(
+            f"refine={config.refine} spreads a map along attention between patches, and {encoder.name} is a "
+            f"{encoder.architecture}, which has none; refine=pamr works on every encoder"
+        )
     if config.flip:
         method = Mirrored(method)
-    return PixelAdaptive(method) if config.refine == "pamr" else method
+    if "caa" in asked:
+        method = ClassAware(method)
+    return PixelAdaptive(method) if "pamr" in asked else method
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ class VLScoreConfig(MaskConfig):
 
     The defaults are our own, chosen on photographs and on drawn scenes (``docs/howto/photographs.md`` has the figures
     and the commands). The preset ``fast`` scores 50 maps: a tenth of the passes that the 512 maps of a layer cost.
+    The preset ``gscorecam`` is gScoreCAM (Chen et al., ACCV 2022): Score-CAM by the 300 maps with the largest mean
+    gradient.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -29,6 +31,15 @@ class VLScoreConfig(MaskConfig):
             "mask_at": "pixels",
         },
         "fast": {"top_k": 50},
+        "gscorecam": {
+            "top_k": 300,
+            "importance": "gradient",
+            "cap": False,
+            "shift": False,
+            "temperature": 1.0,
+            "contrast": False,
+            "mask_at": "pixels",
+        },
     }
     deprecated_presets: ClassVar[dict[str, str]] = {"seed": "paper"}
 

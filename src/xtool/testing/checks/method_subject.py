@@ -42,9 +42,9 @@ class MethodSubject:
         factory = resolve(self.spec.factory)
         if "features" not in self.spec.requires:
             method: SaliencyMethod = factory(config)
-            return refined(method, config)
+            return refined(method, config, encoder.info)
         with_features: SaliencyMethod = factory(config, self._extractor(config, encoder))
-        return refined(with_features, config)
+        return refined(with_features, config, encoder.info)
 
     def _extractor(self, config: MethodConfig, encoder: Encoder) -> Any:
         assert isinstance(config, FeatureConfig), "a method that requires features must have a FeatureConfig"
