@@ -4,3 +4,7 @@ import xtool.testing
 
 test_rawattention_conforms = xtool.testing.conformance("rawattention")
 test_rollout_conforms = xtool.testing.conformance("rollout")
+test_dense_conforms = xtool.testing.conformance("dense")
+test_gem_conforms = xtool.testing.conformance("gem")
+test_surgery_conforms = xtool.testing.conformance("surgery")
+test_prs_conforms = xtool.testing.conformance("prs")
