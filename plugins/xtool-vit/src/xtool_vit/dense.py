@@ -5,7 +5,7 @@ again with another mixture W of the values v, of which several published methods
 
     y = [x +] residual(merge(W v))        y = y [+ feed_forward(y)]
     f = the embedding of the patch as if it were the only token to pool, at unit length
-    map = f · t
+    map = f · t, less what every text shows (:mod:`xtool_vit.directions`)
 
 One pass for any number of texts.
 """
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from xtool.plugin import Encoder, Heads, Saliency, TokenGrid, TokenStream, UsageError, read_stream
 from xtool_vit.config import DenseConfig
-from xtool_vit.directions import compared
+from xtool_vit.directions import cosine_maps, directions, to_saliency
 
 
 class Dense:
@@ -39,8 +39,9 @@ class Dense:
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`."""
         stream = read_stream(encoder, pixels)
-        maps = [compared(encoder, stream, each, text, self.config.common) for each in token_features(stream, self.config)]
-        return Saliency(torch.stack(maps).mean(dim=0), present=None)
+        towards = directions(encoder, stream.embedding, text, self.config.common)
+        maps = [cosine_maps(stream, features, towards) for features in token_features(stream, self.config)]
+        return to_saliency(torch.stack(maps).mean(dim=0), self.config)
 
 
 def token_features(stream: TokenStream, config: DenseConfig) -> list[Tensor]:
@@ -84,8 +85,7 @@ def _mixed(stream: TokenStream, heads: Heads, config: DenseConfig) -> Tensor:
     }
     pairs = parts[config.attention]()
     weights = [(one @ other.transpose(-2, -1) * scale + bias).softmax(dim=-1) for one, other in pairs]
-    mixed: Tensor = sum(weights[1:], weights[0]) @ heads.values
-    return mixed
+    return torch.stack(weights).sum(dim=0) @ heads.values
 
 
 def neighbourhood(grid: TokenGrid, sigma: float) -> Tensor:
@@ -124,5 +124,7 @@ def _by_head(heads: Heads) -> Tensor:
     """
     tokens, count = heads.tokens, heads.values.shape[1]
     if tokens.shape[-1] % count:
-        raise UsageError(f"attention=xx cuts tokens into {count} heads, of which their width {tokens.shape[-1]} is no multiple")
-    return tokens.unflatten(-1, (count, -1)).transpose(1, 2)
+        raise UsageError(
+            f"attention=xx cuts tokens into {count} heads, of which their width {tokens.shape[-1]} is no multiple"
+        )
+    return tokens.reshape(*tokens.shape[:2], count, -1).transpose(1, 2)

@@ -8,37 +8,23 @@ stands for the others. Nothing here depends on the other texts of a call.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import Encoder, TokenStream, prompts_for
-from xtool_vit.config import Common
+from xtool.plugin import Encoder, Saliency, TokenStream, prompts_for
+from xtool_vit.config import Common, PatchConfig
 
-BANK = (
+_BANK = (
     "person, man, woman, child, face, hand, dog, cat, bird, fish, horse, cow, sheep, elephant, bear, snake, insect, "
-    "flower, tree, leaf, fruit, vegetable, bread, cake, meat, bottle, cup, plate, bowl, knife, chair, table, bed, lamp, "
-    "door, window, wall, floor, house, building, bridge, street, road, sign, car, bus, train, truck, bicycle, boat, "
+    "flower, tree, leaf, fruit, vegetable, bread, cake, meat, bottle, cup, plate, bowl, knife, chair, table, bed, "
+    "lamp, door, window, wall, floor, house, building, bridge, street, road, sign, car, bus, train, truck, bicycle, boat, "
     "airplane, clothes, hat, shoe, bag, book, clock, phone, computer, keyboard, ball, musical instrument, tool, toy, "
     "machine, furniture, grass, ground, sand, rock, mountain, sky, cloud, water, sea, river, snow, fire, light, text"
-).split(", ")
+)
+BANK = tuple(_BANK.split(", "))
 """Things and surroundings that most photographs show some of; each goes into xtool's own prompt."""
 WEIGHT_SCALE = 2.0
 """On the cosines behind the weights of ``weighted``, as in CLIP Surgery."""
-
-
-def compared(encoder: Encoder, stream: TokenStream, features: Tensor, text: Tensor, common: Common) -> Tensor:
-    """Maps [B, T, h, w]: the cosine of each patch with each text, less what the patch has with every text.
-
-    Args:
-        encoder: embeds the texts that stand for all texts.
-        stream: of the same images.
-        features: [B, n, D] of all tokens, of any length.
-        text: [T, D] unit vectors.
-        common: what counts as said by every text, see :func:`directions`.
-    """
-    towards = directions(encoder, stream.embedding, text, common)
-    return stream.patches(towards @ F.normalize(features.float(), dim=-1).transpose(-2, -1))
 
 
 def directions(encoder: Encoder, embedding: Tensor, text: Tensor, common: Common) -> Tensor:
@@ -56,7 +42,7 @@ def directions(encoder: Encoder, embedding: Tensor, text: Tensor, common: Common
         text: [T, D] unit vectors.
         common: one of the above.
 
-    Source: Li et al. 2023, CLIP Surgery, arXiv:2304.05653, section 3.3, where the classes of the data set are the bank.
+    Source: feature surgery of Li et al. 2023, CLIP Surgery, arXiv:2304.05653, where a data set's classes are the bank.
     """
     if common == "keep":
         return text.expand(len(embedding), -1, -1)
@@ -71,3 +57,18 @@ def directions(encoder: Encoder, embedding: Tensor, text: Tensor, common: Common
     mean_weight = (own + others.sum(dim=1)[:, None, None]) / count
     mean = (own * text + (others @ bank)[:, None]) / count
     return (own * text - mean) / mean_weight
+
+
+def cosine_maps(stream: TokenStream, features: Tensor, towards: Tensor) -> Tensor:
+    """[B, T, h, w]: the product of each patch's unit vector, from features [B, n, D], with directions [B, T, D]."""
+    return stream.patches(towards @ F.normalize(features.float(), dim=-1).transpose(-2, -1))
+
+
+def above_the_mean(maps: Tensor) -> Tensor:
+    """Maps [B, T, h, w] less the mean of each, and zero below."""
+    return (maps - maps.mean(dim=(-2, -1), keepdim=True)).relu()
+
+
+def to_saliency(maps: Tensor, config: PatchConfig) -> Saliency:
+    """The answer of a method that cannot tell whether a text is there."""
+    return Saliency(above_the_mean(maps) if config.above_mean else maps, present=None)

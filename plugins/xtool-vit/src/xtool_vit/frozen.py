@@ -51,7 +51,7 @@ def _frozen_layer_norm(
 
 
 def plain(tensor: Tensor) -> Tensor:
-    """The tensor as one that gradients can be taken through, whatever mode it was made in. Call it outside that mode."""
+    """The tensor, or a copy of one made in inference mode, that gradients can be taken through; call it outside."""
     return tensor.clone() if tensor.is_inference() else tensor
 
 

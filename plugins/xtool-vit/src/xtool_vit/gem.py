@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from xtool.plugin import Encoder, Heads, Saliency, SelfAttention, read_stream
 from xtool_vit.config import GemConfig
-from xtool_vit.directions import compared
+from xtool_vit.directions import cosine_maps, directions, to_saliency
 from xtool_vit.side_path import side_path
 
 
@@ -26,8 +26,8 @@ class Gem:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`."""
         stream = read_stream(encoder, pixels)
         tokens = side_path(stream, self.config.depth - 1, self._attend)
-        maps = compared(encoder, stream, stream.pooling.embed_each(tokens), text, self.config.common)
-        return Saliency(maps, present=None)
+        towards = directions(encoder, stream.embedding, text, self.config.common)
+        return to_saliency(cosine_maps(stream, stream.pooling.embed_each(tokens), towards), self.config)
 
     def _attend(self, _: SelfAttention, heads: Heads) -> Tensor:
         sharpness = inverse_temperature(heads)
@@ -40,7 +40,7 @@ class Gem:
 
 def inverse_temperature(heads: Heads) -> Tensor:
     """[B, 1, 1, 1]: the mean length of the tokens that went into the attention, over the root of a head's width."""
-    lengths = heads.tokens.norm(dim=-1).mean(dim=1) * heads.values.shape[-1] ** -0.5
+    lengths: Tensor = heads.tokens.norm(dim=-1).mean(dim=1) * heads.values.shape[-1] ** -0.5
     return lengths[:, None, None, None]
 
 

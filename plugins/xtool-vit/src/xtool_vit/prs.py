@@ -14,14 +14,14 @@ from torch import Tensor
 
 from xtool.plugin import Encoder, Heads, Saliency, TokenStream, UsageError, read_stream
 from xtool_vit.config import PrsConfig
-from xtool_vit.directions import directions
+from xtool_vit.directions import directions, to_saliency
 from xtool_vit.frozen import Frozen, plain, shares_of
 
 
 class Prs:
     """What attention reads from each patch and writes into the embedding, in the direction of the text.
 
-    Source: Gandelsman et al. 2024, arXiv:2310.05916, sections 3 and 5, where the mean over the classes of the data set
+    Source: Gandelsman et al. 2024, arXiv:2310.05916, where the mean over the classes of the data set
     is subtracted.
     """
 
@@ -35,7 +35,8 @@ class Prs:
         towards = directions(encoder, stream.embedding, text, self.config.common)
         attention = decompose(stream, towards).attention
         blocks = attention.shape[1] if self.config.blocks is None else self.config.blocks
-        return Saliency(stream.patches(attention[:, -blocks:].sum(dim=(1, 3)).transpose(1, 2)), present=None)
+        maps = stream.patches(attention[:, -blocks:].sum(dim=(1, 3)).transpose(1, 2))
+        return to_saliency(maps, self.config)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from xtool.plugin import Encoder, Heads, Saliency, SelfAttention, read_stream
 from xtool_vit.config import SurgeryConfig
-from xtool_vit.directions import compared
+from xtool_vit.directions import cosine_maps, directions, to_saliency
 from xtool_vit.side_path import side_path
 
 
 class Surgery:
     """The cosine of each patch on a side path with value–value attention, less what every text shows.
 
-    Source: Li et al. 2023, CLIP Surgery, arXiv:2304.05653: architecture surgery (section 3.2) and feature surgery (3.3).
+    Source: Li et al. 2023, CLIP Surgery, arXiv:2304.05653.
     """
 
     def __init__(self, config: SurgeryConfig) -> None:
@@ -25,8 +25,8 @@ class Surgery:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`."""
         stream = read_stream(encoder, pixels)
         tokens = side_path(stream, self.config.blocks, value_attention)
-        maps = compared(encoder, stream, stream.pooling.embed_each(tokens), text, self.config.common)
-        return Saliency(maps, present=None)
+        towards = directions(encoder, stream.embedding, text, self.config.common)
+        return to_saliency(cosine_maps(stream, stream.pooling.embed_each(tokens), towards), self.config)
 
 
 def value_attention(attention: SelfAttention, heads: Heads) -> Tensor:
