@@ -15,11 +15,12 @@ from xtool.plugin import Encoder, Saliency, TokenStream, prompts_for
 from xtool_vit.config import Common, PatchConfig
 
 _BANK = (
-    "person, man, woman, child, face, hand, dog, cat, bird, fish, horse, cow, sheep, elephant, bear, snake, insect, "
-    "flower, tree, leaf, fruit, vegetable, bread, cake, meat, bottle, cup, plate, bowl, knife, chair, table, bed, "
-    "lamp, door, window, wall, floor, house, building, bridge, street, road, sign, car, bus, train, truck, bicycle, boat, "
-    "airplane, clothes, hat, shoe, bag, book, clock, phone, computer, keyboard, ball, musical instrument, tool, toy, "
-    "machine, furniture, grass, ground, sand, rock, mountain, sky, cloud, water, sea, river, snow, fire, light, text"
+    "person, man, woman, child, face, hand, dog, cat, bird, fish, horse, cow, sheep, elephant, bear, snake, "
+    "insect, flower, tree, leaf, fruit, vegetable, bread, cake, meat, bottle, cup, plate, bowl, knife, chair, "
+    "table, bed, lamp, door, window, wall, floor, house, building, bridge, street, road, sign, car, bus, train, "
+    "truck, bicycle, boat, airplane, clothes, hat, shoe, bag, book, clock, phone, computer, keyboard, ball, "
+    "musical instrument, tool, toy, machine, furniture, grass, ground, sand, rock, mountain, sky, cloud, water, "
+    "sea, river, snow, fire, light, text"
 )
 BANK = tuple(_BANK.split(", "))
 """Things and surroundings that most photographs show some of; each goes into xtool's own prompt."""

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class Frozen(TorchFunctionMode):
-    """Inside, a layer norm's standard deviation is a constant, and so is what comes out of an activation function.
+    """Inside, what a norm divides by is a constant, and so is what comes out of an activation function.
 
     Values stay what they are. Of a sum that is normed, gradients then say what each term contributes: w (c −
     mean(c)) / σ with the σ of the sum. And of a branch with an activation they say nothing, so that it counts as a term
@@ -29,6 +29,8 @@ class Frozen(TorchFunctionMode):
         given = kwargs or {}
         if func is F.layer_norm:
             return _frozen_layer_norm(*args, **given)
+        if func is F.rms_norm:
+            return _frozen_rms_norm(*args, **given)
         found = func(*args, **given)
         return found.detach() if func in _ACTIVATIONS else found
 
@@ -44,10 +46,17 @@ def _frozen_layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     over = tuple(range(-len(normalized_shape), 0))
-    centred = tokens - tokens.mean(dim=over, keepdim=True)
-    normed = centred / (centred.square().mean(dim=over, keepdim=True) + eps).sqrt().detach()
-    normed = normed if weight is None else normed * weight
+    normed = _frozen_rms_norm(tokens - tokens.mean(dim=over, keepdim=True), normalized_shape, weight, eps)
     return normed if bias is None else normed + bias
+
+
+def _frozen_rms_norm(
+    tokens: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    over = tuple(range(-len(normalized_shape), 0))
+    eps = torch.finfo(tokens.dtype).eps if eps is None else eps
+    normed = tokens / (tokens.square().mean(dim=over, keepdim=True) + eps).sqrt().detach()
+    return normed if weight is None else normed * weight
 
 
 def plain(tensor: Tensor) -> Tensor:
