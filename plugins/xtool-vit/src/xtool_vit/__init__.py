@@ -78,3 +78,35 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         requires=frozenset({"gradients"}),
         architectures=("vit",),
     )
+    yield SaliencyMethodSpec(
+        name="dense",
+        factory="xtool_vit.dense:Dense",
+        config="xtool_vit.config:DenseConfig",
+        summary="What each patch says by itself, the last block's attention replaced; with a preset for each paper.",
+        paper="Zhou et al. 2022, MaskCLIP, arXiv:2112.01071",
+        architectures=("vit",),
+    )
+    yield SaliencyMethodSpec(
+        name="gem",
+        factory="xtool_vit.gem:Gem",
+        config="xtool_vit.config:GemConfig",
+        summary="Patches gather from those with alike queries, keys or values, over the last blocks.",
+        paper="Bousselham et al. 2024, Grounding Everything, arXiv:2312.00878",
+        architectures=("vit",),
+    )
+    yield SaliencyMethodSpec(
+        name="surgery",
+        factory="xtool_vit.surgery:Surgery",
+        config="xtool_vit.config:SurgeryConfig",
+        summary="Patches gather from those with alike values, less what every text shows.",
+        paper="Li et al. 2023, CLIP Surgery, arXiv:2304.05653",
+        architectures=("vit",),
+    )
+    yield SaliencyMethodSpec(
+        name="prs",
+        factory="xtool_vit.prs:Prs",
+        config="xtool_vit.config:PrsConfig",
+        summary="What the heads of all blocks read from each patch and write into the embedding; signed, adds up.",
+        paper="Gandelsman et al. 2024, arXiv:2310.05916",
+        architectures=("vit",),
+    )

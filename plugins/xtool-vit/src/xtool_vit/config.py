@@ -82,3 +82,87 @@ class M2IBConfig(MethodConfig):
     )
     beta: float = Field(0.1, ge=0, description="How much information costs against the match; larger keeps less.")
     seed: int = Field(0, description="Seed of the noise.")
+
+
+Common = Literal["keep", "empty", "bank", "weighted"]
+
+
+class PatchConfig(MethodConfig):
+    """Options of the methods that compare patches with texts without a gradient: what of a map is the text's own."""
+
+    common: Common = Field(
+        "bank",
+        description="What counts as said by every text, and is subtracted: nothing (keep), the part of the "
+        "empty text (empty), the mean of a fixed bank of texts (bank), or that mean by how much the image shows of "
+        "each (weighted).",
+    )
+    above_mean: bool = Field(True, description="Only what exceeds the mean of its map counts.")
+
+
+AS_PUBLISHED: dict[str, Any] = {"common": "keep", "above_mean": False}
+
+
+class DenseConfig(PatchConfig):
+    """Options of the dense family: how the last block mixes its values, and what is kept of it.
+
+    Each preset is one published method; the defaults are our own choice (``docs/howto/transformers.md``).
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "maskclip": {"attention": "identity", "residual": False, "feed_forward": False, **AS_PUBLISHED},
+        "value": {"attention": "identity", "residual": True, "feed_forward": True, **AS_PUBLISHED},
+        "sclip": {"attention": "qq+kk", "locality": None, "residual": True, "feed_forward": True, **AS_PUBLISHED},
+        "clearclip": {"attention": "qq", "locality": None, "residual": False, "feed_forward": False, **AS_PUBLISHED},
+        "naclip": {"attention": "kk", "locality": 5.0, "residual": False, "feed_forward": False, **AS_PUBLISHED},
+        "cliper": {"attention": "fused", "inputs": "all", "residual": False, "feed_forward": False, **AS_PUBLISHED},
+    }
+
+    attention: Literal["identity", "own", "qq", "kk", "vv", "qq+kk", "xx", "fused"] = Field(
+        "qq+kk",
+        description="How values are mixed: not at all (identity), by the block's own attention (own), by how alike "
+        "queries, keys, values or the tokens (xx) are, by the sum of two of these, or by the attention of all earlier "
+        "blocks (fused).",
+    )
+    locality: float | None = Field(
+        5.0,
+        gt=0,
+        description="Favour near patches: a Gaussian with this deviation, in patches, is added before the softmax; "
+        "none for none. Without effect on identity and fused.",
+    )
+    residual: bool = Field(True, description="Add what went into the block.")
+    feed_forward: bool = Field(True, description="Add the block's second branch.")
+    rotation: Literal["after", "before"] = Field(
+        "after",
+        description="Whether queries and keys are compared after or before they are rotated, where a tower rotates "
+        "them by position.",
+    )
+    inputs: Literal["last", "all"] = Field(
+        "last",
+        description="What goes into the last block: its own input, or also the normalised input of every earlier "
+        "block; the map is the mean of theirs.",
+    )
+
+
+class SurgeryConfig(PatchConfig):
+    """Options of CLIP Surgery. The preset ``paper`` is the paper's for a single text."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"common": "empty", "above_mean": False}}
+
+    blocks: int = Field(6, ge=1, description="Blocks with value–value attention, counted from the last.")
+
+
+class GemConfig(PatchConfig):
+    """Options of GEM. The preset ``paper`` has those of the paper."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": AS_PUBLISHED}
+
+    depth: int = Field(7, ge=2, description="One more than the number of blocks, counted from the last, that gather.")
+    iterations: int = Field(1, ge=0, description="How often queries, keys and values are grouped before.")
+
+
+class PrsConfig(PatchConfig):
+    """Options of the decomposition. The preset ``paper`` has the paper's, with a fixed bank for its classes."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"common": "bank", "above_mean": False}}
+
+    blocks: int | None = Field(None, ge=1, description="Blocks that count, from the last; none for all.")
