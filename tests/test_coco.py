@@ -237,7 +237,7 @@ class TestErrors:
         (tmp_path / "annotations/instances_train2017.json").write_bytes(first.read_bytes())
         with pytest.raises(UsageError, match="there are train2017, val2017: choose one with --dataset coco:NAME"):
             open_coco(tmp_path)
-        with pytest.raises(UsageError, match=r"instances_test\.json is wanted"):
+        with pytest.raises(UsageError, match=r"instances_test\.json is wanted, and there are train2017, val2017"):
             open_coco(tmp_path, "test")
         assert open_coco(tmp_path, "val2017").name == "coco:val2017"
         elsewhere = tmp_path / "elsewhere"

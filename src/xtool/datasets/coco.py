@@ -162,13 +162,14 @@ def open_coco(data_dir: Path | None, split: str | None = None) -> Coco:
 def _the_file(given: Path, split: str | None) -> Path:
     if given.is_file():
         return given
-    pattern = f"{PREFIX}{split or '*'}.json"
-    files = sorted({*(given / ANNOTATIONS).glob(pattern), *given.glob(pattern)})
-    if len(files) != 1:
-        found = ", ".join(file.stem.removeprefix(PREFIX) for file in files)
-        advice = f"there are {found}: choose one with --dataset coco:NAME" if files else "there is none"
-        raise UsageError(f"{given}: one {ANNOTATIONS}/{pattern} is wanted, and {advice}")
-    return files[0]
+    every = [*(given / ANNOTATIONS).glob(f"{PREFIX}*.json"), *given.glob(f"{PREFIX}*.json")]
+    files = {path.stem.removeprefix(PREFIX): path for path in every}
+    chosen = [path for name, path in files.items() if split in (None, name)]
+    if len(chosen) != 1:
+        known = ", ".join(sorted(files))
+        advice = f"there are {known}: choose one with --dataset coco:NAME" if files else "there is none"
+        raise UsageError(f"{given}: one {ANNOTATIONS}/{PREFIX}{split or '*'}.json is wanted, and {advice}")
+    return chosen[0]
 
 
 def _image_folder(root: Path, stem: str, example: _Image | None) -> Path:
