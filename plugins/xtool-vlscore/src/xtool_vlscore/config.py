@@ -13,7 +13,8 @@ class VLScoreConfig(MaskConfig):
     """Options of VL-Score. The preset ``paper`` is the article's published code, exactly.
 
     The defaults are our own, chosen on photographs and on drawn scenes (``docs/howto/photographs.md`` has the figures
-    and the commands). The preset ``fast`` scores 50 maps: a tenth of the passes that the 512 maps of a layer cost.
+    and the commands). The preset ``fast`` masks where the encoder pools, two passes for all maps; where none of that
+    can be done, it scores 50 maps, a tenth of the passes that the 512 maps of a layer cost.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -28,7 +29,7 @@ class VLScoreConfig(MaskConfig):
             "present_above": "base",
             "mask_at": "pixels",
         },
-        "fast": {"top_k": 50},
+        "fast": {"mask_at": "fewest", "top_k": 50},
     }
     deprecated_presets: ClassVar[dict[str, str]] = {"seed": "paper"}
 
