@@ -75,16 +75,19 @@ class FeatureConfig(MethodConfig):
 class MaskConfig(FeatureConfig):
     """Options of a method that embeds an image under masks, :func:`xtool.plugin.embed_masked`."""
 
-    mask_at: Literal["auto", "pixels", "pool"] = Field(
+    mask_at: Literal["auto", "pixels", "pool", "fewest"] = Field(
         "auto",
         description="Where masks act: on the pixels, one pass for each mask, or where the encoder pools, one pass for "
-        "all masks; auto is what suits the encoder.",
+        "all masks; fewest is the pool of every encoder that can, auto that of encoders where it has been measured to "
+        "find no less.",
     )
 
     def masks_at(self, encoder: EncoderInfo) -> Literal["pixels", "pool"]:
         """Where masks act on this encoder. Raises :class:`UsageError` for a pool that cannot apply masks."""
         if self.mask_at == "auto":
             return encoder.default_mask_at
+        if self.mask_at == "fewest":
+            return "pool" if encoder.pools_masks else "pixels"
         if self.mask_at == "pool" and not encoder.pools_masks:
             raise UsageError(f"{encoder.name} cannot pool under a mask; use mask_at=pixels, or leave it out")
         return self.mask_at

@@ -13,9 +13,9 @@ class VLScoreConfig(MaskConfig):
     """Options of VL-Score. The preset ``paper`` is the article's published code, exactly.
 
     The defaults are our own, chosen on photographs and on drawn scenes (``docs/howto/photographs.md`` has the figures
-    and the commands). The preset ``fast`` scores 50 maps: a tenth of the passes that the 512 maps of a layer cost.
-    The preset ``gscorecam`` is gScoreCAM (Chen et al., ACCV 2022): Score-CAM by the 300 maps with the largest mean
-    gradient.
+    and the commands). The preset ``fast`` masks where the encoder pools, two passes for all maps; where none of that
+    can be done, it scores 50 maps, a tenth of the passes that the 512 maps of a layer cost. The preset ``gscorecam``
+    is gScoreCAM (Chen et al., ACCV 2022): Score-CAM by the 300 maps with the largest mean gradient.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -30,7 +30,7 @@ class VLScoreConfig(MaskConfig):
             "present_above": "base",
             "mask_at": "pixels",
         },
-        "fast": {"top_k": 50},
+        "fast": {"mask_at": "fewest", "top_k": 50},
         "gscorecam": {
             "top_k": 300,
             "importance": "gradient",
