@@ -43,10 +43,11 @@ def word_relevance(
             f"{encoder} has not; --words removal works with every encoder"
         )
     device = direction.device
-    ends = used_lengths(model, tokenizer([text, *(text[:place] for span in spans for place in span)]).to(device))
-    tokens = tokenizer([text]).to(device)[:, : int(ends[0])]
-    with torch.inference_mode(False), torch.enable_grad():
-        relevance = METHODS[method](*_run(model, tokens, encoder), direction.clone()).detach()
+    with torch.inference_mode(False), torch.enable_grad():  # what is made in inference mode could not be differentiated
+        beginnings = [text[:place] for span in spans for place in span]
+        tokens = tokenizer([text, *beginnings]).to(device)
+        ends = used_lengths(model, tokens)
+        relevance = METHODS[method](*_run(model, tokens[:1, : int(ends[0])], encoder), direction.clone()).detach()
     # A beginning of the text is cut into the same tokens as the whole, and its end token stands where they go on.
     # (In a run of Chinese characters a token may hold parts of two; then it counts for one of them.)
     places = (ends[1:] - 1).view(-1, 2).tolist()
