@@ -2,8 +2,8 @@
 
     uv run python docs/generate_towers.py
 
-The page is committed; a slow test of ``tests/test_towers.py`` makes it again and compares. A method either gives a map or
-is refused in words; any other error ends the program.
+The page is committed; a slow test of ``tests/test_towers.py`` makes it again and compares. A method either gives a map
+or is refused in words; any other error ends the program.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ HEAD = """<!-- Written by docs/generate_towers.py. Do not edit: change the code 
 # Methods and towers
 
 Which method works on which kind of image tower that `xtool-clip` describes, tried on small ones with random weights by
-`python docs/generate_towers.py` in a checkout. *Yes* is a map that is finite and not constant; a number is the reason why
-there is none, in the program's own words.
+`python docs/generate_towers.py` in a checkout. *Yes* is a map that is finite and not constant; a number is the reason
+why there is none, in the program's own words.
 """
 
 

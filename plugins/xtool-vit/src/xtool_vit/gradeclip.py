@@ -69,4 +69,5 @@ def _joined(heads: Tensor) -> Tensor:
 
 def _split(tokens: Tensor, heads: Heads) -> Tensor:
     """[B, n, heads·d] to the shape of the values, [B, heads, n, d]."""
-    return tokens.unflatten(2, (heads.values.shape[1], -1)).transpose(1, 2)
+    images, count, size, width = heads.values.shape
+    return tokens.reshape(images, size, count, width).transpose(1, 2)

@@ -58,7 +58,8 @@ def _run_from(start: int, stream: TokenStream) -> tuple[list[Tensor], Tensor, Te
 
     Each depends on those before it, and the embedding on all, in one graph that begins at the first attention.
     """
-    tokens, attention = stream.into(start), []
+    tokens = stream.into(start)
+    attention: list[Tensor] = []
     for index in range(start, len(stream.blocks)):
         block, heads = stream.blocks[index], stream.heads(index, tokens)
         weights = block.attention.weights(heads)
