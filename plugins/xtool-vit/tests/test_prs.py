@@ -123,6 +123,22 @@ def test_the_terms_add_up_to_the_embedding_on_every_tower(tower: ClipEncoder) ->
         torch.testing.assert_close(total, tower.encode_image(pixels) @ text.T, rtol=1e-4, atol=1e-4)
 
 
+def test_the_second_branch_of_a_pool_is_a_term_of_its_own() -> None:
+    siglip = make_tower("SigLIP")
+    pixels, text = pixels_for(siglip, 1), texts_for(siglip, 2)
+    trunk: Any = siglip.visual.trunk  # type: ignore[union-attr]
+    pool, seen = trunk.attn_pool, []
+    handle = pool.norm.register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
+    with torch.no_grad():
+        embedding = siglip.visual(pixels)[0]
+        handle.remove()
+        value_bias = pool.kv(trunk.norm.bias).chunk(2)[1]  # shares sum to 1, so biases pass the pool as they are
+        written_by_none = pool.mlp(pool.norm(seen[0]))[0, 0] + pool.proj(value_bias)
+        expected = written_by_none @ text.T / embedding.norm()
+        found = decompose(read_stream(siglip, pixels), text).rest[0]
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
 def test_in_unit_directions_the_terms_are_vectors(vit: ClipEncoder) -> None:
     pixels, text = pixels_for(vit), texts_for(vit)
     stream = read_stream(vit, pixels)

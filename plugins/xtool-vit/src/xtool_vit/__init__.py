@@ -89,8 +89,9 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         factory="xtool_vit.dense:Dense",
         config="xtool_vit.config:DenseConfig",
         summary="What each patch says by itself, the last block's attention replaced; with a preset for each paper.",
-        paper="Zhou et al. 2022, MaskCLIP, arXiv:2112.01071",
+        paper="Wang et al. 2024, SCLIP, arXiv:2312.01597; others by preset",
         architectures=("vit",),
+        box_threshold=0.42,
     )
     yield SaliencyMethodSpec(
         name="gem",
@@ -99,6 +100,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="Patches gather from those with alike queries, keys or values, over the last blocks.",
         paper="Bousselham et al. 2024, Grounding Everything, arXiv:2312.00878",
         architectures=("vit",),
+        box_threshold=0.25,
     )
     yield SaliencyMethodSpec(
         name="surgery",
@@ -107,6 +109,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="Patches gather from those with alike values, less what every text shows.",
         paper="Li et al. 2023, CLIP Surgery, arXiv:2304.05653",
         architectures=("vit",),
+        box_threshold=0.28,
     )
     yield SaliencyMethodSpec(
         name="prs",
@@ -115,4 +118,5 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="What the heads of all blocks read from each patch and write into the embedding; signed, adds up.",
         paper="Gandelsman et al. 2024, arXiv:2310.05916",
         architectures=("vit",),
+        box_threshold=0.02,
     )

@@ -12,8 +12,6 @@ One pass for any number of texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -57,35 +55,35 @@ def token_features(stream: TokenStream, config: DenseConfig) -> list[Tensor]:
     inputs = [stream.into(-1)]
     if config.inputs == "all":
         inputs = [part.norm(tokens) for part, tokens in zip(stream.blocks[:-1], stream.tokens, strict=False)] + inputs
+    fused = fused_attention(stream) if config.attention == "fused" else None
     found = []
     for tokens in inputs:
         heads = block.heads(tokens, rotation)
-        mixed = block.residual(block.attention.merge(_mixed(stream, heads, config), heads))
-        mixed = tokens + mixed if config.residual else mixed
-        mixed = mixed + block.feed_forward(mixed) if config.feed_forward else mixed
-        found.append(stream.pooling.embed_each(mixed))
+        mixed = _mixed(stream, heads, config) if fused is None else fused @ heads.values
+        attended = block.residual(block.attention.merge(mixed, heads))
+        attended = tokens + attended if config.residual else attended
+        attended = attended + block.feed_forward(attended) if config.feed_forward else attended
+        found.append(stream.pooling.embed_each(attended))
     return found
 
 
 def _mixed(stream: TokenStream, heads: Heads, config: DenseConfig) -> Tensor:
-    """The heads' outputs W v [B, heads, n, d]."""
+    """The heads' outputs W v [B, heads, n, d], with W made from these heads."""
     if config.attention == "identity":
         return heads.values
-    if config.attention == "fused":
-        return fused_attention(stream) @ heads.values
-    bias = 0.0 if config.locality is None else neighbourhood(stream.grid, config.locality).to(heads.values)
-    scale = stream.blocks[-1].attention.scale
-    parts: dict[str, Callable[[], list[tuple[Tensor, Tensor]]]] = {
-        "own": lambda: [(heads.queries, heads.keys)],
-        "qq": lambda: [(heads.queries, heads.queries)],
-        "kk": lambda: [(heads.keys, heads.keys)],
-        "vv": lambda: [(heads.values, heads.values)],
-        "qq+kk": lambda: [(heads.queries, heads.queries), (heads.keys, heads.keys)],
-        "xx": lambda: [(_by_head(heads),) * 2],
+    queries, keys, values = heads.queries, heads.keys, heads.values
+    pairs = {
+        "own": [(queries, keys)],
+        "qq": [(queries, queries)],
+        "kk": [(keys, keys)],
+        "vv": [(values, values)],
+        "qq+kk": [(queries, queries), (keys, keys)],
     }
-    pairs = parts[config.attention]()
-    weights = [(one @ other.transpose(-2, -1) * scale + bias).softmax(dim=-1) for one, other in pairs]
-    return torch.stack(weights).sum(dim=0) @ heads.values
+    chosen = [(_by_head(heads), _by_head(heads))] if config.attention == "xx" else pairs[config.attention]
+    near = 0.0 if config.locality is None else neighbourhood(stream.grid, config.locality).to(values)
+    scale = stream.blocks[-1].attention.scale
+    weights = [(one @ other.transpose(-2, -1) * scale + near).softmax(dim=-1) for one, other in chosen]
+    return torch.stack(weights).sum(dim=0) @ values
 
 
 def neighbourhood(grid: TokenGrid, sigma: float) -> Tensor:
