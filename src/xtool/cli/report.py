@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from xtool.cli.terminal import console, json_option, print_json, say
 
 if TYPE_CHECKING:
     from xtool.runs.run import Run
@@ -40,7 +41,7 @@ PAGES = (".html", ".htm")
     help="Count instances in images with several true boxes; recomputes the boxes of every map.  [default: in pages]",
 )
 @click.option("--intervals", is_flag=True, help="Show the 95 % interval over images below each number.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 def report_command(
     *,
     runs: tuple[str, ...],
@@ -71,19 +72,17 @@ def report_command(
     if out is not None:
         _write(opened, out, data_dir=data_dir, gallery=gallery, image=image, counts=counts is not False)
     if as_json:
-        click.echo(json.dumps([_as_json(run, bool(counts)) for run in opened], ensure_ascii=False))
+        print_json([_as_json(run, bool(counts)) for run in opened])
         return
-    from rich.console import Console
-
     from xtool.runs.counts import counts_table
     from xtool.runs.table import ComparisonTable
 
-    console = Console()
-    console.print(ComparisonTable([(run.identity, run.summary) for run in opened], intervals=intervals))
+    terminal = console()
+    terminal.print(ComparisonTable([(run.identity, run.summary) for run in opened], intervals=intervals))
     for run in opened if counts else ():
-        console.print(counts_table(run))
+        terminal.print(counts_table(run))
     if out is not None:
-        click.echo(f"written: {out}", err=True)
+        say(f"written: {out}")
 
 
 def _write(runs: list[Run], out: Path, **options: Any) -> None:
