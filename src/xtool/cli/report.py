@@ -64,10 +64,15 @@ def report_command(
     xtool report runs/test --thresholds-from runs/val
     """
     from xtool.errors import UsageError
+    from xtool.paint.save import ENDINGS, check_target
     from xtool.runs.run import Run, open_runs
 
     if thresholds_from is not None and threshold is not None:
         raise UsageError("--threshold and --thresholds-from cannot be combined")
+    if out is not None:
+        if out.suffix.lower() not in (*PAGES, *ENDINGS):
+            raise UsageError(f"{out}: the name must end in .html for a page, or in {', '.join(ENDINGS)} for the curves")
+        check_target(out, (*PAGES, *ENDINGS))
     opened = open_runs(runs, Run.open(thresholds_from).chosen_thresholds() if thresholds_from else threshold)
     if out is not None:
         _write(opened, out, data_dir=data_dir, gallery=gallery, image=image, counts=counts is not False)
@@ -91,11 +96,7 @@ def _write(runs: list[Run], out: Path, **options: Any) -> None:
 
         write_report(runs, out, ReportOptions(**options))
         return
-    from xtool.errors import UsageError
-    from xtool.paint.save import ENDINGS, save_figure
-
-    if out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{out}: the name must end in .html for a page, or in {', '.join(ENDINGS)} for the curves")
+    from xtool.paint.save import save_figure
     from xtool.report.curves import curves_figure
 
     save_figure(curves_figure(runs), out)

@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["console", "json_option", "print_json", "printable", "say"]
 
@@ -43,6 +44,9 @@ def console(*, stderr: bool = False) -> Console:
     from rich.segment import Segment
 
     class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:  # before it is measured, so that nothing is cut
+            return super().render_str(printable(text), **options)
+
         def render(self, *given: Any, **options: Any) -> Iterable[Segment]:
             for segment in super().render(*given, **options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
