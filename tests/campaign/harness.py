@@ -80,6 +80,7 @@ def prepare() -> None:
     sys.path[:0] = [str(folder) for folder in PLUGINS]
     os.environ["XTOOL_DISABLE_PLUGINS"] = "app,clip,vlscore,cam,photo,tiny,timm,vit"
     os.environ["COLUMNS"] = "160"
+    import pyarrow.parquet  # noqa: F401
     import torch
 
     torch.set_num_threads(1)  # a fork inherits no threads
