@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import torch
 from PIL import Image
 
 from xtool.errors import DataError, UsageError
-from xtool.image.files import Frame, open_frame, open_image, to_image
+from xtool.image.files import MAX_PIXELS, Frame, open_frame, open_image, to_image
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 
@@ -123,8 +126,61 @@ def test_undecodable_files_are_named(data, tmp_path):
 
 
 def test_a_folder_is_no_picture(tmp_path):
-    with pytest.raises(DataError, match="cannot be decoded"):
+    with pytest.raises(DataError, match="is a folder"):
         open_image(tmp_path)
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero"):
+        for opener in (open_image, open_frame):
+            with pytest.raises(DataError, match="is a pipe, a device or a socket, not a file"):
+                opener(path)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("decoder"), ZeroDivisionError("x"), AttributeError("y")])
+def test_whatever_a_decoder_raises_names_the_file(error, tmp_path, monkeypatch):
+    path = tmp_path / "odd.avif"
+    path.write_bytes(encoded(Image.new("L", (2, 2))))
+
+    def fails(_):
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fails)
+    with pytest.raises(DataError, match=rf"odd\.avif: cannot be decoded \({str(error) or 'MemoryError'}\)"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "L", "1", "I;16", "F"])
+def test_converting_strip_by_strip_changes_nothing(mode, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (37, 11, 4), np.uint8)
+    if mode == "I;16":
+        picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
+    elif mode == "F":
+        picture = Image.fromarray(noise[..., 0].astype(np.float32) / 255)
+    else:
+        picture = Image.fromarray(noise, "RGBA").convert(mode)
+    whole = np.asarray(to_image(picture))
+    monkeypatch.setattr("xtool.image.files.STRIP", 50)  # four rows
+    assert np.array_equal(np.asarray(to_image(picture)), whole)
+
+
+PEAK = """
+import resource, sys
+from xtool.image.files import MAX_PIXELS, open_image
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert open_image(sys.argv[1]).mode == "RGB"
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["I;16", "L", "RGBA", "CMYK"])
+def test_the_largest_pictures_take_at_most_600_mib(mode, tmp_path):
+    path = tmp_path / ("large.tif" if mode == "CMYK" else "large.png")
+    Image.new(mode, (10_000, MAX_PIXELS // 10_000)).save(path)
+    done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 600
 
 
 def test_huge_pictures_are_refused_by_their_header():

@@ -5,6 +5,12 @@ The command line prints their message and exits with ``exit_code``; it never sho
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST = 300
+"""Characters of a stranger's message that are shown."""
+
 
 class XtoolError(Exception):
     """A problem that the user can act on. ``str(error)`` is the whole message."""
@@ -39,3 +45,19 @@ class SetupError(XtoolError):
     """Something outside the program is missing: weights, a device, an optional dependency."""
 
     exit_code = 2
+
+
+@contextmanager
+def blamed(culprit: str) -> Iterator[None]:
+    """Turn whatever a plugin's code raises into :class:`PluginError`; ``SystemExit``, too, must not end the program.
+
+    Errors that are for people are passed on as they are.
+    """
+    try:
+        yield
+    except XtoolError:
+        raise
+    except (Exception, SystemExit) as error:
+        told = " ".join(str(error).split())
+        short = told if len(told) <= LONGEST else f"{told[:LONGEST]}…"
+        raise PluginError(f"{culprit} failed: {type(error).__name__}{f': {short}' if short else ''}") from error

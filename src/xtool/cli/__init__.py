@@ -7,11 +7,15 @@ command runs, so that ``xtool --help`` answers at once.
 from __future__ import annotations
 
 import os
-from typing import Any
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 import click
 
 from xtool.builtin import COMMANDS
+from xtool.cli.terminal import printable
 from xtool.contracts.registry import BUILT_IN, DISABLE_VARIABLE, registry, resolve
 from xtool.contracts.specs import CommandSpec
 from xtool.errors import SetupError, UsageError, XtoolError
@@ -42,12 +46,47 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, spec.summary) for name, spec in _offered().items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command. What went wrong is said in words, on standard error, whatever it was and wherever."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # a terminal without the letters of a text shows question marks
+                stream.reconfigure(errors="replace")
+        try:
+            return super().main(*args, **extra)
+        except XtoolError as error:
+            _leave(str(error), error.exit_code)
+        except (OSError, MemoryError, RecursionError, UnicodeError) as error:
+            _leave(_in_words(error), 1)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except XtoolError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_code)
+        except click.ClickException as error:
+            error.message = printable(error.message)  # type: ignore[misc]  # declared final, and shown as it is
+            raise
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    with suppress(OSError):
+        click.echo(f"Error: {printable(message)}", err=True)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        # It is full or closed. What is left in its buffer would be tried again at the very end, and end in a traceback.
+        with suppress(OSError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _in_words(error: OSError | MemoryError | RecursionError | UnicodeError) -> str:
+    """For what nobody told better."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "not enough memory; take a smaller picture or model, or fewer at once"
+    if isinstance(error, RecursionError):
+        return "something is nested too deeply to be read"
+    return f"a text or a file's name cannot be read or written: {error}"
 
 
 def _offered() -> dict[str, CommandSpec]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xtool.cli.terminal import console, json_option, print_json, say
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -21,7 +23,7 @@ NAME = "calibration.json"
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
     help=f"The file to write.  [default: {NAME} in the first run]",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 def calibrate_command(*, runs: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Find how much evidence makes a text present, from finished RUNS of one encoder together.
 
@@ -42,12 +44,10 @@ def calibrate_command(*, runs: tuple[str, ...], out: Path | None, as_json: bool)
     out = opened[0].path / NAME if out is None else out
     write_calibrations(out, found)
     if as_json:
-        click.echo(found.model_dump_json())
+        print_json(found.model_dump(mode="json"))
         return
-    from rich.console import Console
-
-    Console().print(_table(found))
-    click.echo(f"written: {out}; use it with --calibration {out}, and on data other than {_data(found)}", err=True)
+    console().print(_table(found))
+    say(f"written: {out}; use it with --calibration {out}, and on data other than {_data(found)}")
 
 
 def _table(found: CalibrationFile) -> Table:

@@ -7,6 +7,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from xtool.cli.terminal import say
+
 __all__ = ["MetricName", "ProtocolName"]
 
 
@@ -50,5 +52,5 @@ class ProtocolName(_Name):
         from xtool.metrics.protocols import RENAMED
 
         if value in RENAMED:
-            click.echo(f"The protocol {value} is now called {RENAMED[value]}.", err=True)
+            say(f"The protocol {value} is now called {RENAMED[value]}.")
         return super().convert(RENAMED.get(value, value), param, ctx)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from xtool.cli.options import (
     parse_shard,
 )
 from xtool.cli.progress import progress_bar
+from xtool.cli.terminal import console, json_option, print_json, say
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +85,7 @@ UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --
 )
 @click.option("--profile", is_flag=True, help="Print where the wall time went, on standard error.")
 @click.option("--resume", is_flag=True, help="Resume the run in --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 def compare_command(
     *,
     methods: tuple[str, ...],
@@ -110,8 +110,6 @@ def compare_command(
     xtool compare --methods vlscore:top_k=256,gradcam --encoder RN50 --pretrained openai \\
         --dataset imagenet --data-dir ILSVRC --limit 1000 --out runs/rn50
     """
-    from rich.console import Console
-
     from xtool.contracts.registry import registry
     from xtool.datasets.opening import shown_by
     from xtool.engine.encoders import load_encoder, out_of_depth
@@ -128,12 +126,12 @@ def compare_command(
         require_calibration(calibration, [resolve_options(request, loaded.info) for request in asked])
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
-        click.echo(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name), err=True)
+        say(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name))
     if warning := out_of_depth(loaded.info, shows):
-        click.echo(warning, err=True)
+        say(warning)
     naming = {**loading, "pretrained": classifier_pretrained}
     if not loaded.info.trained:
-        click.echo(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.", err=True)
+        say(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.")
     with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:
         try:
             run = comparison.compare(
@@ -154,12 +152,12 @@ def compare_command(
     if spent is not None:
         from xtool.cli.tables import profile_table
 
-        Console(stderr=True).print(profile_table(spent))
+        console(stderr=True).print(profile_table(spent))
     if as_json:
-        click.echo(json.dumps(run.as_json(), ensure_ascii=False))
+        print_json(run.as_json())
         return
-    Console().print(run.table())
-    click.echo(f"run: {run.path}; its report: xtool report {run.path} -o report.html", err=True)
+    console().print(run.table())
+    say(f"run: {run.path}; its report: xtool report {run.path} -o report.html")
 
 
 def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Work | None]:

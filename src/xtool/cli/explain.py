@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from xtool.cli.options import calibration_option, encoder_options, method_options, methods_option, parse_settings
+from xtool.cli.terminal import console, json_option, print_json, printable, say
 
 if TYPE_CHECKING:
     from xtool.engine.methods import MethodRequest
@@ -65,7 +65,7 @@ MEASURED_FROM = 64
     type=click.Path(),
     help="File to write: a figure (.png, .svg, .pdf, …), or the maps, [methods, texts, height, width] (.npy).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 def explain_command(
     *,
     image: str | None,
@@ -137,21 +137,19 @@ def explain_command(
     if out is not None:
         explanations.save(out, cut, colour_map)
     if as_json:
-        click.echo(json.dumps({"file": out, "explanations": [e.as_json(cut) for e in explanations]}))
+        print_json({"file": out, "explanations": [e.as_json(cut) for e in explanations]})
         return
-    from rich.console import Console
-
     from xtool.cli.tables import explanation_table, understood_lines, word_lines
 
-    console = Console()
-    console.print(explanation_table(explanations, cut))
+    terminal = console()
+    terminal.print(explanation_table(explanations, cut))
     for line in [*understood_lines(explanations[0].understood), *word_lines(explanations[0])]:
-        console.print(line)
+        terminal.print(line)
     for note in notes_of(explanations):
-        click.secho(note, err=True, fg="yellow", bold=True)
+        click.secho(printable(note), err=True, fg="yellow", bold=True)
     if not loaded.info.trained:
-        click.echo(f"{loaded.info.name} has untrained weights: its maps are meaningless.", err=True)
-    click.echo(f"written: {out}" if out else "no figure written; -o out.png draws one", err=True)
+        say(f"{loaded.info.name} has untrained weights: its maps are meaningless.")
+    say(f"written: {out}" if out else "no figure written; -o out.png draws one")
 
 
 def _announced(explainer: Explainer, requests: Sequence[MethodRequest], texts: int) -> int:
@@ -165,10 +163,9 @@ def _announced(explainer: Explainer, requests: Sequence[MethodRequest], texts: i
         if estimate.slow:
             minutes = estimate.seconds / 60
             told = f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{estimate.seconds:.0f} seconds"
-            click.echo(
+            say(
                 f"This takes up to {passes:,} passes through {encoder.info.name}, about {told} on this CPU. "
-                "Ctrl-C stops it; `xtool methods NAME` shows options that need fewer.",
-                err=True,
+                "Ctrl-C stops it; `xtool methods NAME` shows options that need fewer."
             )
     return passes
 
@@ -179,6 +176,6 @@ def _first_sample() -> tuple[Any, tuple[str, ...], str]:
 
     dataset = open_dataset(example_name())
     sample = dataset[0]
-    click.echo(f"No image given: explaining {sample.id} of {dataset.name}.", err=True)
+    say(f"No image given: explaining {sample.id} of {dataset.name}.")
     texts = tuple(name for name in (sample.label, sample.absent) if name)
     return sample.open(), texts, shown_by(dataset)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from xtool.cli.options import encoder_options, fit_option
+from xtool.cli.terminal import console, json_option, print_json, say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +32,7 @@ SHOWN = 16
     "--colour-map", default="viridis", show_default=True, metavar="NAME", help="Any colour map of matplotlib."
 )
 @click.option("-o", "--out", type=click.Path(), help="Figure to write: .png, .svg, .pdf, …")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 def features_command(
     *,
     image: str | None,
@@ -82,13 +82,13 @@ def features_command(
 
         save_figure(feature_grid_figure(grid, colour_map), out)
     if as_json:
-        click.echo(json.dumps({**facts, "shown": list(grid.names), "figure": out}))
+        print_json({**facts, "shown": list(grid.names), "figure": out})
         return
     click.echo(grid.title)
     click.echo(f"shown: {', '.join(grid.names)}")
     if not loaded.info.trained:
-        click.echo(f"{loaded.info.name} has untrained weights: its maps are meaningless.", err=True)
-    click.echo(f"written: {out}" if out else "no figure written; -o out.png draws one", err=True)
+        say(f"{loaded.info.name} has untrained weights: its maps are meaningless.")
+    say(f"written: {out}" if out else "no figure written; -o out.png draws one")
 
 
 def _read(
@@ -125,7 +125,6 @@ def _read(
 
 def _list() -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -138,7 +137,7 @@ def _list() -> None:
     for item in catalogue:
         name = item.qualified_name if item.spec.name in catalogue.conflicts() else item.spec.name
         table.add_row(name, item.owner, Text(item.spec.summary), " ".join(item.spec.architectures))
-    Console().print(table)
+    console().print(table)
 
 
 def _open(path: str) -> Image.Image:
@@ -152,5 +151,5 @@ def _first_sample() -> Image.Image:
 
     dataset = open_dataset(example_name())
     sample = dataset[0]
-    click.echo(f"No image given: showing {sample.id} of {dataset.name}.", err=True)
+    say(f"No image given: showing {sample.id} of {dataset.name}.")
     return sample.open()

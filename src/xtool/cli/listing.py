@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xtool.cli.completion import complete_datasets, complete_encoders, complete_methods
+from xtool.cli.terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,7 +117,6 @@ def _families(catalogue: Catalogue[EncoderSpec]) -> dict[str, list[Provided[Enco
 
 def _list_families(catalogue: Catalogue[EncoderSpec], families: Mapping[str, Sequence[Provided[EncoderSpec]]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -130,10 +130,10 @@ def _list_families(catalogue: Catalogue[EncoderSpec], families: Mapping[str, Seq
         knows = ", ".join(dict.fromkeys(map(_knows, specs)))
         cells = (family, str(len(items)), catalogue.name_of(example), knows, _sizes(specs), _how_many_here(specs))
         table.add_row(*map(Text, cells))
-    console = Console()
-    console.print(table)
-    _print_default(console, catalogue)
-    console.print(Text(LEGEND, style="dim"))
+    terminal = console()
+    terminal.print(table)
+    _print_default(terminal, catalogue)
+    terminal.print(Text(LEGEND, style="dim"))
 
 
 def _how_many_here(specs: Sequence[EncoderSpec]) -> str:
@@ -180,7 +180,6 @@ def _list(
     chosen: Sequence[Provided[Any]] | None = None,
 ) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -190,12 +189,12 @@ def _list(
     for item in catalogue if chosen is None else chosen:
         extra = [Text(value(item.spec)) for value in columns.values()]
         table.add_row(catalogue.name_of(item), item.owner, *extra, Text(item.spec.summary))
-    console = Console()
-    console.print(table)
-    _print_default(console, catalogue)
+    terminal = console()
+    terminal.print(table)
+    _print_default(terminal, catalogue)
 
 
-def _print_default(console: Console, catalogue: Catalogue[Any]) -> None:
+def _print_default(terminal: Console, catalogue: Catalogue[Any]) -> None:
     names = [catalogue.name_of(item) for item in catalogue.suggested()]
     if not names:
         return
@@ -206,19 +205,18 @@ def _print_default(console: Console, catalogue: Catalogue[Any]) -> None:
         from xtool.datasets.opening import example_name
 
         told = f"{names[0]}; without an image, explain and features show {example_name()}"
-    console.print(f"default: {told}", highlight=False)
+    terminal.print(f"default: {told}", highlight=False)
 
 
 def _show(item: Provided[Any], facts: dict[str, str], table: Table | None = None) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
-    console.print(Text.assemble((item.spec.name, "bold"), f" ({item.owner})  {item.spec.summary}"))
+    terminal = console()
+    terminal.print(Text.assemble((item.spec.name, "bold"), f" ({item.owner})  {item.spec.summary}"))
     for key, value in {"paper": item.spec.paper or "–", **facts}.items():
-        console.print(Text.assemble((f"{key}: ", "dim"), value))
+        terminal.print(Text.assemble((f"{key}: ", "dim"), value))
     if table is not None:
-        console.print(table)
+        terminal.print(table)
 
 
 def _options_table(config: Any) -> Table:

@@ -160,19 +160,22 @@ def _load_config(context: click.Context, _parameter: click.Parameter, path: Path
         return
     try:
         given = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise click.BadParameter(f"{path}: {error}") from error
-    settings = [
-        f"{method}.{option}={value}"
-        for method, options in given.pop("options", {}).items()
-        for option, value in options.items()
-    ]
+    tables = given.pop("options", {})
+    if not isinstance(tables, dict) or not all(isinstance(options, dict) for options in tables.values()):
+        raise click.BadParameter(f"{path}: options must be tables, as in [options.vlscore]")
+    settings = [f"{method}.{option}={value}" for method, options in tables.items() for option, value in options.items()]
     known = {(parameter.name or "").replace("_", "-"): parameter for parameter in context.command.params}
     defaults: dict[str, Any] = {"settings": settings} if settings else {}
     for key, value in given.items():
         parameter = known.get(key.replace("_", "-"))
         if parameter is None or key == "config":
             raise click.BadParameter(f"{path}: unknown option {key!r}; there are {', '.join(sorted(known))}")
-        wrapped = [value] if parameter.multiple and not isinstance(value, list) else value
+        values = value if isinstance(value, list) and parameter.multiple else [value]
+        if any(isinstance(each, dict | list) for each in values):
+            wanted = "one value or a list of values" if parameter.multiple else "one value"
+            raise click.BadParameter(f"{path}: {key} must be {wanted}, not {value!r}")
+        wrapped = values if parameter.multiple else value
         defaults[parameter.name or key] = wrapped
     context.default_map = {**(context.default_map or {}), **defaults}

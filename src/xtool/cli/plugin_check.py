@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from xtool.cli.terminal import console, print_json, say
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ def _check(plugin: Plugin, only: Sequence[str], data_dir: str | None) -> Iterato
 
     encoders = sum(isinstance(spec, EncoderSpec) for spec in plugin.specs)
     if left_out := encoders > MANY and not only:
-        click.echo(f"{plugin.name} has {encoders} encoders, which are not loaded; name one with --only", err=True)
+        say(f"{plugin.name} has {encoders} encoders, which are not loaded; name one with --only")
     for spec in plugin.specs:
         if only and spec.name not in only:
             continue
@@ -92,16 +90,15 @@ def _print_json(broken: Sequence[Plugin], checked: Sequence[Checked]) -> None:
         for item in checked
     ]
     refused = [{"plugin": plugin.name, "status": plugin.status, "error": plugin.error} for plugin in broken]
-    click.echo(json.dumps({"verdicts": verdicts, "not_loaded": refused}))
+    print_json({"verdicts": verdicts, "not_loaded": refused})
 
 
 def _print_table(broken: Sequence[Plugin], checked: Sequence[Checked]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    terminal = console()
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("plugin", "checked", "passed", "skipped", "expected", "failed"):
         table.add_column(title)
@@ -110,14 +107,14 @@ def _print_table(broken: Sequence[Plugin], checked: Sequence[Checked]) -> None:
         failed = statuses.count("failed") + statuses.count("unexpected")
         counts = [str(statuses.count(status)) for status in ("passed", "skipped", "expected")]
         table.add_row(plugin, Text(f"{kind} {name}"), *counts, Text(str(failed), style="red" if failed else "green"))
-    console.print(table)
+    terminal.print(table)
     for item in checked:
         if item.verdict.bad:
             case = item.verdict.case
-            console.print(Text.assemble((f"{item.verdict.status}: ", "red"), (f"{item.name} {case.id}", "bold")))
-            console.print(Text(f"  promised: {case.explains}\n  found:    {item.verdict.found}"))
+            terminal.print(Text.assemble((f"{item.verdict.status}: ", "red"), (f"{item.name} {case.id}", "bold")))
+            terminal.print(Text(f"  promised: {case.explains}\n  found:    {item.verdict.found}"))
     skipped = dict.fromkeys((i.verdict.found, i.plugin) for i in checked if i.verdict.status == "skipped")
     for told, plugin in skipped:
-        console.print(Text(f"skipped in {plugin}: {told}", style="dim"))
+        terminal.print(Text(f"skipped in {plugin}: {told}", style="dim"))
     for owner in broken:
-        console.print(Text.assemble((f"not loaded: {owner.name} ({owner.distribution}): ", "red"), owner.error))
+        terminal.print(Text.assemble((f"not loaded: {owner.name} ({owner.distribution}): ", "red"), owner.error))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from xtool.cli.terminal import console, json_option, print_json
 
 if TYPE_CHECKING:
     from xtool.contracts.registry import Plugin, Registry
@@ -14,7 +15,7 @@ STYLES = {"ok": "green", "disabled": "yellow", "incompatible": "red", "error": "
 
 
 @click.group("plugins", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 @click.pass_context
 def plugins_command(context: click.Context, *, as_json: bool) -> None:
     """List plugins with version, status, API version and hooks, and every conflict of names."""
@@ -26,7 +27,7 @@ def plugins_command(context: click.Context, *, as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--only", multiple=True, metavar="SPEC", help="Only this method, encoder, … of the plugin; repeatable.")
 @click.option("--data-dir", type=click.Path(exists=True), help="Where the data set is.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 def check_command(*, name: str | None, only: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
     """Run the conformance checks on the plugin NAME, or on all; exit 1 when one fails."""
     from xtool.cli.plugin_check import check_plugins
@@ -52,10 +53,9 @@ def _list(*, as_json: bool) -> None:
             }
             for plugin in found.plugins
         ]
-        click.echo(json.dumps({"plugins": plugins, "conflicts": _conflicts(found)}))
+        print_json({"plugins": plugins, "conflicts": _conflicts(found)})
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -67,11 +67,11 @@ def _list(*, as_json: bool) -> None:
             Text(plugin.name), Text(plugin.distribution), Text(plugin.version), str(plugin.api or "–"),
             Text(plugin.status, style=STYLES[plugin.status]), Text(plugin.error or _contributes(plugin)),
         )  # fmt: skip
-    console = Console()
-    console.print(table)
+    terminal = console()
+    terminal.print(table)
     for conflict in _conflicts(found):
         told = " or ".join(conflict["providers"])
-        console.print(Text(f"Two plugins provide the {conflict['kind']} {conflict['name']}; say {told}."))
+        terminal.print(Text(f"Two plugins provide the {conflict['kind']} {conflict['name']}; say {told}."))
 
 
 def _contributes(plugin: Plugin) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from xtool.cli.terminal import console
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -28,9 +29,9 @@ class _Rate(TextColumn):
 @contextmanager
 def progress_bar() -> Iterator[Callable[[RunProgress], None]]:
     """Yield a callback that moves the bar; nothing is drawn when stderr is not a terminal."""
-    console = Console(stderr=True)
+    terminal = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal) as progress:
         task = progress.add_task("images", total=None)
 
         def on_progress(state: RunProgress) -> None:
@@ -46,8 +47,8 @@ def pass_bar(total: int) -> Iterator[Callable[[int], None]]:
 
     ``total`` may be too high: the bar disappears when the block ends.
     """
-    console = Console(stderr=True)
+    terminal = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
         task = progress.add_task("passes through the encoder", total=total)
         yield lambda images: progress.advance(task, images)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from xtool.cli.terminal import console, json_option, print_json, say
 
 if TYPE_CHECKING:
     from xtool.runs.run import Run
@@ -40,7 +41,7 @@ PAGES = (".html", ".htm")
     help="Count instances in images with several true boxes; recomputes the boxes of every map.  [default: in pages]",
 )
 @click.option("--intervals", is_flag=True, help="Show the 95 % interval over images below each number.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else.")
+@json_option
 def report_command(
     *,
     runs: tuple[str, ...],
@@ -63,27 +64,30 @@ def report_command(
     xtool report runs/test --thresholds-from runs/val
     """
     from xtool.errors import UsageError
+    from xtool.paint.save import ENDINGS, check_target
     from xtool.runs.run import Run, open_runs
 
     if thresholds_from is not None and threshold is not None:
         raise UsageError("--threshold and --thresholds-from cannot be combined")
+    if out is not None:
+        if out.suffix.lower() not in (*PAGES, *ENDINGS):
+            raise UsageError(f"{out}: the name must end in .html for a page, or in {', '.join(ENDINGS)} for the curves")
+        check_target(out, (*PAGES, *ENDINGS))
     opened = open_runs(runs, Run.open(thresholds_from).chosen_thresholds() if thresholds_from else threshold)
     if out is not None:
         _write(opened, out, data_dir=data_dir, gallery=gallery, image=image, counts=counts is not False)
     if as_json:
-        click.echo(json.dumps([_as_json(run, bool(counts)) for run in opened], ensure_ascii=False))
+        print_json([_as_json(run, bool(counts)) for run in opened])
         return
-    from rich.console import Console
-
     from xtool.runs.counts import counts_table
     from xtool.runs.table import ComparisonTable
 
-    console = Console()
-    console.print(ComparisonTable([(run.identity, run.summary) for run in opened], intervals=intervals))
+    terminal = console()
+    terminal.print(ComparisonTable([(run.identity, run.summary) for run in opened], intervals=intervals))
     for run in opened if counts else ():
-        console.print(counts_table(run))
+        terminal.print(counts_table(run))
     if out is not None:
-        click.echo(f"written: {out}", err=True)
+        say(f"written: {out}")
 
 
 def _write(runs: list[Run], out: Path, **options: Any) -> None:
@@ -92,11 +96,7 @@ def _write(runs: list[Run], out: Path, **options: Any) -> None:
 
         write_report(runs, out, ReportOptions(**options))
         return
-    from xtool.errors import UsageError
-    from xtool.paint.save import ENDINGS, save_figure
-
-    if out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{out}: the name must end in .html for a page, or in {', '.join(ENDINGS)} for the curves")
+    from xtool.paint.save import save_figure
     from xtool.report.curves import curves_figure
 
     save_figure(curves_figure(runs), out)

@@ -12,9 +12,12 @@ import importlib
 import importlib.metadata
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
+from threading import Timer
 from types import ModuleType
 from typing import Any, Generic, Literal, TypeVar
 
@@ -37,6 +40,8 @@ DISTRIBUTION = "xtool-saliency"
 ENTRY_POINT_GROUP = "xtool"
 DISABLE_VARIABLE = "XTOOL_DISABLE_PLUGINS"
 BUILT_IN = "core"
+PATIENCE = 10.0
+"""Seconds of loading after which a plugin is named."""
 
 Status = Literal["ok", "disabled", "incompatible", "error"]
 S = TypeVar("S", bound=Spec)
@@ -207,9 +212,12 @@ def resolve(import_string: str) -> Any:
     if not separator or not attribute:
         raise SetupError(f"{import_string!r} is not an import string; it must look like 'package.module:attribute'")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        with redirect_stdout(sys.stderr):
+            return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise SetupError(f"{import_string} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise SetupError(f"{import_string} cannot be imported: {_told(error)}") from error
 
 
 def _load(name: str, distribution: str, version: str, module_name: str, disabled: frozenset[str]) -> Plugin:
@@ -217,11 +225,12 @@ def _load(name: str, distribution: str, version: str, module_name: str, disabled
     if name in disabled:
         return replace(plugin, status="disabled", error=f"blocked by {DISABLE_VARIABLE} or --no-plugin")
     try:
-        module = importlib.import_module(module_name)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever a stranger's module does at import must not take the program down
+        with _patience(name):
+            module = importlib.import_module(module_name)
+    except _InterruptedError:
+        raise
+    # Whatever a stranger's module does at import must not take the program down.
+    except (Exception, SystemExit) as error:
         return replace(plugin, status="error", error=f"cannot be imported: {_told(error)}{_moved(error)}")
     api = getattr(module, "XTOOL_API", API_VERSION)
     plugin.api = api
@@ -234,10 +243,35 @@ def _load(name: str, distribution: str, version: str, module_name: str, disabled
         return replace(plugin, status="error", error=str(error))
     plugin.hooks = hooks
     try:
-        specs = [spec for hook in hooks for spec in _collect(module, hook)]
-    except Exception as error:  # as above, now inside a hook
+        with _patience(name):
+            specs = [spec for hook in hooks for spec in _collect(module, hook)]
+    except _InterruptedError:
+        raise
+    except (Exception, SystemExit) as error:  # as above, now inside a hook
         return replace(plugin, status="error", error=_told(error))
     return replace(plugin, specs=specs)
+
+
+class _InterruptedError(SetupError):
+    """By the user, and no fault of the plugin's."""
+
+
+@contextmanager
+def _patience(name: str) -> Iterator[None]:
+    """While a plugin's code runs: what it prints must not stand in a command's output, and it may never end."""
+    told = f"still loading the plugin {name}; Ctrl-C stops it, and `xtool --no-plugin {name} …` leaves it out"
+    timer = Timer(PATIENCE, lambda: print(told, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise _InterruptedError(
+            f"interrupted while the plugin {name} was loading; `xtool --no-plugin {name} …` leaves it out"
+        ) from None
+    finally:
+        timer.cancel()
 
 
 def _hooks_of(name: str, module: ModuleType) -> list[str]:

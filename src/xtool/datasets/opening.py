@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xtool.contracts.registry import Provided, registry, resolve
 from xtool.contracts.specs import PHOTOGRAPHS, DatasetSpec
-from xtool.errors import UsageError
+from xtool.errors import UsageError, blamed
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset
@@ -33,7 +33,8 @@ def open_dataset(name: str | None = None, data_dir: str | Path | None = None) ->
     folder = None if data_dir is None else Path(data_dir)
     if folder is not None and not folder.exists():
         raise UsageError(f"--data-dir {folder} does not exist")
-    opened: Dataset = resolve(spec.factory)(folder, split)
+    with blamed(f"data set {spec.name} of the plugin {provided.owner}"):
+        opened: Dataset = resolve(spec.factory)(folder, split)
     return opened
 
 

@@ -97,7 +97,7 @@ class CalibrationFile(BaseModel):
             raise UsageError(
                 f"{path} is not a calibration file as `xtool calibrate` writes it: {where}: {first['msg']}"
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{path} is not a calibration file as `xtool calibrate` writes it: {error}") from error
 
     def for_encoder(self, encoder: EncoderInfo, path: str | Path) -> tuple[Calibration, ...]:

@@ -14,7 +14,7 @@ from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import PHOTOGRAPHS
 from xtool.engine.calibration_file import CalibrationFile
 from xtool.engine.work import tower_pass
-from xtool.errors import UsageError
+from xtool.errors import UsageError, blamed
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,8 @@ def load_encoder(
     from xtool.contracts.config import EncoderOptions
 
     encoders = registry().encoders
-    spec = (encoders.default(shows) if name is None else encoders.find(name)).spec
+    provided = encoders.default(shows) if name is None else encoders.find(name)
+    spec = provided.spec
     if pretrained == "auto":
         if spec.default_pretrained is None:
             raise UsageError(
@@ -84,7 +85,8 @@ def load_encoder(
         cache_dir=cache_dir,
         input_size=input_size,
     )
-    encoder: Encoder = resolve(spec.factory)(spec.name, options)
+    with blamed(f"encoder {spec.name} of the plugin {provided.owner}"):
+        encoder: Encoder = resolve(spec.factory)(spec.name, options)
     height, width = encoder.info.input_size
     if input_size is not None and (height, width) != (input_size, input_size):
         raise UsageError(f"{spec.name} takes images of {height}×{width} pixels only; do not give an input size")
@@ -133,8 +135,6 @@ class CountedEncoder:
             return self._checked(pooled, "a pooled embedding", len(pixels))
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        from xtool.engine.guard import blamed
-
         with exclusive(self), blamed(f"encoder {self.info.name}"):
             return self._checked(self._encoder.encode_text(texts), "a text embedding", len(texts))
 

@@ -1,40 +1,19 @@
-"""Between xtool and what strangers wrote: errors that name the culprit, and answers that are what was promised."""
+"""Between xtool and what strangers wrote: answers that are what was promised, or errors that name the culprit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from xtool.contracts.protocols import FeatureMaps, Saliency
-from xtool.errors import PluginError, XtoolError
+from xtool.errors import PluginError, blamed
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, SaliencyMethod
 
-__all__ = ["Guarded", "blamed", "checked_embeddings", "checked_features"]
-
-LONGEST = 300
-"""Characters of a stranger's message that are shown."""
-
-
-@contextmanager
-def blamed(culprit: str) -> Iterator[None]:
-    """Turn whatever a plugin's code raises into :class:`PluginError`; ``SystemExit``, too, must not end a run.
-
-    Errors that are for people are passed on as they are.
-    """
-    try:
-        yield
-    except XtoolError:
-        raise
-    except (Exception, SystemExit) as error:
-        told = " ".join(str(error).split())
-        short = told if len(told) <= LONGEST else f"{told[:LONGEST]}…"
-        raise PluginError(f"{culprit} failed: {type(error).__name__}{f': {short}' if short else ''}") from error
+__all__ = ["Guarded", "checked_embeddings", "checked_features"]
 
 
 class Guarded:

@@ -12,7 +12,7 @@ from xtool.contracts.registry import Provided, registry, resolve
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.calibration import Calibrated, calibration_for
 from xtool.engine.calibration_file import CalibrationFile
-from xtool.errors import UsageError
+from xtool.errors import UsageError, blamed
 
 if TYPE_CHECKING:
     from xtool.contracts.config import MethodConfig
@@ -102,7 +102,7 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> Guarded:
 
     Raises :class:`UsageError` where the two do not fit.
     """
-    from xtool.engine.guard import Guarded, blamed
+    from xtool.engine.guard import Guarded
 
     request = resolve_options(request, encoder)
     spec = request.provided.spec

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike, fspath
-from struct import error as StructError
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from xtool.errors import DataError, UsageError
+from xtool.errors import DataError, UsageError, XtoolError
 from xtool.image.arrays import array_to_image, is_tensor, tensor_to_array
 
 if TYPE_CHECKING:
@@ -26,15 +26,19 @@ __all__ = ["MAX_PIXELS", "Frame", "ImageSource", "Source", "open_frame", "open_i
 Source = str | PathLike[str] | bytes | IO[bytes]
 ImageSource: TypeAlias = "Source | Image.Image | NDArray[Any] | Tensor"
 
-MAX_PIXELS = 89_478_485
-"""Larger pictures are refused: a file of a few kilobytes can expand to gigapixels. Pillow's own limit for a warning."""
+MAX_PIXELS = 75_000_000
+"""Larger pictures are refused: a file of a few kilobytes can expand to gigapixels.
+
+Pillow keeps up to 4 bytes for each pixel as stored and 4 for each as RGB: at most 600 MB in all.
+"""
+STRIP = 1 << 20
+"""Pixels that are converted at once, so that what lies between two modes is never there for a whole picture."""
 
 T = TypeVar("T", bound=np.generic)
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
 EXIF_ORIENTATION = 0x0112
-UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, StructError, KeyError, IndexError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ def open_values(source: Source, name: str | None = None) -> NDArray[np.uint8]:
 @contextmanager
 def _opened(source: Source, name: str | None, max_pixels: int) -> Iterator[Image.Image]:
     name = name or _name(source)
-    with _told(name, max_pixels), Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
+    with _told(name, max_pixels), Image.open(_readable(source, name)) as picture:
         width, height = picture.size
         if width * height > max_pixels:
             raise DataError(name, f"{width} x {height} pixels are more than the limit of {max_pixels}")
@@ -149,14 +153,27 @@ def _told(name: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
     """Turn what Pillow raises over a picture into :class:`DataError`."""
     try:
         yield
+    except XtoolError:
+        raise
     except FileNotFoundError:
         raise DataError(name, "no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(name, f"more pixels than the limit of {max_pixels} ({error})") from error
     except UnidentifiedImageError as error:
         raise DataError(name, "not an image in a known format") from error
-    except UNDECODABLE as error:
-        raise DataError(name, f"cannot be decoded ({error})") from error
+    except Exception as error:  # over damaged bytes, decoders raise whatever they like
+        raise DataError(name, f"cannot be decoded ({str(error) or type(error).__name__})") from error
+
+
+def _readable(source: Source, name: str) -> Path | IO[bytes]:
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if not isinstance(source, str | PathLike):
+        return source
+    path = Path(source)
+    if not path.is_file() and path.exists():  # opening a pipe would wait for its writer for ever
+        raise DataError(name, "is a folder" if path.is_dir() else "is a pipe, a device or a socket, not a file")
+    return path
 
 
 def _stored_size(picture: Image.Image) -> tuple[int, int]:
@@ -178,6 +195,15 @@ def _name(source: Source | Image.Image) -> str:
 def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB":
         return picture
+    width, height = picture.size
+    rows = max(1, STRIP // max(width, 1))
+    whole = Image.new("RGB", picture.size)
+    for top in range(0, height, rows):
+        whole.paste(_strip_as_rgb(picture.crop((0, top, width, min(top + rows, height)))), (0, top))
+    return whole
+
+
+def _strip_as_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return _eight_bits(picture).convert("RGB")
     if picture.has_transparency_data:

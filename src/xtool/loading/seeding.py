@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from xtool.errors import UsageError
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -16,9 +18,13 @@ def seeded(seed: int) -> Iterator[None]:
     Only the CPU's generator is seeded: ``torch.manual_seed`` would reset those of the GPUs too, and
     ``fork_rng(devices=[])`` not bring them back.
 
+    Raises :class:`xtool.plugin.UsageError` for a seed of more than 64 bits.
+
     >>> with seeded(0):
     ...     tower = torch.nn.Linear(2, 3)
     """
+    if not -(2**63) <= seed < 2**64:
+        raise UsageError(f"the seed {seed} does not fit 64 bits; take one from 0 to {2**64 - 1}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

@@ -49,8 +49,9 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _any_script():
             figure.savefig(path, dpi=DPI, bbox_inches="tight")
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+    except (OSError, ValueError, MemoryError) as error:  # each format has its own largest size
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        raise RunError(f"{path} cannot be written: {reason}") from error
     return path
 
 

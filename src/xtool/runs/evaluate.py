@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xtool.engine.ambient import undisturbed
-from xtool.engine.guard import blamed
 from xtool.engine.work import BOXES, IMAGES, Kept, account, part
-from xtool.errors import DataError, PluginError
+from xtool.errors import DataError, PluginError, blamed
 from xtool.image.geometry import Fit
 from xtool.image.pixels import FittedImage, fit_image, to_pixels
 from xtool.metrics.case import Case

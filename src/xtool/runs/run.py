@@ -58,7 +58,7 @@ class Run:
     @cached_property
     def summary(self) -> Summary:
         """All results of the run, from one reading of its records."""
-        return summarise(self._placed(), self.protocol, self.threshold)
+        return summarise(self._placed(), self.protocol, self.threshold, self.identity.labels)
 
     @property
     def results(self) -> tuple[MethodResult, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,7 +89,7 @@ class Summary:
     """Everything about a run."""
 
     methods: tuple[MethodResult, ...]
-    """In the order in which they first appear."""
+    """In the order of the run."""
     failures: tuple[Failure, ...]
     """Images that could not be used and did not succeed in a later attempt, one entry each."""
     unanswered: tuple[Failure, ...]
@@ -101,7 +101,10 @@ class Summary:
 
 
 def summarise(
-    records: Iterable[tuple[Place, Record | Failure]], protocol: LocalizationProtocol, threshold: Threshold = None
+    records: Iterable[tuple[Place, Record | Failure]],
+    protocol: LocalizationProtocol,
+    threshold: Threshold = None,
+    labels: Sequence[str] = (),
 ) -> Summary:
     """Read the records of one run, or of several shards of one, once.
 
@@ -109,6 +112,7 @@ def summarise(
         records: each with its place.
         protocol: the one that the records were made with.
         threshold: fix it for every method, or for each by its label; the best of the sweep by default.
+        labels: the order of the methods; by default that in which they first appear.
 
     Raises:
         UsageError: a threshold that is not in the sweep, or a method without one.
@@ -131,6 +135,7 @@ def summarise(
                 )
             with _told(f"{record.method} on {record.image}: what metrics measured"):
                 gathered.setdefault(record.method, _Gathered()).add(place, record)
+    gathered = {label: gathered[label] for label in dict.fromkeys((*labels, *gathered)) if label in gathered}
     whole = {index for each in gathered.values() for index in each.indices}
     results = {method: each.results(protocol, fixed_threshold(threshold, method)) for method, each in gathered.items()}
     totals = _totals(gathered, results)

@@ -55,7 +55,7 @@ class ComparisonTable(JupyterMixin):
         for identity, summary in self._runs:
             own = [line for line in lines if line.identity is identity]
             table = self._table(shown, own, narrow=True)
-            table.title = _title(identity, summary)
+            table.title = _heading(_title(identity, summary))
             if identity is not self._runs[-1][0]:
                 table.caption = None
             yield table
@@ -64,7 +64,7 @@ class ComparisonTable(JupyterMixin):
         where = _varying([line.identity for line in lines])
         table = Table(
             box=box.SIMPLE_HEAD,
-            title=_title(*self._runs[0]) if len(self._runs) == 1 else _common_title(self._runs),
+            title=_heading(_title(*self._runs[0]) if len(self._runs) == 1 else _common_title(self._runs)),
             title_justify="left",
             caption_justify="left",
             padding=0,
@@ -75,7 +75,8 @@ class ComparisonTable(JupyterMixin):
         table.add_column("method", style="bold", overflow="fold", min_width=8)
         for column in shown:
             table.add_column(column.narrow if narrow else column.wide, justify="right", no_wrap=True)
-        table.caption = _caption(self._runs, shown, intervals=self._intervals)
+        # As Text, in which square brackets of names and reasons are no markup.
+        table.caption = Text(_caption(self._runs, shown, intervals=self._intervals), style="table.caption")
         for line in lines:
             numbers = (self._cell(column, cell) for column, cell in zip(shown, line.cells, strict=True))
             table.add_row(*(Text(of(line.identity)) for of in where.values()), Text(line.method), *numbers)
@@ -93,6 +94,10 @@ class ComparisonTable(JupyterMixin):
 def _varying(identities: Sequence[Identity]) -> dict[str, Callable[[Identity], str]]:
     """Which of the things that tell runs apart do so here."""
     return {title: of for title, of in TELLING.items() if len({of(identity) for identity in identities}) > 1}
+
+
+def _heading(title: str) -> Text:
+    return Text(title, style="table.title")
 
 
 def _title(identity: Identity, summary: Summary) -> str:

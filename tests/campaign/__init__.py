@@ -1,0 +1,1 @@
+"""A seeded, bounded attack on the command line: ``python -m tests.campaign --help``."""
