@@ -92,7 +92,11 @@ def test_methods_are_listed_by_what_they_do_and_cost(planted: object) -> None:
     (vlscore,) = [choice for choice in usable_methods(CNN) if choice.name == "vlscore"]
     assert vlscore.label.startswith("Feature maps as masks")
     assert vlscore.label.endswith("(vlscore, many passes)")
-    (pooled,) = [choice for choice in usable_methods(replace(CNN, pools_masks=True, default_mask_at="pool")) if choice.name == "vlscore"]
+    (pooled,) = [
+        choice
+        for choice in usable_methods(replace(CNN, pools_masks=True, default_mask_at="pool"))
+        if choice.name == "vlscore"
+    ]
     assert pooled.cost == "quick"
 
 
