@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -397,6 +398,17 @@ def test_auto_masks_the_pixels_of_encoders_that_cannot_pool_masks_and_pool_is_re
     assert torch.equal(auto.maps, pixels.maps)
     with pytest.raises(UsageError, match="planted-cnn cannot pool under a mask"):
         explain("red", mask_at="pool")
+
+
+def test_the_preset_fast_pools_before_every_encoder_that_can_and_scores_50_maps_before_others() -> None:
+    able = replace(PlantedPool().info, default_mask_at="pixels")
+    (request,) = parse_methods(["vlscore:preset=fast"])
+    for info, expected in ((able, ("pool", None)), (replace(able, pools_masks=False), ("pixels", 50))):
+        config = request.config.resolved(info)
+        assert isinstance(config, VLScoreConfig)
+        assert (config.mask_at, config.top_k) == expected
+    assert VLScoreConfig().resolved(able).mask_at == "pixels"
+    assert VLScoreConfig().resolved(PlantedPool().info).mask_at == "pool"
 
 
 def test_ways_to_fewer_passes_say_nothing_at_the_pool() -> None:
