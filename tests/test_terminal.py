@@ -129,3 +129,14 @@ def test_letters_that_a_terminal_lacks_are_replaced(encoding: str) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "unknown method" in done.stderr
+
+
+def test_a_backend_of_matplotlib_that_is_not_installed_is_not_asked_for(tmp_path: Path) -> None:
+    figure = """
+import os, sys
+os.environ["MPLBACKEND"] = "module://a_notebook.backend"
+from xtool.cli import main
+main(["features", "--colour-map", "nonsense"])
+"""
+    done = subprocess.run([sys.executable, "-c", figure], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, "there is no colour map 'nonsense'" in done.stderr) == (2, True), done.stderr

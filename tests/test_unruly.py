@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import PLANTED_PLUGIN
-from xtool.errors import PluginError
+from xtool.errors import PluginError, RunError
 from xtool.explainer import explain
 from xtool.runs.comparison import compare
 from xtool.runs.directory import RECORDS
@@ -44,7 +44,7 @@ TOLD = {
     "raises-at-length": "failed: ValueError: long story",
     "asserts": "failed: AssertionError: never",
     "exits": "failed: SystemExit: 0",
-    "no-memory": "failed: MemoryError",
+    "no-memory": "needs more memory than there is; try a smaller model",
     "recursion": "failed: RecursionError",
 }
 
@@ -144,3 +144,8 @@ def test_a_sample_that_misbehaves_costs_only_itself(how: str, told: str) -> None
     assert [each.index for each in found.failures()] == [1, 4]
     assert told in found.failures()[0].error
     assert found.images() == 4
+
+
+def test_where_nothing_could_be_measured_there_is_no_table() -> None:
+    with pytest.raises(RunError, match=r"nothing could be measured on any image; the first: patch0\.png: method"):
+        compare("patches", methods=["unruly:how=nan"], encoder="planted-cnn", out="run", on_error="skip", limit=3)

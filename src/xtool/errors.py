@@ -58,6 +58,10 @@ def blamed(culprit: str) -> Iterator[None]:
     except XtoolError:
         raise
     except (Exception, SystemExit) as error:
+        if type(error).__name__ in ("MemoryError", "OutOfMemoryError"):  # Python's, and torch's for an accelerator
+            raise PluginError(
+                f"{culprit} needs more memory than there is; try a smaller model, or fewer texts and methods"
+            ) from error
         told = " ".join(str(error).split())
         short = told if len(told) <= LONGEST else f"{told[:LONGEST]}…"
         raise PluginError(f"{culprit} failed: {type(error).__name__}{f': {short}' if short else ''}") from error

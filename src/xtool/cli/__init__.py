@@ -48,6 +48,7 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command. What went wrong is said in words, on standard error, whatever it was and wherever."""
+        os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not even be installed here
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # a terminal without the letters of a text shows question marks
                 stream.reconfigure(errors="replace")

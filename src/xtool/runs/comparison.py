@@ -117,7 +117,8 @@ def _evaluate_into(
     done = {(record.index, record.method) for record in directory if isinstance(record, Record)}
     todo = [(i, [label for label in evaluation.methods if (i, label) not in done]) for i in indices]
     todo = [(index, labels) for index, labels in todo if labels]
-    finished, failed = len(indices) - len(todo), 0
+    finished, failed, measured = len(indices) - len(todo), 0, bool(done)
+    first: Failure | None = None
     remaining = {index: len(labels) for index, labels in todo}
     if report:
         report(Progress(finished, len(indices), failed))
@@ -126,14 +127,19 @@ def _evaluate_into(
             directory.append(record)
         if isinstance(record, Failure):
             failed += 1
+            first = first or record
             if on_error == "stop":
                 raise DataError(record.image, record.error)
+        else:
+            measured = True
         whole = isinstance(record, Failure) and record.method is None
         remaining[record.index] = 0 if whole else remaining[record.index] - 1
         if not remaining[record.index]:
             finished += 1
             if report:
                 report(Progress(finished, len(indices), failed))
+    if first is not None and not measured:
+        raise RunError(f"nothing could be measured on any image; the first: {first.image}: {first.error}")
 
 
 def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]:
