@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xtool.plugin import EncoderInfo, Layer, UsageError
-from xtool_clip.inference import InferenceTwin
+from xtool_clip.inference import twin_of
 from xtool_clip.layers import describe_layer
 from xtool_clip.text import embed_tokens
 
@@ -55,7 +55,7 @@ class ClipEncoder:
         self.device = device
         self.dtype = dtype
         self._tokenizer = tokenizer
-        self._twin = InferenceTwin(self.visual, dtype, compiled=compiled)
+        self._twin = twin_of(self.visual, dtype, compiled=compiled)
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._text_lock = Lock()
         if compiled:  # now, so that no image is charged with the wait
@@ -77,7 +77,9 @@ class ClipEncoder:
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, *self.info.input_size):
             wanted = ", ".join(map(str, (3, *self.info.input_size)))
             raise ValueError(f"{self.info.name} takes pixels [B, {wanted}], not {list(pixels.shape)}")
-        features: Tensor = self._twin(pixels) if self._twin.usable else self.model.encode_image(pixels)  # type: ignore[operator]
+        twin = self._twin
+        usable = twin is not None and twin.usable
+        features: Tensor = twin(pixels) if usable else self.model.encode_image(pixels)  # type: ignore[operator, misc]
         return F.normalize(features.float(), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
