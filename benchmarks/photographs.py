@@ -54,12 +54,12 @@ class Half:
     indices: tuple[int, ...]
 
     @classmethod
-    def of(cls, whole: Dataset, part: str) -> Half:
-        """The even photographs to choose on, the odd ones to report on."""
+    def of(cls, whole: Dataset, part: str, every: int = 1) -> Half:
+        """The even photographs to choose on, the odd ones to report on; of either only every so many samples."""
         photographs = [photograph(whole[index].id) for index in range(len(whole))]
         place = {name: number for number, name in enumerate(sorted(set(photographs)))}
         indices = [index for index, name in enumerate(photographs) if place[name] % 2 == PARTS.index(part)]
-        return cls(whole, part, tuple(indices))
+        return cls(whole, part if every == 1 else f"{part}-{every}", tuple(indices[::every]))
 
     @property
     def name(self) -> str:
@@ -99,16 +99,17 @@ class Credits:
     threshold: float
 
     @classmethod
-    def of(cls, records: Sequence[Record], thresholds: NDArray[np.float64], chosen: float) -> Credits:
-        """From a method's records, the protocol's thresholds, and the one that was chosen elsewhere."""
+    def of(cls, records: Sequence[Record], thresholds: NDArray[np.float64], chosen: float | None) -> Credits:
+        """From a method's records, the protocol's thresholds, and the one that was chosen elsewhere, if any was."""
         names = [photograph(record.image) for record in records]
         hits = np.array([record.ious for record in records]) > FOUND
         best = int(hits.mean(axis=0).argmax())
         swaps = [record.values.get("swapped") for record in records]
+        fixed = best if chosen is None else int(np.abs(thresholds - chosen).argmin())
         return cls(
             photographs=np.unique(names, return_inverse=True)[1],
             found=hits[:, best].astype(float),
-            found_as_chosen=hits[:, int(np.abs(thresholds - chosen).argmin())].astype(float),
+            found_as_chosen=hits[:, fixed].astype(float),
             pointed=np.array([float(record.values["pointing"]) for record in records]),
             swapped=np.array([np.nan if ious is None else float(ious[best] > FOUND) for ious in swaps]),
             threshold=float(thresholds[best]),
@@ -137,28 +138,31 @@ def main() -> None:
     options.add_argument("--encoder", default="photo")
     options.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     options.add_argument("--methods", nargs="+", default=list(METHODS))
+    options.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of passes without hooks")
+    options.add_argument("--report-only", action="store_true", help="leave out the half that chooses")
+    options.add_argument("--every", type=int, default=1, help="only every so many samples of a half, for slow methods")
     given = options.parse_args()
-    encoder = load_encoder(given.encoder)
+    encoder = load_encoder(given.encoder, dtype=given.dtype)
+    parts = PARTS[1:] if given.report_only else PARTS
     for name in given.sets:
         loader, where = SETS[name]
         whole = open_dataset(loader, given.data / where)
         runs = {}
-        for part in reversed(PARTS):
-            out = given.out / f"{name}-{part}"
-            runs[part] = compare(
-                Half.of(whole, part), methods=given.methods, encoder=encoder, out=out, resume=out.exists()
-            )
+        for part in reversed(parts):
+            half = Half.of(whole, part, given.every)
+            out = given.out / f"{name}-{half.part}"
+            runs[part] = compare(half, methods=given.methods, encoder=encoder, out=out, resume=out.exists())
         print("\n".join(table(name, runs)), flush=True)
 
 
 def table(name: str, runs: Mapping[str, Run]) -> Iterator[str]:
     """Markdown of one data set's report half."""
-    report, chosen = runs["report"], runs["choose"].chosen_thresholds()
+    report, chosen = runs["report"], runs["choose"].chosen_thresholds() if "choose" in runs else {}
     thresholds = np.asarray(report.protocol.thresholds, np.float64)
     records: dict[str, list[Record]] = {}
     for record in report.records():
         records.setdefault(record.method, []).append(record)
-    rows = {method: Credits.of(own, thresholds, chosen[method]) for method, own in records.items()}
+    rows = {method: Credits.of(own, thresholds, chosen.get(method)) for method, own in records.items()}
     costs = {row.method: row.values for row in report.rows()}
     first, *_ = rows.values()
     samples, photographs = len(first.found), len(np.unique(first.photographs))
@@ -171,7 +175,7 @@ def table(name: str, runs: Mapping[str, Run]) -> Iterator[str]:
             f"`{method}`",
             interval(row.found, row.photographs),
             f"{row.threshold:.2f}",
-            f"{row.found_as_chosen.mean():.3f}, {chosen[method]:.2f}",
+            f"{row.found_as_chosen.mean():.3f}, {chosen[method]:.2f}" if chosen else "–",
             interval(row.pointed, row.photographs),
             interval(row.swapped, row.photographs),
             "–" if presence is None else f"{presence:.3f}",

@@ -36,7 +36,7 @@ def encoder(
 @cache
 def weights_of(name: str) -> str:
     """What to give as ``pretrained`` for :func:`encoder`."""
-    if name.startswith("tiny-"):
+    if name == "photo" or name.startswith("tiny-"):
         return str(registry().encoders.find(name).spec.default_pretrained)
     return "none" if _as_initialised else random_weights(name)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xtool.plugin import EncoderInfo, Layer, UsageError
-from xtool_clip.inference import InferenceTwin
+from xtool_clip.inference import twin_of
 from xtool_clip.layers import describe_layer
 from xtool_clip.mask_pooling import read_mask_pooling
 from xtool_clip.text import embed_tokens
@@ -66,7 +66,7 @@ class ClipEncoder:
 
     def _start_afresh(self) -> None:
         """Make what is only kept for speed, and cannot be copied or pickled."""
-        self._twin = InferenceTwin(self.visual, self.dtype, compiled=self._compiled)
+        self._twin = twin_of(self.visual, self.dtype, compiled=self._compiled)
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._text_lock = Lock()
 
@@ -90,7 +90,9 @@ class ClipEncoder:
         Raises :class:`ValueError` for pixels of another size: the positions that the model has learnt would not fit.
         """
         self._check(pixels)
-        features: Tensor = self._twin(pixels) if self._twin.usable else self.model.encode_image(pixels)  # type: ignore[operator]
+        twin = self._twin
+        usable = twin is not None and twin.usable
+        features: Tensor = twin(pixels) if usable else self.model.encode_image(pixels)  # type: ignore[operator, misc]
         return F.normalize(features.float(), dim=-1)
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:

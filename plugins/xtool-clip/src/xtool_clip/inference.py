@@ -1,12 +1,8 @@
-"""A faster twin of an image tower, for passes that nobody differentiates.
+"""What stands in for an open_clip image tower in passes that nobody differentiates; see :mod:`xtool.loading`.
 
-Score-based methods spend nearly all their time in thousands of such passes. The twin computes them in a dtype of its
-own, bfloat16 for example, while the tower stays as it is, float32, for the one pass that gives feature maps and
-gradients: what a rounded feature map costs in accuracy is more than what it saves in time.
-
-The twin of a CLIP CNN also has its batch norms folded into the convolutions (Jacob et al., CVPR 2018, eq. 14; exact up
-to rounding), its weights laid out channels-last, and its pooling reduced to the one query that is used
-(:mod:`xtool_clip.pooling`). That of another tower is a copy in the other dtype.
+The twin of a CLIP CNN has its batch norms folded into the convolutions, its weights laid out channels-last, and its
+pooling reduced to the one query that is used (:mod:`xtool_clip.pooling`). That of another tower is a copy in the other
+dtype.
 """
 
 from __future__ import annotations
@@ -19,13 +15,9 @@ from dataclasses import dataclass
 import torch
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
 
+from xtool.loading import InferenceTwin, folded, tile_by_tile
 from xtool_clip.pooling import OneQueryPool
-
-TILE = {"cpu": 8}
-"""Images at once; else as many as come. On a CPU more do not fit its caches and need more memory, and the memory
-allocator hands tensors beyond 32 MiB back to the system each time, whose fresh pages cost up to a third of the pass."""
 
 COMPILED_BATCH = {"cpu": 8, "cuda": 256}
 """Images in a compiled pass, which is made for one size: the tile, or what the mask engine sends to a GPU at once.
@@ -37,77 +29,43 @@ Body = Callable[[Tensor], Tensor]
 """Pixels [B, 3, H, W] to the last feature maps [B, C, h, w]."""
 
 
+def twin_of(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> InferenceTwin | None:
+    """The twin of ``tower`` in ``dtype``; ``None`` where it would compute what the tower computes."""
+    if isinstance(tower, ModifiedResNet):
+        return InferenceTwin(tower, lambda like: _FastCNN.of(tower, dtype, like.to(dtype) if compiled else None))
+    if compiled:
+        LOG.warning("--compile is ignored: only CLIP's own CNNs gain from it, and this is a %s", type(tower).__name__)
+    if dtype == torch.float32:
+        return None
+    return InferenceTwin(tower, lambda _like: _in_dtype(copy.deepcopy(tower).to(dtype), dtype))
+
+
+def _in_dtype(tower: nn.Module, dtype: torch.dtype) -> Body:
+    return lambda pixels: tower(pixels.to(dtype))
+
+
 @dataclass(frozen=True, slots=True)
 class _FastCNN:
+    dtype: torch.dtype
     body: Body
     compiled: Body | None
     pool: OneQueryPool
 
+    @classmethod
+    def of(cls, tower: ModifiedResNet, dtype: torch.dtype, compile_for: Tensor | None) -> _FastCNN:
+        bare = copy.copy(tower)
+        bare._modules = {**tower._modules, "attnpool": nn.Identity()}
+        body = folded(bare, dtype)
+        compiled = None if compile_for is None else _compile(body, compile_for)
+        return cls(dtype, body, compiled, OneQueryPool(tower.attnpool))
+
     def __call__(self, pixels: Tensor) -> Tensor:
-        tiles = torch.split(pixels, TILE.get(pixels.device.type, len(pixels)))
-        return torch.cat([self._embed(tile.contiguous(memory_format=torch.channels_last)) for tile in tiles])
+        return tile_by_tile(self._embed, pixels.to(self.dtype))
 
     def _embed(self, pixels: Tensor) -> Tensor:
         fits = len(pixels) == COMPILED_BATCH.get(pixels.device.type)
         body = self.compiled if self.compiled is not None and fits else self.body
         return self.pool(body(pixels))
-
-
-class InferenceTwin:
-    """Holds the twin of ``tower`` and makes it anew when the tower's weights have changed."""
-
-    def __init__(self, tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> None:
-        self._tower = tower
-        self._dtype = dtype
-        self._compiled = compiled
-        self._twin: Callable[[Tensor], Tensor] | None = None
-        self._weights: tuple[tuple[int, int], ...] = ()
-        if compiled and not isinstance(tower, ModifiedResNet):
-            LOG.warning(
-                "--compile is ignored: only CLIP's own CNNs gain from it, and this is a %s", type(tower).__name__
-            )
-
-    @property
-    def usable(self) -> bool:
-        """Whether there is something to gain, and the twin computes what the tower would now: hooks would be missed."""
-        return (
-            (isinstance(self._tower, ModifiedResNet) or self._dtype != torch.float32)
-            and torch.is_inference_mode_enabled()
-            and not self._tower.training
-            and not next(self._tower.parameters()).is_inference()  # such tensors keep no count of their changes
-            and not any(module._forward_hooks or module._forward_pre_hooks for module in self._tower.modules())
-        )
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """What the tower gives for pixels [B, 3, H, W]."""
-        pixels = pixels.to(self._dtype)
-        weights = tuple((id(tensor), tensor._version) for tensor in self._tower.state_dict(keep_vars=True).values())
-        if self._twin is None or weights != self._weights:
-            self._twin, self._weights = self._made(like=pixels), weights
-        return self._twin(pixels)
-
-    def _made(self, like: Tensor) -> Callable[[Tensor], Tensor]:
-        with torch.inference_mode(False), torch.no_grad():
-            if not isinstance(self._tower, ModifiedResNet):
-                twin: nn.Module = copy.deepcopy(self._tower).to(self._dtype)
-                return twin
-            body = _folded(self._tower, self._dtype)
-        compiled = _compile(body, like) if self._compiled else None
-        return _FastCNN(body, compiled, OneQueryPool(self._tower.attnpool))
-
-
-def _folded(tower: ModifiedResNet, dtype: torch.dtype) -> nn.Module:
-    """The tower without its pooling, for inference only."""
-    bare = copy.copy(tower)
-    bare._modules = {**tower._modules, "attnpool": nn.Identity()}
-    # "In place" spares a copy of all weights: tracing already builds new containers around the tower's modules, and
-    # only the convolutions in them, each of which has a batch norm, are replaced by new ones.
-    body: nn.Module = fuse(bare, inplace=True)
-    originals = {id(module) for module in tower.modules()}
-    for module in body.modules():
-        if isinstance(module, nn.Conv2d) and id(module) not in originals:
-            module.to(dtype).to(memory_format=torch.channels_last)
-    return body
 
 
 def _compile(body: nn.Module, like: Tensor) -> Body | None:

