@@ -54,8 +54,8 @@ CURRICULUM = {
     ),
     "tiny-vit": (
         Stage(Recipe(size=96, counts=(1.0,), sides=(48, 80), jpeg=0.15), 200_000, 128, ring=16_384),
-        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 100_000, 96),
-        Stage(Recipe(jpeg=0.15), 40_000, 64, ring=4096),
+        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 56_000, 96),
+        Stage(Recipe(jpeg=0.15), 32_000, 64, ring=4096),
     ),
 }
 
