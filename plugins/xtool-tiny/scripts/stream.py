@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ class Stream:
     """How often a scene is used, on average: the balance between generator and model on few cores."""
     ring: int = 6144
     """Scenes that batches are drawn from, so that the uses of one scene lie far apart."""
+    ready: Callable[[Tensor], tuple[Tensor, ...]] = lambda pixels: (pixels,)
+    """What is kept of new scenes' pixels, uint8 [N, 3, size, size]: work to be done once a scene, not once a use."""
 
-    def batches(self, recipe: Recipe, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield uint8 pixels [batch, 3, size, size] and multi-hot labels [batch, things], for ever.
+    def batches(self, recipe: Recipe, batch: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield multi-hot labels [batch, things] and what :attr:`ready` made of the pixels, for ever.
 
         The same seed and number of workers give the same batches.
         """
@@ -46,26 +48,28 @@ class Stream:
         for process in processes:
             process.start()
         try:
-            yield from self._mix(queues, recipe.size, batch, np.random.default_rng(seed))
+            yield from self._mix(queues, batch, np.random.default_rng(seed))
         finally:
             for process in processes:
                 process.terminate()
 
-    def _mix(
-        self, queues: list[Any], size: int, batch: int, rng: np.random.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        pixels = torch.empty((self.ring, size, size, 3), dtype=torch.uint8)
-        labels = torch.empty((self.ring, len(things())), dtype=torch.bool)
+    def _mix(self, queues: list[Any], batch: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, ...]]:
+        kept: list[Tensor] = []
         made, used = 0, 0
         while True:
             while made < self.ring or used > (made - self.ring / 2) * self.echo:
                 images, present = queues[made // CHUNK % self.workers].get()
+                pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+                new = (torch.from_numpy(present).float(), *self.ready(pixels))
+                if not kept:
+                    kept = [x.new_empty((self.ring, *x.shape[1:])) for x in new]
                 slot = made % self.ring
-                pixels[slot : slot + CHUNK], labels[slot : slot + CHUNK] = map(torch.from_numpy, (images, present))
+                for old, x in zip(kept, new, strict=True):
+                    old[slot : slot + CHUNK] = x
                 made += CHUNK
             index = torch.from_numpy(rng.choice(self.ring, batch, replace=False))
             used += batch
-            yield pixels[index].permute(0, 3, 1, 2), labels[index].float()
+            yield tuple(x[index] for x in kept)
 
 
 def _generate(drawings: Path, recipe: Recipe, seed: tuple[int, int], queue: Any) -> None:

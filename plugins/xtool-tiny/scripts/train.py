@@ -15,7 +15,7 @@ import math
 import os
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from augment import prepare
+from muon import Muon
 from safetensors.torch import save_file
 from stream import Stream
-from teacher import Teacher
+from teacher import Student, Targets, Teacher, window
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -41,6 +42,8 @@ class Stage:
     recipe: Recipe
     images: int
     batch: int
+    ring: int = 6144
+    """Scenes kept in memory with what the teacher says about them."""
 
 
 CURRICULUM = {
@@ -50,9 +53,9 @@ CURRICULUM = {
         Stage(Recipe(jpeg=0.15), 70_000, 64),
     ),
     "tiny-vit": (
-        Stage(Recipe(size=96, counts=(1.0,), sides=(48, 80), jpeg=0.15), 150_000, 128),
-        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 45_000, 96),
-        Stage(Recipe(jpeg=0.15), 30_000, 64),
+        Stage(Recipe(size=96, counts=(1.0,), sides=(48, 80), jpeg=0.15), 200_000, 128, ring=16_384),
+        Stage(Recipe(size=160, counts=(0.4, 0.4, 0.2), sides=(48, 104), jpeg=0.15), 56_000, 96),
+        Stage(Recipe(jpeg=0.15), 32_000, 64, ring=4096),
     ),
 }
 
@@ -69,16 +72,15 @@ class Trainer:
         self.model.logit_bias = nn.Parameter(torch.tensor(-4.0, device=self.device))
         with torch.no_grad():
             self.model.logit_scale.fill_(math.log(12))
-        self.teacher = None
+        self.teacher: Teacher | None = None
         if options.teacher:
             master = load(options.teacher)
             adopt_text_tower(self.model, master)
             self.teacher = Teacher(master, self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        matrices = [p for p in self._learning() if p.ndim > 1]
-        vectors = [p for p in self._learning() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.98))
+        if self.teacher is not None:
+            self.student = Student(self.model.visual, self.teacher, self.device)
+        self.optimizers = self._optimizers()
         self.attention = SDPBackend.MATH if self.device.type == "cpu" else SDPBackend.FLASH_ATTENTION
         self.tokenizer = tokenizer()
         self.chance = torch.Generator(self.device).manual_seed(options.seed)
@@ -89,7 +91,7 @@ class Trainer:
         """Go through the stages that are left and write the averaged weights."""
         first, seen = self._resume()
         for index, stage in enumerate(self.stages[first:], first):
-            if seen == 0:
+            if seen == 0 and self.teacher is None:
                 resize_positions(self.model, stage.recipe.size)
                 resize_positions(self.average, stage.recipe.size)
                 # New shapes need new moments, and they are few: start the optimiser's state of that tensor afresh.
@@ -102,12 +104,14 @@ class Trainer:
     def _stage(self, index: int, stage: Stage, seen: int) -> None:
         images = round(stage.images * self.options.scale)
         stream = Stream(self.options.drawings, self.options.workers, self.options.echo)
+        if self.teacher is not None:
+            stream = replace(stream, ring=stage.ring, ready=self._look)
         seed = self.options.seed * 1000 + index * 100 + self.step % 100
         hits, resumed = 0.0, seen
         start = saved = reported = time.monotonic()
         with closing(stream.batches(stage.recipe, stage.batch, seed)) as batches:  # type: ignore[type-var]
-            for pixels, labels in batches:
-                loss, hit = self._update(pixels.to(self.device), labels.to(self.device), stage.recipe.size)
+            for batch in batches:
+                loss, hit = self._update([x.to(self.device) for x in batch], stage.recipe.size)
                 hits += 0.02 * (hit - hits)
                 seen += stage.batch
                 self.done += stage.batch * stage.recipe.size**2
@@ -125,23 +129,26 @@ class Trainer:
                 if seen >= images:
                     return
 
-    def _update(self, pixels: Tensor, labels: Tensor, size: int) -> tuple[float, float]:
+    def _update(self, batch: list[Tensor], size: int) -> tuple[float, float]:
+        labels, *images = batch
         self.step += 1
         progress = min(1.0, self.done / self.total)
         warm = min(1.0, self.step / 200)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.options.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-        images = prepare(pixels, self.chance)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.options.rate * warm * self._fade(progress)
         # The fused attention's backward pass is several times slower on a CPU at these lengths.
         with torch.autocast(self.device.type, torch.bfloat16), sdpa_kernel(self.attention):
-            embedding, extra = self._embed(images)
+            embedding, extra = self._embed(images, size)
             text = F.normalize(self.model.encode_text(self._captions()).float(), dim=-1)
         cosine = embedding @ text.T
         loss = contrast(cosine, labels, self.model.logit_scale.exp(), self.model.logit_bias) + extra
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=math.log(60))
         self._follow()
@@ -151,11 +158,46 @@ class Trainer:
     def _learning(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
-    def _embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """AdamW; where there is a teacher, Muon for the image tower's patches and blocks."""
+        blocks = []
+        if self.teacher is not None:
+            visual = self.model.visual
+            blocks = [p for p in (visual.conv1.weight, *visual.transformer.parameters()) if p.ndim > 1]
+        others = [p for p in self._learning() if not any(p is block for block in blocks)]
+        if self.teacher is not None:
+            others += self.student.head.parameters()
+        groups = [
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": 0.05},
+            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        adam = torch.optim.AdamW(groups, lr=self.options.rate, betas=(0.9, 0.98))
+        return [adam, Muon(blocks, lr=self.options.rate)] if blocks else [adam]
+
+    def _fade(self, progress: float) -> float:
+        """Factor on the learning rate: half a cosine; with a teacher constant, then straight down to the end."""
+        if self.teacher is None:
+            return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+        return max(0.01, min(1.0, (1 - progress) / 0.35))
+
+    def _look(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """New scenes prepared, and what the teacher says about them, in bfloat16."""
+        images = prepare(pixels.to(self.device), self.chance)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            targets = self.teacher.targets(images)  # type: ignore[union-attr]
+        return tuple(x.bfloat16() for x in (images, targets.whole, targets.places, targets.features))
+
+    def _embed(self, batch: list[Tensor], size: int) -> tuple[Tensor, Tensor]:
         """Unit embeddings [B, D], and how far they are from the teacher's where there is one."""
         if self.teacher is None:
+            images = prepare(batch[0], self.chance)
             return F.normalize(self.model.encode_image(images).float(), dim=-1), images.new_zeros(())
-        return self.teacher.lesson(self.model.visual, images)
+        images, whole, places, features = batch
+        if torch.rand((), generator=self.chance, device=self.device) < 0.5:
+            images, places, features = (x.flip(-1) for x in (images, places, features))
+        visual = self.model.visual
+        positions = window(visual.positional_embedding, size // visual.patch_size[0], self.chance)
+        return self.student.lesson(images, Targets(whole, places, features), positions)
 
     def _captions(self) -> Tensor:
         """One caption of each thing: half the time the default template, three times in four the main name.
@@ -184,12 +226,11 @@ class Trainer:
         torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - keep)
 
     def _forget_positions(self) -> None:
-        for group in self.optimizer.param_groups:
-            if group["weight_decay"]:
-                group["params"] = [p for p in self._learning() if p.ndim > 1]
+        (adam,) = self.optimizers
+        adam.param_groups[0]["params"] = [p for p in self._learning() if p.ndim > 1]
         alive = set(self._learning())
-        for parameter in [p for p in self.optimizer.state if p not in alive]:
-            del self.optimizer.state[parameter]
+        for parameter in [p for p in adam.state if p not in alive]:
+            del adam.state[parameter]
 
     def _checkpoint(self, stage: int, seen: int) -> None:
         state: dict[str, Any] = {
@@ -199,8 +240,10 @@ class Trainer:
             "done": self.done,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
+        if self.teacher is not None:
+            state["head"] = self.student.head.state_dict()
         path = self.options.out / "checkpoint.pt"
         torch.save(state, path.with_suffix(".new"))
         os.replace(path.with_suffix(".new"), path)
@@ -210,12 +253,16 @@ class Trainer:
         if not path.exists():
             return 0, 0
         state = torch.load(path, map_location=self.device)
-        for model in (self.model, self.average):
-            resize_positions(model, self.stages[state["stage"]].recipe.size)
-        self._forget_positions()
+        if self.teacher is None:
+            for model in (self.model, self.average):
+                resize_positions(model, self.stages[state["stage"]].recipe.size)
+            self._forget_positions()
+        else:
+            self.student.head.load_state_dict(state["head"])
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.step, self.done = state["step"], state["done"]
         print(f"resumed in stage {state['stage']} after {state['seen']} images")
         return state["stage"], state["seen"]
@@ -256,11 +303,10 @@ def adopt_text_tower(student: open_clip.CLIP, master: open_clip.CLIP) -> None:
 
 @torch.no_grad()
 def resize_positions(model: open_clip.CLIP, size: int) -> None:
-    """Interpolate the image tower's position embedding to an input of ``size`` pixels."""
-    visual = model.visual
-    holder, stride = (visual.attnpool, 32) if hasattr(visual, "attnpool") else (visual, visual.patch_size[0])
+    """Interpolate the position embedding of a ResNet's attention pool to an input of ``size`` pixels."""
+    holder = model.visual.attnpool
     old = holder.positional_embedding
-    side, new = round(math.sqrt(len(old) - 1)), size // stride
+    side, new = round(math.sqrt(len(old) - 1)), size // 32
     if side == new:
         return
     grid = old[1:].T.reshape(1, -1, side, side)

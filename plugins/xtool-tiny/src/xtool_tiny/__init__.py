@@ -25,7 +25,7 @@ def xtool_encoders() -> Iterator[EncoderSpec]:
         default_pretrained="scenes",
         family="tiny",
         knows="pictograms",
-        parameters=980_481,
+        parameters=1_873_473,
         on_disk="xtool_tiny:on_disk",
     )
 
