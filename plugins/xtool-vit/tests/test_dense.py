@@ -25,14 +25,12 @@ def alike(heads: Tensor, bias: Tensor | float = 0.0) -> list[Tensor]:
 
 
 def gaussian(encoder: ClipEncoder, count: int) -> Tensor:
-    """NACLIP's, number by number, with σ = 5 patches."""
-    width = read_width(encoder)
-    first = prefix(encoder)
+    """NACLIP's, with σ = 5 patches, so that 2 σ² is 50."""
+    first, patches = prefix(encoder), torch.arange(count - prefix(encoder))
+    rows, columns = patches // read_width(encoder), patches % read_width(encoder)
+    squares = (rows[:, None] - rows) ** 2 + (columns[:, None] - columns) ** 2
     near = torch.zeros(count, count)
-    patches = range(count - first)
-    for i in patches:
-        squares = [(i // width - j // width) ** 2 + (i % width - j % width) ** 2 for j in patches]
-        near[first + i, first:] = torch.tensor([math.exp(-square / 50) for square in squares])
+    near[first:, first:] = math.e ** (-squares / 50)
     return near
 
 
