@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -175,15 +175,16 @@ def _class_names(model: nn.Module) -> Callable[[], ClassNames]:
     Raises :class:`UsageError` at once for a model whose classes have none.
     """
     if isinstance(model, Lite0):
-        return cache(lambda: _names_of("imagenet-1k"))
+        return partial(_names_of, "imagenet-1k")
     from timm.data import infer_imagenet_subset
 
     subset = infer_imagenet_subset(model)
     if subset is None:
         raise UsageError(f"its {model.num_classes} classes are not an ImageNet class set that timm has names for")
-    return cache(lambda: _names_of(subset))
+    return partial(_names_of, subset)
 
 
+@cache
 def _names_of(subset: str) -> ClassNames:
     """What timm calls the classes of a set of ImageNet's."""
     from timm.data import ImageNetInfo

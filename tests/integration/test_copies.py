@@ -1,0 +1,26 @@
+"""An encoder can be copied and sent to another process, and computes the same there."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+for plugin in ("xtool_tiny", "xtool_photo"):
+    pytest.importorskip(plugin)
+
+from xtool.engine.encoders import load_encoder
+
+
+@pytest.mark.parametrize("name", ["photo", "tiny-rn", "tiny-vit"])
+@torch.inference_mode()
+def test_copies_compute_what_the_encoder_computes(name: str) -> None:
+    encoder = load_encoder(name)
+    pixels = torch.rand(1, 3, *encoder.info.input_size, generator=torch.Generator().manual_seed(0))
+    expected = encoder.encode_image(pixels)  # and so its inference twin is there when it is copied
+    for copied in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        assert copied.visual is not encoder.visual
+        assert torch.equal(copied.encode_image(pixels), expected)
+        assert torch.equal(copied.encode_text(["a cat"]), encoder.encode_text(["a cat"]))
