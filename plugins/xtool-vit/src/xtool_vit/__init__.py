@@ -15,7 +15,8 @@ XTOOL_EXPECTED_FAILURES = {
 }
 """Promises of a saliency method that one blind to the text, or a noisy one, must break."""
 
-# Box thresholds are the best of `xtool compare --dataset scenes:val --encoder tiny-vit --limit 150`, m2ib's of 43 images.
+# Box thresholds are the best of `xtool compare --dataset scenes:val --encoder tiny-vit --limit 150`, m2ib's that of the
+# first 43 images.
 
 
 @hookimpl
