@@ -19,7 +19,7 @@ from torch import Tensor
 
 from xtool.plugin import DEFAULT_TEMPLATES, Encoder, Saliency, TokenStream, UsageError
 from xtool_vit.config import CLIPESConfig
-from xtool_vit.gradients import cosines, differentiable, differentiable_stream, gradients_of, leaf
+from xtool_vit.gradients import cosines, differentiable, differentiable_stream, gradients_of, leaf, usable
 
 
 class CLIPES:
@@ -46,7 +46,7 @@ class CLIPES:
             scale = encoder.info.logit_scale
             background = torch.stack(cosines(embedding, against), dim=1) * scale
             scores = [
-                _log_probability(scale * cosine, background[:, kept])
+                _log_probability(scale * cosine, background[:, usable(kept)])
                 for cosine, kept in zip(cosines(embedding, text), other, strict=True)
             ]
             maps = [_cam(stream, normed.detach(), gradient) for (gradient,) in gradients_of(scores, [normed])]
