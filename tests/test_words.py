@@ -248,7 +248,7 @@ def test_words_of_a_long_text_stay_inside_the_figure_and_apart(size: tuple[int, 
     words = [Word(text[a:b], a, b, 0.01 * (-1) ** i) for i, (a, b) in enumerate(words_in(text))]
     panel = MapPanel(heat=np.ones(size[::-1], np.float32), boxes=np.zeros((0, 4), int), title="m")
     figure = maps_figure(Image.new("RGB", size), [text], [[panel]], note="", words=[words])
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     names = {word.word for word in words}
     drawn = [part for part in figure.axes[-2].findobj(Text) if part.get_text() in names]
     assert [part.get_text() for part in drawn] == [word.word for word in words]

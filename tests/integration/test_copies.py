@@ -8,10 +8,10 @@ import pickle
 import pytest
 import torch
 
+from xtool.engine.encoders import load_encoder
+
 for plugin in ("xtool_tiny", "xtool_photo"):
     pytest.importorskip(plugin)
-
-from xtool.engine.encoders import load_encoder
 
 
 @pytest.mark.parametrize("name", ["photo", "tiny-rn", "tiny-vit"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -96,6 +97,21 @@ def test_upload_ask_and_find(page: Any, upload: Callable[..., None]) -> None:
     assert [tab.label for tab in page.tabs] == ["red", "blue"]
     assert "present" in said(page)
     assert "absent" in said(page)
+
+
+def test_a_text_of_several_words_says_which_mattered(page: Any, upload: Callable[..., None]) -> None:
+    upload(patches(), "patches.png")
+    page.text_area[0].set_value("a red <i>thing\nblue")
+    click(page, "Find it!")
+    (told,) = [body for body in (element.proto.body for element in page.get("html")) if "Which words mattered" in body]
+    assert re.search(r'xt-for"[^>]*><i>red</i><small>\+\d\.\d{3}</small>', told), "of a red picture"
+    assert "<i>&lt;i&gt;thing</i><small>0</small>" in told
+    assert "blue" not in told, "a single word says no more than the verdict"
+    page.toggle(key="words").set_value(False)
+    run(page)
+    assert "The form has changed since" in said(page)
+    click(page, "Find it!")
+    assert "Which words mattered" not in said(page)
 
 
 def test_the_threshold_moves_boxes_and_runs_no_model(

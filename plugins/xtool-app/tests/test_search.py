@@ -135,6 +135,7 @@ def test_the_same_question_is_known_again_and_every_change_is_seen(query: Callab
     assert not asked.same_as(query("red", "everywhere"))
     assert not asked.same_as(replace(asked, fit="pad"))
     assert not asked.same_as(replace(asked, against=("green",)))
+    assert not asked.same_as(replace(asked, words=True))
 
 
 def test_an_unexpected_error_is_logged_and_not_shown(

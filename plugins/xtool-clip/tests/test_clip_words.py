@@ -120,7 +120,6 @@ def test_chefer_is_attention_times_its_gradient_from_the_end_token(encoder: Clip
         tokens.append(found / len(shares))
     relevance = encoder.word_relevance(TEXT, WORDS, direction, "chefer")
     assert relevance == pytest.approx(by_word(tokens), rel=1e-3, abs=1e-7)
-    assert min(relevance) < 0 < max(relevance), "the sign is kept"
 
 
 @torch.no_grad()
@@ -144,13 +143,13 @@ def test_gradeclip_is_value_times_gradient_loosely_weighted_over_all_blocks(
         total += loose * (block["v"].numpy() @ gradient)
     relevance = encoder.word_relevance(TEXT, WORDS, direction, "gradeclip")
     assert relevance == pytest.approx(by_word(total.tolist()), rel=1e-3, abs=1e-7)
-    assert min(relevance) < 0 < max(relevance), "the sign is kept"
 
 
 @pytest.mark.parametrize("method", ["chefer", "gradeclip"])
 def test_against_the_direction_every_sign_turns(encoder: ClipEncoder, direction: Tensor, method: str) -> None:
     found, turned = (encoder.word_relevance(TEXT, WORDS, sign * direction, method) for sign in (1, -1))
     assert turned == pytest.approx([-value for value in found], rel=1e-5)
+    assert all(found), "nothing is clamped"
 
 
 def test_words_past_the_end_of_what_is_read_have_none(encoder: ClipEncoder, direction: Tensor) -> None:

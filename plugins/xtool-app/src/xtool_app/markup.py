@@ -69,9 +69,10 @@ def _word(word: Word | None, sign: str, largest: float) -> str:
         return f"<span>{escape(sign)}</span>"
     side = "for" if word.relevance > 0 else "against"
     strength = abs(word.relevance) / largest if largest else 0.0
+    behind = f'<span class="xt-sign">{escape(sign)}</span>' if sign else ""
     return (
         f'<span class="xt-word xt-{side}" style="--xt-strength: {strength:.0%}"><i>{escape(word.word)}</i>'
-        f"<small>{signed(word.relevance, largest)}</small></span>{f'<span>{escape(sign)}</span>' if sign else ''}"
+        f"<small>{signed(word.relevance, largest)}</small></span>{behind}"
     )
 
 
