@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from conftest import PLANTED_PLUGIN
 from xtool.errors import PluginError, RunError
 from xtool.explainer import explain
 from xtool.runs.comparison import compare
@@ -18,6 +17,7 @@ from xtool.runs.directory import RECORDS
 from xtool.runs.run import Run
 from xtool.testing.planted import planted_image
 
+PLANTED = Path(__file__).parent / "planted_plugin"
 UNRULY = Path(__file__).parent / "unruly_plugin"
 
 TOLD = {
@@ -54,7 +54,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     from xtool.contracts.registry import registry
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(PLANTED_PLUGIN)
+    monkeypatch.syspath_prepend(PLANTED)
     monkeypatch.syspath_prepend(UNRULY)
     monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "app,clip,vlscore,cam,photo,tiny,timm,vit")
     registry.cache_clear()
