@@ -16,8 +16,8 @@ LITE0 = "timm-tf_efficientnet_lite0"
 TOWERS = [LITE0, "timm-resnet18"]
 FOLDED = ["timm-efficientnet_b0", "timm-tf_efficientnet_b0", "timm-mobilenetv3_small_050", "timm-regnety_002"]
 """Squeeze-and-excitation, activations inside the batch norms, TensorFlow's padding."""
-OTHERS = ["timm-convnext_atto", "timm-densenet121", "timm-resnetv2_50", "timm-repvgg_a0", "timm-inception_v3"]
-"""Other norms, batch norms before convolutions, standardised weights, several branches."""
+OTHERS = ["timm-convnext_atto", "timm-densenet121", "timm-repvgg_a0", "timm-inception_v3"]
+"""Other norms, batch norms before convolutions, several branches."""
 
 
 def as_trained(encoder: ClassifierEncoder) -> ClassifierEncoder:

@@ -104,7 +104,7 @@ def folded(
         twin = fx.GraphModule(twin, graph)
         for before, node in _pairs(graph):
             convolution, norm = twin.get_submodule(before), twin.get_submodule(node)
-            if not (_is_of(convolutions, convolution) and _has_statistics(norm)):
+            if not (_is_one_of(convolution, convolutions) and _has_statistics(norm)):
                 continue
             rest = behind(norm)
             if rest is not None:
@@ -125,14 +125,14 @@ def _pairs(graph: fx.Graph) -> Iterator[tuple[str, str]]:
     calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(node.target for node in calls)
     for node in calls:
-        before = node.args[0]
+        before = node.args[0] if node.args else None
         if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
             continue
         if times[before.target] == times[node.target] == 1:
             yield str(before.target), str(node.target)
 
 
-def _is_of(types: Collection[type[nn.Conv2d]], module: nn.Module) -> TypeGuard[nn.Conv2d]:
+def _is_one_of(module: nn.Module, types: Collection[type[nn.Conv2d]]) -> TypeGuard[nn.Conv2d]:
     return type(module) in types
 
 
