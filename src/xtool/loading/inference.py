@@ -108,7 +108,7 @@ def folded(
                 continue
             rest = behind(norm)
             if rest is not None:
-                _replace(twin, before, fuse_conv_bn_eval(convolution, norm))  # type: ignore[type-var]
+                _replace(twin, before, fuse_conv_bn_eval(convolution, norm))
                 _replace(twin, node, rest)
     return twin.to(dtype).to(memory_format=torch.channels_last)
 
