@@ -10,6 +10,7 @@ from xtool.contracts.protocols import Saliency
 from xtool.engine.affinity import ClassAware, affinity_of, spread
 from xtool.engine.cost import passes_of
 from xtool.engine.encoders import counted
+from xtool.engine.guard import Guarded
 from xtool.engine.methods import build_method, parse_methods
 from xtool.engine.refine import Mirrored, PixelAdaptive
 from xtool.engine.transformer import read_stream
@@ -76,7 +77,9 @@ def test_a_signed_map_is_measured_from_its_lowest_value_and_a_constant_one_is_no
 
 def test_every_method_takes_it_after_the_mirror_and_before_the_edges() -> None:
     (request,) = parse_methods(["center:flip=true:refine=caa+pamr"])
-    method = build_method(request, PlantedViT().info)
+    guarded = build_method(request, PlantedViT().info)
+    assert isinstance(guarded, Guarded)
+    method = guarded.method
     assert isinstance(method, PixelAdaptive)
     assert isinstance(method.method, ClassAware)
     assert isinstance(method.method.method, Mirrored)
