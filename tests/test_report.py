@@ -194,9 +194,14 @@ def test_what_a_record_says_is_text_and_never_markup(xtool: Any, tmp_path: Path)
     evil = "<script>alert(1)</script>"
     records = tmp_path / "run" / "records.jsonl"
     lines = [json.loads(line) for line in records.read_text().splitlines()]
+    lines = [record for record in lines if record["index"] > 0]
     for record in lines:
         record.update(label=evil, image=evil + record["image"], method=evil if record["method"] == "colourcam" else "b")
-    lines.append({"index": 99, "image": evil, "error": evil})
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    for method in manifest["identity"]["methods"]:
+        method["label"] = evil if method["label"] == "colourcam" else "b"
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    lines.append({"index": 0, "image": evil, "error": evil})
     records.write_text("".join(json.dumps(record) + "\n" for record in lines))
     done = xtool("report", "run", "-o", "report.html")
     assert done.returncode == 0, done.stderr
