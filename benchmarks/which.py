@@ -52,11 +52,13 @@ class Question:
     limit: int | None
 
 
-def methods_for(encoder: CountedEncoder, pictures: Dataset, most: int) -> tuple[list[str], dict[str, str]]:
-    """Every method with its defaults and each of its presets, and why those are missing that refuse the encoder or need
-    more than ``most`` passes an image."""
+def methods_for(
+    encoder: CountedEncoder, pictures: Dataset, most: int, left_out: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Every method with its defaults and each of its presets, but for those ``left_out``; and why those are missing that
+    refuse the encoder or need more than ``most`` passes an image."""
     catalogue = registry().saliency_methods
-    wanted = [catalogue.name_of(item) for item in catalogue if item.spec.name not in PLAIN]
+    wanted = [catalogue.name_of(item) for item in catalogue if item.spec.name not in (*PLAIN, *left_out)]
     presets = {name: tuple(config_class(catalogue.find(name).spec).presets) for name in wanted}
     rows = [row for name in wanted for row in (name, *(f"{name}:preset={preset}" for preset in presets[name]))]
     sample, fitting, refused = pictures[0], [], {}
@@ -165,11 +167,12 @@ def main() -> None:
     options.add_argument("--data-dir", type=Path)
     options.add_argument("--limit", type=int, help="the first samples of each half only")
     options.add_argument("--most-passes", type=int, default=600, help="leave out methods that need more an image")
+    options.add_argument("--leave-out", nargs="+", default=[], help="methods without a row, for want of time")
     options.add_argument("--only", nargs="+", help="these methods only")
     given = options.parse_args()
     print(f"`python -m benchmarks.which {shlex.join(sys.argv[1:])}` on {cpu_name()}.\n")
     for question in questions(given):
-        methods, refused = methods_for(question.encoder, question.report, given.most_passes)
+        methods, refused = methods_for(question.encoder, question.report, given.most_passes, given.leave_out)
         methods = [row for row in methods if given.only is None or row in given.only]
         run = answers(question, methods, given.out)
         print("\n".join(table(question, run, refused)), flush=True)

@@ -84,7 +84,7 @@ def test_a_value_that_the_method_refuses_is_told_by_name(planted: object) -> Non
 
 
 def test_presets_and_methods_come_from_the_registry(planted: object) -> None:
-    assert set(presets_of("vlscore")) == {"paper", "fast"}
+    assert set(presets_of("vlscore")) == {"paper", "fast", "gscorecam"}
     assert {choice.name for choice in usable_methods(CNN)} >= {"vlscore", "colourcam", "everywhere"}
 
 
