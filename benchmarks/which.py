@@ -55,7 +55,7 @@ class Question:
 def methods_for(
     encoder: CountedEncoder, pictures: Dataset, most: int, left_out: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """Every method with its defaults and each of its presets, but for those ``left_out``; and why those are missing that
+    """Every method with its defaults and each preset, but for those ``left_out``; and why those are missing that
     refuse the encoder or need more than ``most`` passes an image."""
     catalogue = registry().saliency_methods
     wanted = [catalogue.name_of(item) for item in catalogue if item.spec.name not in (*PLAIN, *left_out)]
