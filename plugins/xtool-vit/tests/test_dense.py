@@ -137,3 +137,12 @@ def test_fused_attention_needs_earlier_blocks(vit: ClipEncoder) -> None:
     one = replace(stream, blocks=stream.blocks[-1:], tokens=stream.tokens[-2:], rotations=stream.rotations[-1:])
     with pytest.raises(UsageError, match="attention=fused adds the attention of several blocks"):
         fused_attention(one)
+
+
+def test_sharpness_is_an_exponential_in_the_model_s_own_scale_on_cosines(vit: ClipEncoder) -> None:
+    pixels, text = pixels_for(vit, 1), texts_for(vit, 2)
+    plain = Dense(DenseConfig(sharpness=None, above_mean=False)).explain(vit, pixels, text).maps
+    sharp = Dense(DenseConfig(sharpness=0.5, above_mean=False)).explain(vit, pixels, text).maps
+    scale = math.exp(vit.model.logit_scale.item())
+    for found, value in zip(sharp.flatten().tolist(), plain.flatten().tolist(), strict=True):
+        assert found == pytest.approx(math.exp(0.5 * scale * value), rel=1e-4)

@@ -102,6 +102,9 @@ class PatchConfig(MethodConfig):
 AS_PUBLISHED: dict[str, Any] = {"common": "keep", "above_mean": False}
 
 
+UNALTERED: dict[str, Any] = {**AS_PUBLISHED, "sharpness": None}
+
+
 class DenseConfig(PatchConfig):
     """Options of the dense family: how the last block mixes its values, and what is kept of it.
 
@@ -109,12 +112,24 @@ class DenseConfig(PatchConfig):
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "maskclip": {"attention": "identity", "residual": False, "feed_forward": False, **AS_PUBLISHED},
-        "value": {"attention": "identity", "residual": True, "feed_forward": True, **AS_PUBLISHED},
-        "sclip": {"attention": "qq+kk", "locality": None, "residual": True, "feed_forward": True, **AS_PUBLISHED},
-        "clearclip": {"attention": "qq", "locality": None, "residual": False, "feed_forward": False, **AS_PUBLISHED},
-        "naclip": {"attention": "kk", "locality": 5.0, "residual": False, "feed_forward": False, **AS_PUBLISHED},
-        "cliper": {"attention": "fused", "inputs": "all", "residual": False, "feed_forward": False, **AS_PUBLISHED},
+        "maskclip": {"attention": "identity", "residual": False, "feed_forward": False, **UNALTERED},
+        "value": {"attention": "identity", "residual": True, "feed_forward": True, **UNALTERED},
+        "sclip": {"attention": "qq+kk", "locality": None, "residual": True, "feed_forward": True, **UNALTERED},
+        "clearclip": {
+            "attention": "qq",
+            "locality": None,
+            "residual": False,
+            "feed_forward": False,
+            **UNALTERED,
+        },
+        "naclip": {"attention": "kk", "locality": 5.0, "residual": False, "feed_forward": False, **UNALTERED},
+        "cliper": {
+            "attention": "fused",
+            "inputs": "all",
+            "residual": False,
+            "feed_forward": False,
+            **UNALTERED,
+        },
     }
 
     attention: Literal["identity", "own", "qq", "kk", "vv", "qq+kk", "xx", "fused"] = Field(
@@ -135,6 +150,12 @@ class DenseConfig(PatchConfig):
         "after",
         description="Whether queries and keys are compared after or before they are rotated, where a tower rotates "
         "them by position.",
+    )
+    sharpness: float | None = Field(
+        0.3,
+        gt=0,
+        description="A value v becomes exp(sharpness · s · v), with s the model's own scale on cosines: patches that "
+        "fit best stand out, as texts do in the model's own softmax; none leaves values as they are.",
     )
     inputs: Literal["last", "all"] = Field(
         "last",

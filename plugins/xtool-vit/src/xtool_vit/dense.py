@@ -5,7 +5,7 @@ again with another mixture W of the values v, of which several published methods
 
     y = [x +] residual(merge(W v))        y = y [+ feed_forward(y)]
     f = the embedding of the patch as if it were the only token to pool, at unit length
-    map = f · t, less what every text shows (:mod:`xtool_vit.directions`)
+    map = f · t, less what every text shows (:mod:`xtool_vit.directions`), or what grows exponentially with it
 
 One pass for any number of texts.
 """
@@ -39,7 +39,10 @@ class Dense:
         stream = read_stream(encoder, pixels)
         towards = directions(encoder, stream.embedding, text, self.config.common)
         maps = [cosine_maps(stream, features, towards) for features in token_features(stream, self.config)]
-        return to_saliency(torch.stack(maps).mean(dim=0), self.config)
+        values = torch.stack(maps).mean(dim=0)
+        if self.config.sharpness is not None:
+            values = (self.config.sharpness * encoder.info.logit_scale * values).exp()
+        return to_saliency(values, self.config)
 
 
 def token_features(stream: TokenStream, config: DenseConfig) -> list[Tensor]:
