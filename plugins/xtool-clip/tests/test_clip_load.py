@@ -124,6 +124,8 @@ SHAPES: dict[str, Any] = {
 def test_a_local_checkpoint_gives_the_same_embeddings_whatever_is_around_it(
     build: Build, trained: ClipEncoder, tmp_path: Path, shape: str
 ) -> None:
+    if "NumPy" in shape and not hasattr(torch.serialization, "safe_globals"):
+        pytest.skip("torch before 2.5 lets no NumPy number through")
     file, state = tmp_path / "weights.pt", trained.model.state_dict()
     if shape == "safetensors":
         file = file.with_suffix(".safetensors")
