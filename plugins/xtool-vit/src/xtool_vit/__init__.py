@@ -93,7 +93,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="What each patch says by itself, the last block's attention replaced; with a preset for each paper.",
         paper="Wang et al. 2024, SCLIP, arXiv:2312.01597; others by preset",
         architectures=("vit",),
-        box_threshold=0.18,
+        box_threshold=0.1,
     )
     yield SaliencyMethodSpec(
         name="gem",

@@ -152,7 +152,7 @@ class DenseConfig(PatchConfig):
         "them by position.",
     )
     sharpness: float | None = Field(
-        0.3,
+        0.35,
         gt=0,
         description="A value v becomes exp(sharpness · s · v), with s the model's own scale on cosines: patches that "
         "fit best stand out, as texts do in the model's own softmax; none leaves values as they are.",
