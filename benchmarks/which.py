@@ -58,7 +58,11 @@ def methods_for(
     """Every method with its defaults and each preset, but for those ``left_out``; and why those are missing that
     refuse the encoder or need more than ``most`` passes an image."""
     catalogue = registry().saliency_methods
-    wanted = [catalogue.name_of(item) for item in catalogue if item.spec.name not in (*PLAIN, *left_out)]
+    wanted = [
+        catalogue.name_of(item)
+        for item in catalogue
+        if item.spec.name not in (*PLAIN, *left_out) and encoder.info.architecture in item.spec.architectures
+    ]
     presets = {name: tuple(config_class(catalogue.find(name).spec).presets) for name in wanted}
     rows = [row for name in wanted for row in (name, *(f"{name}:preset={preset}" for preset in presets[name]))]
     sample, fitting, refused = pictures[0], [], {}
