@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.campaign import inputs, kills, misbehaviours, pictures, states
+from tests.campaign import inputs, kills, misbehaviours, pictures, states, workers
 from tests.campaign.harness import Attack, Tally, prepare
 
 KINDS: dict[str, tuple[Callable[[Attack], Tally], int]] = {
     "kills": (kills.attack, 200),
+    "workers": (workers.attack, 20),
     "plugins": (misbehaviours.attack, 150),
     "states": (states.attack, 500),
     "inputs": (inputs.attack, 500),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from xtool.engine.work import Work
+    from xtool.runs.evaluate import Engine
 
 GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
@@ -83,6 +84,18 @@ UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --
 @click.option(
     "-o", "--out", type=click.Path(file_okay=False), help="The run's directory.  [default: a new one under runs/]"
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    help="Where images are explained: in this process, or by the workers of Ray.  [default: ray with --workers]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Explain images in N processes; a GPU each, if the encoder is on one. Needs Ray.",
+)
+@click.option("--address", metavar="HOST:PORT|auto", help="A running Ray cluster; by default Ray is started here.")
 @click.option("--profile", is_flag=True, help="Print where the wall time went, on standard error.")
 @click.option("--resume", is_flag=True, help="Resume the run in --out.")
 @json_option
@@ -98,6 +111,9 @@ def compare_command(
     out: str | None,
     resume: bool,
     profile: bool,
+    engine: str | None,
+    workers: int | None,
+    address: str | None,
     as_json: bool,
     loading: dict[str, Any],
     calibration: str | None,
@@ -119,6 +135,7 @@ def compare_command(
 
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to resume")
+    chosen_engine = _engine(engine, workers, address)
     shows = shown_by(dataset)
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
@@ -144,6 +161,7 @@ def compare_command(
                 out=out,
                 resume=resume,
                 on_progress=on_progress,
+                engine=chosen_engine,
                 **rest,
             )
         except KeyboardInterrupt:
@@ -158,6 +176,20 @@ def compare_command(
         return
     console().print(run.table())
     say(f"run: {run.path}; its report: xtool report {run.path} -o report.html")
+
+
+def _engine(name: str | None, workers: int | None, address: str | None) -> Engine:
+    """What evaluates. Raises :class:`UsageError` for options of Ray without it."""
+    from xtool.errors import UsageError
+    from xtool.runs.evaluate import evaluate
+
+    if name == "ray" or (name is None and (workers or address)):
+        from xtool.runs.workers import RayEngine
+
+        return RayEngine(workers=workers, address=address)
+    if workers or address:
+        raise UsageError("--workers and --address are for --engine ray")
+    return evaluate
 
 
 def _watching(device: torch.device, profile: bool) -> AbstractContextManager[Work | None]:

@@ -27,6 +27,7 @@ BOXES: Final = "boxes and metrics"
 RECORDS: Final = "records"
 TEXTS: Final = "texts, once each"
 IMAGES: Final = "waiting for images"
+WORKERS: Final = "waiting for workers"
 OTHER: Final = "everything else"
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from xtool.image.geometry import Fit
 from xtool.metrics.protocols import RENAMED, get_protocol
 from xtool.metrics.registry import chosen_metrics
 from xtool.runs.directory import RunDirectory
-from xtool.runs.evaluate import Evaluation, evaluate
+from xtool.runs.evaluate import Engine, Evaluation, evaluate
 from xtool.runs.identity import manifest_of
 from xtool.runs.records import Failure, Record
 from xtool.runs.run import Run
@@ -60,6 +60,7 @@ def compare(
     out: str | Path | None = None,
     resume: bool = False,
     on_progress: OnProgress | None = None,
+    engine: Engine = evaluate,
 ) -> Run:
     """Compare methods on a data set and return the run.
 
@@ -81,6 +82,7 @@ def compare(
         out: the run's directory; a new one under ``runs/`` by default.
         resume: continue the run in ``out``.
         on_progress: called after each image.
+        engine: what evaluates: this process, or the workers of a :class:`xtool.runs.workers.RayEngine`.
 
     Raises:
         UsageError: an invalid name, option or value.
@@ -106,13 +108,18 @@ def compare(
     path = Path(out) if out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     directory = RunDirectory.resume(path, manifest) if resume else RunDirectory.create(path, manifest)
     with closing(directory):
-        _evaluate_into(directory, evaluation, indices, on_error, on_progress)
+        _evaluate_into(directory, evaluation, engine, indices, on_error, on_progress)
         directory.seal()
     return Run([directory], threshold)
 
 
 def _evaluate_into(
-    directory: RunDirectory, evaluation: Evaluation, indices: Sequence[int], on_error: str, report: OnProgress | None
+    directory: RunDirectory,
+    evaluation: Evaluation,
+    engine: Engine,
+    indices: Sequence[int],
+    on_error: str,
+    report: OnProgress | None,
 ) -> None:
     done = {(record.index, record.method) for record in directory if isinstance(record, Record)}
     todo = [(i, [label for label in evaluation.methods if (i, label) not in done]) for i in indices]
@@ -122,7 +129,7 @@ def _evaluate_into(
     remaining = {index: len(labels) for index, labels in todo}
     if report:
         report(Progress(finished, len(indices), failed))
-    for record in evaluate(evaluation, todo):
+    for record in engine(evaluation, todo):
         with part(RECORDS):
             directory.append(record)
         if isinstance(record, Failure):

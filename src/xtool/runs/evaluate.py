@@ -6,7 +6,7 @@ alone, with shared work charged to everyone who needed it (:mod:`xtool.engine.wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -47,6 +47,10 @@ class Evaluation:
     classifier: Encoder | None = None
     """Names the class for Top-1 and Top-5; the encoder itself when ``None``."""
     metrics: Sequence[Metric] = ()
+
+
+Engine = Callable[[Evaluation, Iterable[tuple[int, Sequence[str]]]], Iterator[Record | Failure]]
+"""What evaluates: :func:`evaluate`, or what does the same elsewhere."""
 
 
 def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record | Failure]:

@@ -1,0 +1,222 @@
+"""One run by several processes, on this machine or on a cluster, through Ray (https://docs.ray.io).
+
+Each worker has a copy of the encoder and explains a task at a time: a few images with every method. What it finds comes
+back whole, in the order of the data set, to the process that writes the run. So records are those of a run by a single
+process, and a worker that is killed loses its task, which another does again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from xtool.engine.work import WORKERS, part
+from xtool.errors import RunError, SetupError, UsageError, XtoolError
+from xtool.runs.evaluate import Evaluation, evaluate
+from xtool.runs.records import Failure, Record
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["RayEngine"]
+
+IMAGES = 16
+"""In a task."""
+AHEAD = 4
+"""Tasks for each worker that may be finished before one that is not: what is kept in memory."""
+ATTEMPTS = 3
+"""Workers that may die of the same task before the run stops."""
+
+Todo = tuple[int, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayEngine:
+    """Evaluates with Ray's workers; takes the place of :func:`xtool.runs.evaluate.evaluate` in a comparison."""
+
+    workers: int | None = None
+    """Processes; by default one for each GPU if the encoder is on a GPU, else one for each two processor cores."""
+    address: str | None = None
+    """Of a running cluster, or ``"auto"``; by default Ray is started on this machine, and stopped at the end."""
+
+    def __call__(self, evaluation: Evaluation, todo: Iterable[Todo]) -> Iterator[Record | Failure]:
+        """As :func:`xtool.runs.evaluate.evaluate`.
+
+        Raises:
+            SetupError: Ray is not installed, cannot be reached, or a machine of the cluster has other versions.
+            UsageError: fewer than one worker, more than there are GPUs, or an encoder that cannot be sent to workers.
+            RunError: several workers died of the same images.
+        """
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers must be at least 1, not {self.workers}")
+        with _cluster(self.address) as ray:
+            yield from _Pool(ray, evaluation, self.workers).explained(todo)
+
+
+class _Worker:
+    """What runs in each process. Ray makes an actor of it."""
+
+    def __init__(self, evaluation: Evaluation, threads: int, versions: dict[str, str]) -> None:
+        import torch
+
+        own = _versions()
+        different = [
+            f"{name} {own.get(name, 'is missing')}, not {version}"
+            for name, version in versions.items()
+            if own.get(name) != version
+        ]
+        if different:
+            raise SetupError(f"{platform.node()} would compute with other versions: {'; '.join(different)}")
+        torch.set_num_threads(threads)
+        self._evaluation = evaluation
+
+    def process(self) -> int:
+        return os.getpid()
+
+    def explain(self, todo: Sequence[Todo]) -> list[Record | Failure]:
+        return list(evaluate(self._evaluation, todo))
+
+
+@dataclass(slots=True)
+class _Task:
+    number: int
+    todo: list[Todo]
+    deaths: int = 0
+
+
+class _Pool:
+    """Workers that take one task after the other."""
+
+    def __init__(self, ray: ModuleType, evaluation: Evaluation, workers: int | None) -> None:
+        self._ray = ray
+        resources = ray.cluster_resources()
+        on_gpu = evaluation.encoder.device.type == "cuda"
+        processors, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+        count = workers or (gpus if on_gpu else max(1, processors // 2))
+        if on_gpu and count > gpus:
+            raise UsageError(f"the encoder is on a GPU, and Ray has {gpus} GPUs for {count} workers")
+        threads = max(1, processors // count)
+        # A fraction of a core, if there are more workers than cores: Ray starts no more than fit.
+        needs = {"num_cpus": threads if threads * count <= processors else processors / count, "num_gpus": int(on_gpu)}
+        try:
+            self._given = (ray.put(evaluation), threads, _versions())
+        except (TypeError, AttributeError, XtoolError) as error:
+            raise UsageError(f"this comparison cannot be sent to other processes: {error}") from error
+        self._actor = ray.remote(**needs)(_Worker)
+        self._idle = deque(self._actor.remote(*self._given) for _ in range(count))
+        self._busy: dict[Any, tuple[_Task, Any]] = {}
+
+    def explained(self, todo: Iterable[Todo]) -> Iterator[Record | Failure]:
+        """Records in the order of ``todo``."""
+        tasks = _tasks(todo)
+        again: deque[_Task] = deque()
+        found: dict[int, list[Record | Failure]] = {}
+        window = AHEAD * len(self._idle)
+        number = 0  # of the task whose records come next
+        try:
+            while True:
+                waiting = len(self._busy) + len(found)
+                while self._idle and (again or waiting < window):
+                    task = again.popleft() if again else next(tasks, None)
+                    if task is None:
+                        break
+                    self._start(task)
+                    waiting += 1
+                if not self._busy:
+                    return
+                with part(WORKERS):
+                    (ready, *_), _ = self._ray.wait(list(self._busy))
+                task, records = self._finished(ready)
+                if records is None:
+                    again.append(task)
+                    continue
+                found[task.number] = records
+                while number in found:
+                    yield from found.pop(number)
+                    number += 1
+        finally:
+            for worker in (*self._idle, *(worker for _, worker in self._busy.values())):
+                self._ray.kill(worker)
+
+    def _start(self, task: _Task) -> None:
+        worker = self._idle.popleft()
+        self._busy[worker.explain.remote(task.todo)] = task, worker
+
+    def _finished(self, ready: Any) -> tuple[_Task, list[Record | Failure] | None]:
+        """A task and its records; ``None`` where its worker died, and has been replaced."""
+        task, worker = self._busy.pop(ready)
+        failures = self._ray.exceptions
+        try:
+            records: list[Record | Failure] = self._ray.get(ready)
+        except failures.RayTaskError as error:  # raised there, to be raised here
+            raise error.cause from None
+        except failures.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, XtoolError):
+                raise cause from None
+            task.deaths += 1
+            if task.deaths == ATTEMPTS:
+                first, last = task.todo[0][0], task.todo[-1][0]
+                raise RunError(
+                    f"{ATTEMPTS} workers died of samples {first} to {last}, the last with: "
+                    f"{' '.join(str(error).split())}"
+                ) from error
+            with suppress(failures.RayError):
+                self._ray.kill(worker)
+            self._idle.append(self._actor.remote(*self._given))
+            return task, None
+        self._idle.append(worker)
+        return task, records
+
+
+def _tasks(todo: Iterable[Todo]) -> Iterator[_Task]:
+    waiting, number = iter(todo), 0
+    while some := list(islice(waiting, IMAGES)):
+        yield _Task(number, some)
+        number += 1
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[ModuleType]:
+    """Ray, connected to the cluster at an address or started here. One that is connected already is used as it is."""
+    # Ray reads these when it is imported. It would otherwise make an environment of uv's anew for each worker of a
+    # program that uv started, and report on its use to its makers.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise SetupError('workers need Ray, which is not installed: pip install "xtool-saliency[ray]"') from error
+    if ray.is_initialized():
+        yield ray
+        return
+    try:
+        ray.init(address=address or "local", include_dashboard=None if address else False, logging_level="ERROR",
+                 log_to_driver=False)  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        where = f"at {address} " if address else ""
+        raise SetupError(f"Ray {where}cannot be used: {' '.join(str(error).split())}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _versions() -> dict[str, str]:
+    """What must be the same on every machine: Python, xtool with all that builds on it, and torch."""
+    found = {"python": platform.python_version()}
+    for each in distributions():
+        name = re.sub(r"[-_.]+", "-", each.metadata["Name"] or "").lower()
+        needs = " ".join(each.requires or ())
+        if name in ("torch", "numpy", "xtool-saliency") or "xtool-saliency" in needs:
+            found[name] = each.version
+    return found
