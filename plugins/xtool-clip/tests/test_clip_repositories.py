@@ -69,12 +69,10 @@ def test_a_repository_is_downloaded_once_and_is_what_the_folder_is(
 
 
 def test_weights_of_ones_own_go_into_the_model_of_a_repository(folder: Path, tmp_path: Path) -> None:
-    tuned = (
-        write_folder(tmp_path / "tuned", MODELS["CLIP with a ViT and QuickGELU"], seed=8)
-        / "open_clip_model.safetensors"
-    )
-    expected = load_encoder(f"local-dir:{tuned.parent}", device="cpu").encode_text(["a dog"])
-    encoder = load_encoder(f"local-dir:{folder}", pretrained=str(tuned), device="cpu")
+    tuned = write_folder(tmp_path / "tuned", MODELS["CLIP with a ViT and QuickGELU"], seed=8)
+    expected = load_encoder(f"local-dir:{tuned}", device="cpu").encode_text(["a dog"])
+    weights = str(tuned / "open_clip_model.safetensors")
+    encoder = load_encoder(f"local-dir:{folder}", pretrained=weights, device="cpu")
     assert torch.equal(encoder.encode_text(["a dog"]), expected)
     random = load_encoder(f"local-dir:{folder}", pretrained="none", device="cpu")
     assert (random.info.trained, random.info.mean) == (False, (0.5, 0.5, 0.5))
