@@ -79,6 +79,7 @@ def commands_in(block: Block) -> Iterator[list[str]]:
 
 
 BLOCKS = [block for page in (*PAGES, *BESIDE) for block in blocks_of(page)]
+WITH_REAL_MODELS = {"own-model.md": pytest.mark.slow}
 RUNNABLE = sorted({block.page for block in BLOCKS if block.marker == RUN})
 
 
@@ -372,7 +373,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     registry.cache_clear()
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=name_of(page), marks=WITH_REAL_MODELS.get(page.name, ())) for page in RUNNABLE]
+)
 def test_blocks_marked_runnable_run(page: Path, run: Callable[..., str]) -> None:
     namespace: dict[str, Any] = {}
     for block in blocks_of(page):
