@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means, resized_masks
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
+    from xtool.engine.texts import matches
     from xtool.engine.transformer import TokenStream, read_stream
     from xtool.engine.words import Word
     from xtool.engine.work import shared, tower_pass
@@ -146,6 +147,7 @@ __all__ = [
     "live_maps",
     "load_encoder",
     "masked_means",
+    "matches",
     "methods_option",
     "open_dataset",
     "open_image",
@@ -184,6 +186,7 @@ _HOMES = {
     "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means resized_masks",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
+    "xtool.engine.texts": "matches",
     "xtool.engine.transformer": "TokenStream read_stream",
     "xtool.engine.words": "Word",
     "xtool.engine.work": "shared tower_pass",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.engine.texts import matches
 from xtool.engine.work import shared
 from xtool.errors import UsageError
 
@@ -58,21 +59,19 @@ class MaskedEmbeddings:
     """[B, C] bool: ``False`` for a map that is constant, or was not wanted; its embedding is exactly the base."""
 
     def scores(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines of unit texts [T, D] with the base images, [B, T], and what each mask adds to them, [B, T, C].
+        """Cosines of unit texts [T, D] or [B, T, D] with the base images, [B, T], and what masks add, [B, T, C].
 
         The cosine under a mask is their sum. A mask that is not ``alive``, or whose image embeds as the base does up
         to rounding, adds exactly zero, so that ``gains > 0`` never depends on the order of a sum; and each text is
         scored separately, so that its scores do not depend on the other texts.
         """
-        texts = text.detach().float().unbind(0)
         added = self.embeddings - self.base[:, None]
-        gains = torch.stack([added @ one for one in texts], dim=1)
-        return torch.stack([self.base @ one for one in texts], dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
+        gains = torch.stack(matches(added, text), dim=1)
+        return torch.stack(matches(self.base, text), dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
 
     def gains_of(self, embedding: Tensor, text: Tensor) -> Tensor:
         """[B, T]: how much the images [B, D] themselves score above the base, each text separately."""
-        added = embedding.detach().float() - self.base
-        return torch.stack([added @ one for one in text.detach().float().unbind(0)], dim=1)
+        return torch.stack(matches(embedding.detach().float() - self.base, text), dim=1)
 
 
 def embed_masked(

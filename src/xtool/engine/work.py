@@ -53,6 +53,13 @@ class Kept:
 
     _done: dict[Hashable, _Done] = field(default_factory=dict)
 
+    def about(self, *subjects: object) -> Iterator[object]:
+        """What was computed of these very objects, and perhaps of others after them."""
+        for done in self._done.values():
+            first = done.keep_alive[: len(subjects)]
+            if len(first) == len(subjects) and all(one is other for one, other in zip(first, subjects, strict=True)):
+                yield done.value
+
 
 @dataclass(slots=True)
 class Work:
