@@ -25,19 +25,20 @@ class AtOnce:
         Where it fails on several images, each half is tried by itself, down to the image that is to blame.
         """
         found: list[T | PluginError] = []
-        while len(found) < images:
-            start = len(found)
-            stop = images if self.most is None else min(start + self.most, images)
-            found += self._halved(work, start, stop)
+        waiting = [(0, images)]
+        while waiting:
+            start, stop = waiting.pop()
+            if self.most is not None and stop - start > self.most:
+                waiting.append((start + self.most, stop))
+                stop = start + self.most
+            try:
+                found += work(slice(start, stop))
+            except PluginError as error:
+                if stop - start == 1:
+                    found.append(error)
+                    continue
+                half = (stop - start + 1) // 2
+                if isinstance(error, MemoryShortError):
+                    self.most = half
+                waiting += [(start + half, stop), (start, start + half)]
         return found
-
-    def _halved(self, work: Callable[[slice], Sequence[T]], start: int, stop: int) -> list[T | PluginError]:
-        try:
-            return list(work(slice(start, stop)))
-        except PluginError as error:
-            if stop - start == 1:
-                return [error]
-            half = (stop - start + 1) // 2
-            if isinstance(error, MemoryShortError):
-                self.most = half
-        return self._halved(work, start, start + half) + self._halved(work, start + half, stop)
