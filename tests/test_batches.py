@@ -20,7 +20,8 @@ from xtool.errors import DataError
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.metrics.protocols import ANYBOX
 from xtool.metrics.registry import chosen_metrics
-from xtool.runs.evaluate import Evaluation, evaluate
+from xtool.runs.evaluate import evaluate
+from xtool.runs.evaluation import Evaluation
 from xtool.runs.records import Failure, Record
 from xtool.runs.slices import Slice, sliced
 from xtool.testing.planted import COLOURS, PlantedCNN, planted_image

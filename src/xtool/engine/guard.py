@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xtool.contracts.protocols import FeatureMaps, Saliency
-from xtool.engine.work import shared
+from xtool.engine.work import charged_once, shared
 from xtool.errors import PluginError, blamed
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ class Guarded:
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. All tensors are on the pixels' device, maps float32."""
-        if text.ndim == 3 and not self._own_texts:
+        with charged_once():
+            if text.ndim == 2 or self._own_texts:
+                return self._explain(encoder, pixels, text)
             found = [self._explain(encoder, image, own) for image, own in zip(_singly(pixels), text, strict=True)]
-            with blamed(self._name):
-                return _stacked(found)
-        return self._explain(encoder, pixels, text)
+        with blamed(self._name):
+            return _stacked(found)
 
     def _explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         with blamed(self._name):

@@ -20,7 +20,8 @@ from xtool.image.geometry import Fit
 from xtool.metrics.protocols import RENAMED, get_protocol
 from xtool.metrics.registry import chosen_metrics
 from xtool.runs.directory import RunDirectory
-from xtool.runs.evaluate import Evaluation, evaluate
+from xtool.runs.evaluate import evaluate
+from xtool.runs.evaluation import Evaluation
 from xtool.runs.identity import manifest_of
 from xtool.runs.records import Failure, Record
 from xtool.runs.run import Run

@@ -8,45 +8,23 @@ together is divided among them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 from xtool.engine.ambient import undisturbed
 from xtool.engine.work import BOXES, part
 from xtool.errors import DataError, PluginError
-from xtool.image.geometry import Fit
 from xtool.metrics.case import Case
 from xtool.runs.decoding import decoded, failure
+from xtool.runs.evaluation import Evaluation
 from xtool.runs.explaining import Explained, SliceExplainer
 from xtool.runs.question import Cost
 from xtool.runs.records import Failure, PackedMap, Record, storable
 from xtool.runs.slices import Slice
 
-if TYPE_CHECKING:
-    from xtool.contracts.protocols import Dataset, Encoder, SaliencyMethod
-    from xtool.metrics.metric import Metric
-    from xtool.metrics.protocols import LocalizationProtocol
-
 __all__ = ["Evaluation", "evaluate"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """What is evaluated, and how."""
-
-    dataset: Dataset
-    encoder: Encoder
-    methods: dict[str, SaliencyMethod]
-    """By the label of their row."""
-    protocol: LocalizationProtocol
-    templates: Sequence[str]
-    fit: Fit = "squash"
-    classifier: Encoder | None = None
-    """Names the class for Top-1 and Top-5; the encoder itself when ``None``."""
-    metrics: Sequence[Metric] = ()
 
 
 def evaluate(evaluation: Evaluation, todo: Iterable[Slice]) -> Iterator[Record | Failure]:

@@ -12,6 +12,7 @@ from xtool.errors import DataError, PluginError
 from xtool.metrics.case import Case
 from xtool.runs.at_once import AtOnce
 from xtool.runs.decoding import Decoded, failure
+from xtool.runs.evaluation import Evaluation
 from xtool.runs.question import Cost, Question, Texts, texts_of
 from xtool.runs.records import Failure
 from xtool.runs.slices import Slice
@@ -19,7 +20,6 @@ from xtool.runs.zero_shot import ClassRanker, TextBank, ZeroShot
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Sample
-    from xtool.runs.evaluate import Evaluation
 
 __all__ = ["Explained", "SliceExplainer"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder
     from xtool.contracts.registry import Catalogue
     from xtool.engine.methods import MethodRequest
-    from xtool.runs.evaluate import Evaluation
+    from xtool.runs.evaluation import Evaluation
 
 __all__ = ["manifest_of"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, Layer, Saliency, UsageError, gradient_layer, hooked, matches, shared
+from xtool.plugin import Encoder, Layer, Saliency, UsageError, cut_pass, gradient_layer, hooked, matches, shared
 from xtool_cam import formulas
 from xtool_cam.config import GradCAMPlusPlusConfig, GradientConfig, Score
 from xtool_cam.scores import embed_for
@@ -91,6 +91,15 @@ def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer,
     Raises:
         UsageError: the score does not depend on the layer's spatial activations.
     """
+    if layer.cut is not None and score == "cosine":
+        found = cut_pass(encoder, pixels, layer, layer.cut)
+        with torch.enable_grad():
+            leaf = found.output.detach().requires_grad_()
+            compared = layer.cut.after(leaf.clone())
+            gradients = _gradients(matches(compared, text), leaf)
+        return LayerEvidence(
+            layer.maps(leaf.detach()).float(), found.embedding, [layer.maps(gradient) for gradient in gradients]
+        )
     leaves: list[Tensor] = []
 
     def cut(output: Any) -> Tensor:
@@ -104,7 +113,7 @@ def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer,
         unit, compared = embed_for(score, encoder, pixels)
         if len(leaves) != 1:
             raise UsageError(f"layer {layer.name} ran {len(leaves)} times in one forward pass; expected once")
-        if not compared.requires_grad:
+        if not (compared.requires_grad and torch.is_grad_enabled()):  # an encoder may switch them off itself
             raise UsageError(f"the embedding of {encoder.info.name} cannot be differentiated up to layer {layer.name}")
         gradients = _gradients(matches(compared, text), leaves[0])
     _refuse_dead_patches(encoder, layer, gradients)
