@@ -16,9 +16,10 @@ import pytest
 from xtool.errors import RunError, SetupError, UsageError
 from xtool.runs import workers
 from xtool.runs.records import Failure
+from xtool.runs.slices import Slice
 from xtool.runs.workers import RayEngine
 
-TODO = [(index, ("one",)) for index in range(10)]
+TODO = [Slice(indices=(index,), missing=(("one",),)) for index in range(10)]
 
 
 class RayError(Exception):
@@ -57,7 +58,7 @@ class FakeRay:
 
         def start(*_: object) -> Any:
             self.workers += 1
-            return SimpleNamespace(explain=SimpleNamespace(remote=lambda todo: todo[0][0]), todo=None)
+            return SimpleNamespace(explain=SimpleNamespace(remote=lambda todo: todo[0].indices[0]), todo=None)
 
         return lambda _: SimpleNamespace(remote=start)
 
@@ -66,7 +67,7 @@ class FakeRay:
 
     def get(self, first: int) -> Any:
         self.attempts[first] = self.attempts.get(first, 0) + 1
-        found = self.outcome(self.attempts[first], [index for index, _ in TODO if index // 2 == first // 2])
+        found = self.outcome(self.attempts[first], [index for index in range(len(TODO)) if index // 2 == first // 2])
         if isinstance(found, Exception):
             raise found
         return found

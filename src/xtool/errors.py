@@ -35,6 +35,10 @@ class PluginError(XtoolError):
     """Something that a plugin brought (a method, an encoder, a data set) failed, or broke a promise."""
 
 
+class MemoryShortError(PluginError):
+    """A plugin's code needed more memory than there is; with fewer images at once it may do."""
+
+
 class UsageError(XtoolError):
     """An option, a name or a value is invalid."""
 
@@ -59,7 +63,7 @@ def blamed(culprit: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         if type(error).__name__ in ("MemoryError", "OutOfMemoryError"):  # Python's, and torch's for an accelerator
-            raise PluginError(
+            raise MemoryShortError(
                 f"{culprit} needs more memory than there is; try a smaller model, or fewer texts and methods"
             ) from error
         told = " ".join(str(error).split())

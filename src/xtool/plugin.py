@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xtool.cli.progress import progress_bar
     from xtool.contracts.config import Device, Dtype, EncoderOptions, FeatureConfig, MaskConfig, MethodConfig
     from xtool.contracts.hookspecs import hookimpl
-    from xtool.contracts.layers import Block, Heads, Layer, Layout, Pooling, SelfAttention, SpatialMaps, TokenGrid
+    from xtool.contracts.layers import Block, Cut, Heads, Layer, Layout, Pooling, SelfAttention, SpatialMaps, TokenGrid
     from xtool.contracts.protocols import (
         Calibration,
         Dataset,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from xtool.engine.layers import (
         AUTO,
         LayerFeatures,
+        cut_pass,
         gradient_layer,
         hooked,
         layer_name,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means, resized_masks
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
+    from xtool.engine.texts import matches
     from xtool.engine.transformer import TokenStream, read_stream
     from xtool.engine.words import Word
     from xtool.engine.work import shared, tower_pass
@@ -83,6 +85,7 @@ __all__ = [
     "Calibration",
     "CommandSpec",
     "CountedEncoder",
+    "Cut",
     "DataError",
     "Dataset",
     "DatasetSpec",
@@ -136,6 +139,7 @@ __all__ = [
     "complete_encoders",
     "complete_methods",
     "config_class",
+    "cut_pass",
     "dataset_options",
     "embed_masked",
     "encoder_options",
@@ -148,6 +152,7 @@ __all__ = [
     "live_maps",
     "load_encoder",
     "masked_means",
+    "matches",
     "methods_option",
     "open_dataset",
     "open_image",
@@ -173,7 +178,7 @@ _HOMES = {
     "xtool.cli.progress": "progress_bar",
     "xtool.contracts.config": "Device Dtype EncoderOptions FeatureConfig MaskConfig MethodConfig",
     "xtool.contracts.hookspecs": "hookimpl",
-    "xtool.contracts.layers": "Block Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
+    "xtool.contracts.layers": "Block Cut Heads Layer Layout Pooling SelfAttention SpatialMaps TokenGrid",
     "xtool.contracts.protocols": "Calibration Dataset Encoder EncoderInfo ExplainsWords FeatureExtractor FeatureMaps "
     "PoolsMasks Saliency SaliencyMethod Sample Understanding UnderstandsTexts",
     "xtool.contracts.registry": "API_VERSION registry resolve",
@@ -183,10 +188,11 @@ _HOMES = {
     "xtool.engine.encoder_names": "find_encoder",
     "xtool.engine.encoders": "CountedEncoder load_encoder",
     "xtool.engine.features": "build_extractor",
-    "xtool.engine.layers": "AUTO LayerFeatures gradient_layer hooked layer_name read_heads read_maps",
+    "xtool.engine.layers": "AUTO LayerFeatures cut_pass gradient_layer hooked layer_name read_heads read_maps",
     "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means resized_masks",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
+    "xtool.engine.texts": "matches",
     "xtool.engine.transformer": "TokenStream read_stream",
     "xtool.engine.words": "Word",
     "xtool.engine.work": "shared tower_pass",

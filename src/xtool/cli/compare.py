@@ -72,6 +72,12 @@ UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --
 )
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
 @click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images explained at once.  [default: by device and methods]",
+)
+@click.option(
     "--shard", default="1/1", metavar="I/N", callback=parse_shard, help="Every N-th sample, starting with the I-th."
 )
 @click.option(

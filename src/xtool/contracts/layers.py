@@ -18,7 +18,7 @@ from xtool.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Block", "Heads", "Layer", "Layout", "Pooling", "SelfAttention", "SpatialMaps", "TokenGrid"]
+__all__ = ["Block", "Cut", "Heads", "Layer", "Layout", "Pooling", "SelfAttention", "SpatialMaps", "TokenGrid"]
 
 
 class Layout(Protocol):
@@ -198,6 +198,19 @@ class Pooling:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """An image tower in two parts, before and after a layer, for passes that need no gradient before it."""
+
+    before: Callable[[Tensor], Tensor]
+    """Pixels [B, 3, H, W] to the layer's output, up to rounding, by the fastest way there is. Not differentiable."""
+    after: Callable[[Tensor], Tensor]
+    """The layer's output, or another of its shape, to unit embeddings [B, D] float32; differentiable."""
+    pooled: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Of a layer that is pooled: its output and masks [B, N, ·, ·] in [0, 1] to unit embeddings [B, N, D], as
+    :meth:`xtool.plugin.PoolsMasks.encode_pooled` gives them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A layer of an image tower."""
 
@@ -209,6 +222,9 @@ class Layer:
     """Returns :attr:`block`, or raises :class:`xtool.plugin.UsageError` that says why not."""
     read_pooling: Callable[[], Pooling] | None = None
     """The same for :attr:`pooling`."""
+    cut: Cut | None = None
+    """A way to run the tower in two parts; ``None`` where there is none that is faster than to run it whole, or just
+    now, as somebody's hooks must see it run."""
 
     def maps(self, output: Any) -> Tensor:
         """The output, or a gradient of its shape, as maps [B, C, h, w]. Raises :class:`xtool.plugin.UsageError`."""

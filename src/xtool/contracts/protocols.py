@@ -348,6 +348,9 @@ class SaliencyMethod(Protocol):
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """Map float32 normalised pixels [B, 3, H, W] and unit text embeddings [T, D] to a :class:`Saliency`.
 
-        T texts at once must equal T calls with one text each. The encoder is left as it was found.
+        A method whose spec says ``own_texts`` also takes texts [B, T, D], those of each image its own.
+
+        T texts at once must equal T calls with one text each, and B images B calls with one image each, up to float
+        rounding. The encoder is left as it was found.
         """
         ...

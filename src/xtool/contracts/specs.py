@@ -88,6 +88,9 @@ class SaliencyMethodSpec:
     paper: str = ""
     requires: frozenset[Requirement] = frozenset()
     architectures: tuple[Architecture, ...] = ALL_ARCHITECTURES
+    own_texts: bool = False
+    """Whether ``explain`` also takes texts [B, T, D], each image's own. The core asks a method that does about many
+    images at once, and any other about one image after the other."""
     forwards: str = "1"
     """Images through the encoder for one image, in words: ``"1"``, ``"2 + C"`` with C the number of feature maps."""
     box_threshold: float = 0.15

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xtool.contracts.protocols import FeatureMaps, Saliency
+from xtool.engine.work import charged_once, shared
 from xtool.errors import PluginError, blamed
 
 if TYPE_CHECKING:
@@ -17,17 +18,29 @@ __all__ = ["Guarded", "checked_embeddings", "checked_features"]
 
 
 class Guarded:
-    """A method that answers what it promised, or raises :class:`PluginError` with its name."""
+    """A method that answers what it promised, or raises :class:`PluginError` with its name.
 
-    def __init__(self, method: SaliencyMethod, name: str) -> None:
-        """``name`` is what errors call it."""
+    It takes texts [B, T, D] of each image's own, whether the method does or not.
+    """
+
+    def __init__(self, method: SaliencyMethod, name: str, *, own_texts: bool = False) -> None:
+        """``name`` is what errors call it; ``own_texts`` as in the method's spec."""
         self.method = method
         self._name = name
+        self._own_texts = own_texts
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. All tensors are on the pixels' device, maps float32."""
+        with charged_once():
+            if text.ndim == 2 or self._own_texts:
+                return self._explain(encoder, pixels, text)
+            found = [self._explain(encoder, image, own) for image, own in zip(_singly(pixels), text, strict=True)]
         with blamed(self._name):
-            return self._checked(self.method.explain(encoder, pixels, text), pixels, len(text))
+            return _stacked(found)
+
+    def _explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
+        with blamed(self._name):
+            return self._checked(self.method.explain(encoder, pixels, text), pixels, text.shape[-2])
 
     def _checked(self, found: object, pixels: Tensor, texts: int) -> Saliency:
         if not isinstance(found, Saliency):
@@ -66,6 +79,21 @@ class Guarded:
         if not torch.isfinite(plain).all():
             raise PluginError(f"{self._name} answered with {what} that is not finite: it holds NaN or infinity")
         return plain
+
+
+def _singly(pixels: Tensor) -> list[Tensor]:
+    """B times [1, 3, H, W]: the very same tensors for every method, so that they share their work on each image."""
+    return shared(("singly",), (pixels,), lambda: list(torch.split(pixels, 1)))
+
+
+def _stacked(found: list[Saliency]) -> Saliency:
+    present = [each.present for each in found if each.present is not None]
+    scores = [each.scores for each in found if each.scores is not None]
+    return Saliency(
+        torch.cat([each.maps for each in found]),
+        torch.cat(present) if len(present) == len(found) else None,
+        torch.cat(scores) if len(scores) == len(found) else None,
+    )
 
 
 def checked_embeddings(found: object, culprit: str, what: str, count: int, width: int) -> Tensor:

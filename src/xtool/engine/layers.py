@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xtool.contracts.layers import Heads, Layer
+from xtool.contracts.layers import Cut, Heads, Layer
 from xtool.contracts.protocols import FeatureMaps
+from xtool.engine.encoders import exclusive
+from xtool.engine.guard import checked_embeddings
+from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,12 +61,43 @@ def hooked(module: nn.Module, see: Callable[[Any], Any]) -> Iterator[None]:
         handle.remove()
 
 
+@dataclass(frozen=True, slots=True)
+class CutPass:
+    """A pass through a tower in two parts (:class:`xtool.plugin.Cut`)."""
+
+    output: Tensor
+    """Of the layer, without gradient."""
+    embedding: Tensor
+    """[B, D] unit vectors, float32, without gradient."""
+
+
+def cut_pass(encoder: Encoder, pixels: Tensor, layer: Layer, cut: Cut) -> CutPass:
+    """Run the tower on pixels [B, 3, H, W] up to a layer, and on. All who explain the very same pixels share it."""
+    import torch
+
+    def run() -> CutPass:
+        info = encoder.info
+        culprit = f"encoder {info.name} ({info.weights})"
+        # Not under inference mode, whose tensors nobody could differentiate with respect to later.
+        with exclusive(encoder), tower_pass(len(pixels)), torch.inference_mode(False), torch.no_grad():
+            output = cut.before(pixels)
+            found = checked_embeddings(cut.after(output), culprit, "an image embedding", len(pixels), info.embed_dim)
+        return CutPass(output, found)
+
+    return shared(("cut", layer.name), (encoder.visual, pixels), run)
+
+
 def read_maps(encoder: Encoder, pixels: Tensor, layer: Layer) -> FeatureMaps:
     """Maps of a layer and the image embedding, from one pass over pixels [B, 3, H, W].
 
     Raises:
         UsageError: the layer's output is not what the encoder says that it is.
     """
+    import torch
+
+    if layer.cut is not None and not torch.is_grad_enabled():
+        found = cut_pass(encoder, pixels, layer, layer.cut)
+        return FeatureMaps(layer.maps(found.output).float(), found.embedding)
     outputs: list[Any] = []
     with hooked(layer.module, outputs.append):
         embedding = encoder.encode_image(pixels)

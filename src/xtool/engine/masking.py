@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.work import shared
+from xtool.engine.layers import AUTO, cut_pass
+from xtool.engine.texts import matches
+from xtool.engine.work import TOWER, part, shared
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,21 +60,19 @@ class MaskedEmbeddings:
     """[B, C] bool: ``False`` for a map that is constant, or was not wanted; its embedding is exactly the base."""
 
     def scores(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines of unit texts [T, D] with the base images, [B, T], and what each mask adds to them, [B, T, C].
+        """Cosines of unit texts [T, D] or [B, T, D] with the base images, [B, T], and what masks add, [B, T, C].
 
         The cosine under a mask is their sum. A mask that is not ``alive``, or whose image embeds as the base does up
         to rounding, adds exactly zero, so that ``gains > 0`` never depends on the order of a sum; and each text is
         scored separately, so that its scores do not depend on the other texts.
         """
-        texts = text.detach().float().unbind(0)
         added = self.embeddings - self.base[:, None]
-        gains = torch.stack([added @ one for one in texts], dim=1)
-        return torch.stack([self.base @ one for one in texts], dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
+        gains = torch.stack(matches(added, text), dim=1)
+        return torch.stack(matches(self.base, text), dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
 
     def gains_of(self, embedding: Tensor, text: Tensor) -> Tensor:
         """[B, T]: how much the images [B, D] themselves score above the base, each text separately."""
-        added = embedding.detach().float() - self.base
-        return torch.stack([added @ one for one in text.detach().float().unbind(0)], dim=1)
+        return torch.stack(matches(embedding.detach().float() - self.base, text), dim=1)
 
 
 def embed_masked(
@@ -182,12 +182,30 @@ def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -
         alive = live_maps(masks) if scale else torch.ones(images, channels, dtype=torch.bool, device=maps.device)
         if scale:
             masks = scaled_masks(masks.reshape(-1, 1, height, width), (height, width)).reshape(maps.shape)
-        nothing = masks.new_zeros(images, 1, height, width)
-        found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), torch.cat([nothing, masks], dim=1)).float()
+        found = _pooled(encoder, pixels, torch.cat([masks.new_zeros(images, 1, height, width), masks], dim=1), alive)
         if not torch.isfinite(found).all():
             raise UsageError("embeddings of masked images contain NaN or infinite values; try --dtype float32")
     whole = found.clone()  # outside inference mode it can be saved for backward by a caller that differentiates
     return _only(MaskedEmbeddings(whole[:, 1:], whole[:, 0], alive.clone()), alive.clone())
+
+
+def _pooled(encoder: Encoder, pixels: Tensor, masks: Tensor, alive: Tensor) -> Tensor:
+    """[B, 1 + C, D] float32 under masks [B, 1 + C, h, w], the first of them zero; what is not ``alive`` [B, C] is as it
+    comes.
+
+    From the pass that gave the features, where the encoder can go on from there, and then image by image, so that
+    what is computed for thousands of masks stays small.
+    """
+    layer = encoder.layer(AUTO)
+    if layer.cut is None or layer.cut.pooled is None:
+        return cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), masks).float()
+    output = cut_pass(encoder, pixels, layer, layer.cut).output
+    found = masks.new_zeros(*masks.shape[:2], encoder.info.embed_dim)
+    asked = torch.cat([alive.new_ones(len(alive), 1), alive], dim=1)
+    with part(TOWER):
+        for image, own in enumerate(asked):
+            found[image, own] = layer.cut.pooled(output[image : image + 1], masks[image : image + 1, own])[0].float()
+    return found
 
 
 def _only(masked: MaskedEmbeddings, wanted: Tensor) -> MaskedEmbeddings:

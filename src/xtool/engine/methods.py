@@ -115,7 +115,8 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> Guarded:
     name = f"method {request.label} of the plugin {request.provided.owner}"
     with blamed(name):
         method = _built(request, encoder)
-    return Guarded(method if request.calibration is None else Calibrated(method, request.calibration), name)
+    calibrated = method if request.calibration is None else Calibrated(method, request.calibration)
+    return Guarded(calibrated, name, own_texts=spec.own_texts)
 
 
 def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:

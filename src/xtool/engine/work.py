@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
-__all__ = ["Kept", "Work", "account", "part", "shared", "tower_pass"]
+__all__ = ["Kept", "Work", "account", "charged_once", "part", "shared", "tower_pass"]
 
 TOWER: Final = "image tower"
 METHODS: Final = "methods, outside the tower"
@@ -43,9 +43,19 @@ class _Stopped(BaseException):
 @dataclass(frozen=True, slots=True)
 class _Done:
     value: Any
-    seconds: float
+    seconds: float  # its own, as are the forwards: without those of what it needs
     forwards: int
+    needs: frozenset[Hashable]
     keep_alive: tuple[object, ...]  # the objects whose id() is in the key must not be freed and their id reused
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Shared work that is being done: which other shared work it needed, and what of its cost is that work's."""
+
+    needs: set[Hashable] = field(default_factory=set)
+    seconds: float = 0.0
+    forwards: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,13 @@ class Kept:
     """Results of shared work, for as long as this object lives and for every account that is given it."""
 
     _done: dict[Hashable, _Done] = field(default_factory=dict)
+
+    def about(self, *subjects: object) -> Iterator[object]:
+        """What was computed of these very objects, and perhaps of others after them."""
+        for done in self._done.values():
+            first = done.keep_alive[: len(subjects)]
+            if len(first) == len(subjects) and all(one is other for one, other in zip(first, subjects, strict=True)):
+                yield done.value
 
 
 @dataclass(slots=True)
@@ -66,6 +83,8 @@ class Work:
     forwards: int = 0
     """Images that went through the image tower, counting shared work for everyone who used it."""
     _kept: Kept | None = None
+    _pieces: list[_Piece] = field(default_factory=list)
+    _paid: set[Hashable] | None = None
     _on_pass: Callable[[int], None] | None = None
     _settle: Callable[[], None] | None = None
     _parts: list[str] = field(default_factory=lambda: [OTHER])
@@ -186,13 +205,64 @@ def shared(what: Hashable, subjects: tuple[object, ...], compute: Callable[[], T
     if work is None or work._kept is None:
         return compute()
     key = (what, tuple(id(subject) for subject in subjects))
-    done = work._kept._done.get(key)
-    if done is not None:
-        work.forwards += done.forwards
-        work.charged_seconds += done.seconds
-        return cast("T", done.value)
-    start, forwards, charged = time.perf_counter(), work.forwards, work.charged_seconds
-    value = compute()
-    seconds = time.perf_counter() - start + work.charged_seconds - charged
-    work._kept._done[key] = _Done(value, seconds, work.forwards - forwards, subjects)
-    return value
+    outer = work._pieces[-1] if work._pieces else _Piece()
+    outer.needs.add(key)
+    start, forwards = time.perf_counter(), work.forwards
+    if key in work._kept._done:
+        for needed in _with_needs(key, work._kept._done):
+            _charge(work, needed, work._kept._done[needed])
+    else:
+        piece = _Piece()
+        work._pieces.append(piece)
+        try:
+            value = compute()
+        finally:
+            work._pieces.pop()
+        seconds = time.perf_counter() - start
+        work._kept._done[key] = _Done(
+            value,
+            seconds - piece.seconds,
+            work.forwards - forwards - piece.forwards,
+            frozenset(piece.needs),
+            subjects,
+        )
+        if work._paid is not None:
+            work._paid.add(key)
+        outer.seconds += seconds
+    outer.forwards += work.forwards - forwards
+    return cast("T", work._kept._done[key].value)
+
+
+@contextmanager
+def charged_once() -> Iterator[None]:
+    """Inside, a piece of shared work is charged once, however often it is asked for: for a single method."""
+    work = _current.get()
+    if work is None or work._paid is not None:
+        yield
+        return
+    work._paid = set()
+    try:
+        yield
+    finally:
+        work._paid = None
+
+
+def _with_needs(key: Hashable, done: dict[Hashable, _Done]) -> set[Hashable]:
+    """A piece of work and all that it needed."""
+    found: set[Hashable] = set()
+    waiting = [key]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            waiting.extend(done[each].needs)
+    return found
+
+
+def _charge(work: Work, key: Hashable, done: _Done) -> None:
+    if work._paid is not None:
+        if key in work._paid:
+            return
+        work._paid.add(key)
+    work.forwards += done.forwards
+    work.charged_seconds += done.seconds

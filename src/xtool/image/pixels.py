@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,14 @@ def fit_image(image: Image.Image, info: EncoderInfo, fit: Fit) -> FittedImage:
     return FittedImage(np.asarray(geometry.fit_image(image, fill=(red, green, blue)), dtype=np.uint8), geometry)
 
 
-def to_pixels(fitted: FittedImage, encoder: Encoder) -> Tensor:
-    """Normalised pixels [1, 3, H, W], float32, on the encoder's device."""
-    info = encoder.info
-    colours = torch.tensor(fitted.colours).to(encoder.device)
-    scaled = colours.permute(2, 0, 1).float().div(255.0)
-    mean = torch.tensor(info.mean, dtype=torch.float32, device=encoder.device)[:, None, None]
-    std = torch.tensor(info.std, dtype=torch.float32, device=encoder.device)[:, None, None]
-    return ((scaled - mean) / std).unsqueeze(0).contiguous()
+def to_pixels(fitted: FittedImage | Sequence[FittedImage], encoder: Encoder) -> Tensor:
+    """Normalised pixels [B, 3, H, W] of B images, float32, on the encoder's device."""
+    info, device = encoder.info, encoder.device
+    images = [fitted] if isinstance(fitted, FittedImage) else fitted
+    colours = torch.from_numpy(np.stack([image.colours for image in images]))
+    if device.type == "cuda":  # from pinned memory the copy goes on while the device computes
+        colours = colours.pin_memory()
+    scaled = colours.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255.0)
+    mean = torch.tensor(info.mean, dtype=torch.float32, device=device)[:, None, None]
+    std = torch.tensor(info.std, dtype=torch.float32, device=device)[:, None, None]
+    return ((scaled - mean) / std).contiguous()

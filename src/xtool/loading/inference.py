@@ -49,10 +49,14 @@ class InferenceTwin:
 
     @property
     def usable(self) -> bool:
-        """Whether nobody would miss the tower itself: under inference mode, in evaluation mode and without hooks."""
+        """Whether nobody would miss the tower itself: under inference mode, and as :attr:`unwatched` says."""
+        return torch.is_inference_mode_enabled() and self.unwatched
+
+    @property
+    def unwatched(self) -> bool:
+        """Whether the tower is in evaluation mode and without hooks."""
         return (
-            torch.is_inference_mode_enabled()
-            and not self._tower.training
+            not self._tower.training
             and not next(self._tower.parameters()).is_inference()  # such tensors keep no count of their changes
             and not any(module._forward_hooks or module._forward_pre_hooks for module in self._tower.modules())
         )

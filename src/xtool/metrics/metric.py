@@ -39,6 +39,9 @@ class Metric:
     on_request: ClassVar[bool] = False
     """Whether it is measured only if ``--metric`` names it, as it needs masks, many passes or another library."""
 
+    runs_the_encoder: ClassVar[bool] = False
+    """Whether measuring takes passes, and so must wait for methods that use the encoder."""
+
     def measure(self, case: Case) -> Json | None:
         """One image's value, for its record; ``None`` where there is nothing to measure.
 

@@ -20,10 +20,12 @@ from xtool.image.geometry import Fit
 from xtool.metrics.protocols import RENAMED, get_protocol
 from xtool.metrics.registry import chosen_metrics
 from xtool.runs.directory import RunDirectory
-from xtool.runs.evaluate import Engine, Evaluation, evaluate
+from xtool.runs.evaluate import Engine, evaluate
+from xtool.runs.evaluation import Evaluation
 from xtool.runs.identity import manifest_of
 from xtool.runs.records import Failure, Record
 from xtool.runs.run import Run
+from xtool.runs.slices import automatic_size, sliced
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder
@@ -55,6 +57,7 @@ def compare(
     classifier: Encoder | None = None,
     metrics: Sequence[str] = (),
     limit: int | None = None,
+    batch: int | None = None,
     shard: tuple[int, int] = (1, 1),
     on_error: str = "stop",
     out: str | Path | None = None,
@@ -77,6 +80,8 @@ def compare(
         classifier: another encoder that names the class for Top-1 and Top-5.
         metrics: additional metrics by name: ``pxap``, ``insertion``, ``deletion``, …
         limit: the first N samples only.
+        batch: images that are explained at once; by default chosen for the device and the methods. It changes numbers
+            by no more than rounding, and a resumed run keeps its own.
         shard: ``(i, n)``: every n-th sample, starting with the i-th, i from 1.
         on_error: what to do with an unusable sample: ``stop`` or ``skip``.
         out: the run's directory; a new one under ``runs/`` by default.
@@ -104,11 +109,22 @@ def compare(
         metrics=chosen_metrics(metrics),
     )
     indices = _chosen(len(opened), limit, shard)
-    manifest = manifest_of(evaluation, requests, images=len(indices), limit=limit, shard=shard, data_dir=data_dir)
+    if batch is not None and batch < 1:
+        raise UsageError(f"--batch must be at least 1, not {batch}")
+    manifest = manifest_of(
+        evaluation,
+        requests,
+        images=len(indices),
+        limit=limit,
+        shard=shard,
+        data_dir=data_dir,
+        batch=batch or automatic_size(requests, loaded.device),
+    )
     path = Path(out) if out is not None else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     directory = RunDirectory.resume(path, manifest) if resume else RunDirectory.create(path, manifest)
     with closing(directory):
-        _evaluate_into(directory, evaluation, engine, indices, on_error, on_progress)
+        size = batch or directory.manifest.batch or 1
+        _evaluate_into(directory, evaluation, engine, indices, size, on_error, on_progress)
         directory.seal()
     return Run([directory], threshold)
 
@@ -118,15 +134,17 @@ def _evaluate_into(
     evaluation: Evaluation,
     engine: Engine,
     indices: Sequence[int],
+    size: int,
     on_error: str,
     report: OnProgress | None,
 ) -> None:
     done = {(record.index, record.method) for record in directory if isinstance(record, Record)}
-    todo = [(i, [label for label in evaluation.methods if (i, label) not in done]) for i in indices]
-    todo = [(index, labels) for index, labels in todo if labels]
-    finished, failed, measured = len(indices) - len(todo), 0, bool(done)
+    todo = list(sliced(indices, size, tuple(evaluation.methods), lambda index, label: (index, label) in done))
+    remaining = {
+        index: len(labels) for one in todo for index, labels in zip(one.indices, one.missing, strict=True) if labels
+    }
+    finished, failed, measured = len(indices) - len(remaining), 0, bool(done)
     first: Failure | None = None
-    remaining = {index: len(labels) for index, labels in todo}
     if report:
         report(Progress(finished, len(indices), failed))
     for record in engine(evaluation, todo):

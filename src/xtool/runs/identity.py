@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xtool.contracts.catalogue import Catalogue
     from xtool.contracts.protocols import Encoder
     from xtool.engine.methods import MethodRequest
-    from xtool.runs.evaluate import Evaluation
+    from xtool.runs.evaluation import Evaluation
 
 __all__ = ["manifest_of"]
 
@@ -37,8 +37,9 @@ def manifest_of(
     limit: int | None,
     shard: tuple[int, int],
     data_dir: str | Path | None,
+    batch: int,
 ) -> Manifest:
-    """The manifest of an evaluation of these methods, whose options are resolved, on so many images.
+    """The manifest of an evaluation of these methods, whose options are resolved, on so many images, ``batch`` at once.
 
     Raises :class:`SetupError` where a protocol or a metric needs a library that is missing.
     """
@@ -68,6 +69,7 @@ def manifest_of(
         images=images,
         data_dir=str(Path(data_dir).resolve()) if data_dir is not None else None,
         device=str(encoder.device),
+        batch=batch,
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         python=platform.python_version(),
         platform=platform.platform(),

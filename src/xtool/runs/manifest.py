@@ -111,6 +111,8 @@ class Manifest(BaseModel):
     """How many samples the run is to measure."""
     data_dir: str | None = None
     device: str = ""
+    batch: int | None = Field(None, ge=1)
+    """Images that were explained at once; ``None`` from versions that explained one after the other."""
     started: str = ""
     python: str = ""
     platform: str = ""

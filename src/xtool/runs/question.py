@@ -1,9 +1,9 @@
-"""One sample, put to every method as the very same question: the same pixels, the same texts."""
+"""The samples of a slice, put to every method as the very same question: the same pixels, the same texts."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,17 +13,19 @@ from torch import Tensor
 
 from xtool.engine.encoders import exclusive
 from xtool.engine.work import METHODS, TOWER, Work, part
+from xtool.errors import PluginError
 from xtool.image.geometry import Geometry
 from xtool.image.pixels import FittedImage, to_pixels
 from xtool.metrics.case import Answer, Case
 from xtool.metrics.image_map import ImageMap
+from xtool.runs.at_once import AtOnce
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod, Sample
     from xtool.metrics.protocols import LocalizationProtocol
     from xtool.runs.zero_shot import TextBank, ZeroShot
 
-__all__ = ["Cost", "Question"]
+__all__ = ["Cost", "Question", "Texts", "texts_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,80 +37,133 @@ class Cost:
     seconds_here: float
     encoder_seconds_here: float
 
+    def share(self, images: int) -> Cost:
+        """That of each of so many images that were explained together."""
+        return Cost(
+            seconds=self.seconds / images,
+            forwards=self.forwards / images,
+            seconds_here=self.seconds_here / images,
+            encoder_seconds_here=self.encoder_seconds_here / images,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What every method is asked about one sample: the same pixels and the same texts."""
+class Texts:
+    """What is asked about one sample."""
 
-    encoder: Encoder
-    protocol: LocalizationProtocol
-    sample: Sample
-    geometry: Geometry
-    pixels: Tensor
     target: Tensor
-    """[1, D]."""
+    """[D]."""
     others: dict[str, Tensor]
     """``absent`` and ``distractor``, where the sample has them: [D]."""
     ranks: Callable[[Tensor], list[int]] | None
     """See :attr:`xtool.metrics.case.Case.ranks`."""
 
+
+def texts_of(sample: Sample, texts: TextBank, zero_shot: ZeroShot | None) -> Texts:
+    """``texts`` are those of the encoder that is asked, and ``zero_shot`` its classes, where there are some."""
+    others = {kind: name for kind, name in (("absent", sample.absent), ("distractor", sample.distractor)) if name}
+    index = sample.class_index
+    return Texts(
+        target=texts[sample.synonyms],
+        others={kind: texts.by_name(name) for kind, name in others.items()},
+        ranks=partial(zero_shot.ranks, index) if zero_shot is not None and index is not None else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What every method is asked about the samples of a slice."""
+
+    encoder: Encoder
+    protocol: LocalizationProtocol
+    samples: Sequence[Sample]
+    geometries: Sequence[Geometry]
+    texts: Sequence[Texts]
+    pixels: Tensor
+    """[B, 3, H, W]."""
+    target: Tensor
+    """[B, 1, D]."""
+    kinds: tuple[str, ...]
+    """Of the other texts."""
+    others: Tensor | None
+    """[B, K, D]: the target once more where a sample lacks a kind that another sample has."""
+
     @classmethod
     def about(
         cls,
-        sample: Sample,
-        fitted: FittedImage,
-        texts: TextBank,
+        samples: Sequence[Sample],
+        fitted: Sequence[FittedImage],
+        texts: Sequence[Texts],
+        encoder: Encoder,
         protocol: LocalizationProtocol,
-        zero_shot: ZeroShot | None,
     ) -> Question:
-        """``texts`` are those of the encoder that is asked, and ``zero_shot`` its classes, where there are some."""
-        others = {kind: name for kind, name in (("absent", sample.absent), ("distractor", sample.distractor)) if name}
-        index = sample.class_index
+        """One sample, picture and texts for each image."""
+        kinds = tuple(kind for kind in ("absent", "distractor") if any(kind in own.others for own in texts))
+        others = [torch.stack([own.others.get(kind, own.target) for kind in kinds]) for own in texts if kinds]
         return cls(
-            encoder=texts.encoder,
-            protocol=protocol,
-            sample=sample,
-            geometry=fitted.geometry,
-            pixels=to_pixels(fitted, texts.encoder),
-            target=texts[sample.synonyms][None],
-            others={kind: texts.by_name(name) for kind, name in others.items()},
-            ranks=partial(zero_shot.ranks, index) if zero_shot is not None and index is not None else None,
-        )
-
-    def put_to(self, method: SaliencyMethod, work: Work) -> tuple[Case, Cost]:
-        """What to measure of a method's answer, and what it cost."""
-        encoder = self.encoder
-        with part(METHODS), exclusive(encoder):
-            saliency, cost = _timed(method, encoder, self.pixels, self.target, work)
-            about_others = (
-                method.explain(encoder, self.pixels, torch.stack(list(self.others.values()))) if self.others else None
-            )
-        answers = {
-            kind: _answer(about_others, position, self.geometry)
-            for position, kind in enumerate(self.others)
-            if about_others is not None
-        }
-        case = Case(
-            sample=self.sample,
-            target=_answer(saliency, 0, self.geometry),
-            absent=answers.get("absent"),
-            distractor=answers.get("distractor"),
-            protocol=self.protocol,
             encoder=encoder,
-            pixels=self.pixels,
-            text=self.target,
-            ranks=self.ranks,
+            protocol=protocol,
+            samples=samples,
+            geometries=[each.geometry for each in fitted],
+            texts=texts,
+            pixels=to_pixels(fitted, encoder),
+            target=torch.stack([own.target for own in texts])[:, None],
+            kinds=kinds,
+            others=torch.stack(others) if others else None,
         )
-        return case, cost
+
+    def put_to(self, method: SaliencyMethod, work: Work, at_once: AtOnce) -> list[tuple[Case, Cost] | PluginError]:
+        """Of each image what to measure of the method's answer, and what it cost; or why there is no answer."""
+        with part(METHODS), exclusive(self.encoder):
+            return at_once.done(lambda some: list(self._answered(method, work, some)), len(self.samples))
+
+    def _answered(self, method: SaliencyMethod, work: Work, some: slice) -> Iterator[tuple[Case, Cost]]:
+        encoder, whole = self.encoder, some == slice(0, len(self.samples))
+        # The very same tensors for every method, so that they share their work.
+        pixels, target = (self.pixels, self.target) if whole else (self.pixels[some], self.target[some])
+        saliency, cost = _timed(method, encoder, pixels, target, work)
+        about = _answers(saliency, self.geometries[some])
+        others = None if self.others is None else method.explain(encoder, pixels, self.others[some])
+        about_others = None if others is None else _answers(others, self.geometries[some])
+        for row, number in enumerate(range(some.start, some.stop)):
+            known = self.texts[number].others
+            answers = {
+                kind: about_others[row][position]
+                for position, kind in enumerate(self.kinds)
+                if about_others is not None and kind in known
+            }
+            yield (
+                Case(
+                    sample=self.samples[number],
+                    target=about[row][0],
+                    absent=answers.get("absent"),
+                    distractor=answers.get("distractor"),
+                    protocol=self.protocol,
+                    encoder=encoder,
+                    pixels=self.pixels[number : number + 1],
+                    text=self.target[number],
+                    ranks=self.texts[number].ranks,
+                ),
+                cost.share(len(pixels)),
+            )
 
 
-def _answer(saliency: Saliency, position: int, geometry: Geometry) -> Answer:
-    low = saliency.maps[0, position].float().cpu().numpy()
-    return Answer(
-        image_map=ImageMap(low, geometry),
-        present=None if saliency.present is None else bool(saliency.present[0, position]),
-        score=None if saliency.scores is None else float(saliency.scores[0, position]),
-    )
+def _answers(saliency: Saliency, geometries: Sequence[Geometry]) -> list[list[Answer]]:
+    """By image and text."""
+    maps = saliency.maps.float().cpu().numpy()
+    present = None if saliency.present is None else saliency.present.tolist()
+    scores = None if saliency.scores is None else saliency.scores.tolist()
+    return [
+        [
+            Answer(
+                image_map=ImageMap(low, geometry),
+                present=None if present is None else present[image][text],
+                score=None if scores is None else scores[image][text],
+            )
+            for text, low in enumerate(maps[image])
+        ]
+        for image, geometry in enumerate(geometries)
+    ]
 
 
 def _timed(method: SaliencyMethod, encoder: Encoder, pixels: Tensor, text: Tensor, work: Work) -> tuple[Saliency, Cost]:

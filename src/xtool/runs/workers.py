@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import distributions
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from xtool.engine.work import WORKERS, part
 from xtool.errors import RunError, SetupError, UsageError, XtoolError
-from xtool.runs.evaluate import Evaluation, evaluate
+from xtool.runs.evaluate import evaluate
+from xtool.runs.evaluation import Evaluation
 from xtool.runs.records import Failure, Record
+from xtool.runs.slices import Slice
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,13 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["RayEngine"]
 
 IMAGES = 16
-"""In a task."""
+"""In a task, at least, unless a slice has more."""
 AHEAD = 4
 """Tasks for each worker that may be finished before one that is not: what is kept in memory."""
 ATTEMPTS = 3
 """Workers that may die of the same task before the run stops."""
-
-Todo = tuple[int, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ class RayEngine:
     address: str | None = None
     """Of a running cluster, or ``"auto"``; by default Ray is started on this machine, and stopped at the end."""
 
-    def __call__(self, evaluation: Evaluation, todo: Iterable[Todo]) -> Iterator[Record | Failure]:
+    def __call__(self, evaluation: Evaluation, todo: Iterable[Slice]) -> Iterator[Record | Failure]:
         """As :func:`xtool.runs.evaluate.evaluate`.
 
         Raises:
@@ -81,14 +80,14 @@ class _Worker:
     def process(self) -> int:
         return os.getpid()
 
-    def explain(self, todo: Sequence[Todo]) -> list[Record | Failure]:
+    def explain(self, todo: Sequence[Slice]) -> list[Record | Failure]:
         return list(evaluate(self._evaluation, todo))
 
 
 @dataclass(slots=True)
 class _Task:
     number: int
-    todo: list[Todo]
+    todo: list[Slice]
     deaths: int = 0
 
 
@@ -114,7 +113,7 @@ class _Pool:
         self._idle = deque(self._actor.remote(*self._given) for _ in range(count))
         self._busy: dict[Any, tuple[_Task, Any]] = {}
 
-    def explained(self, todo: Iterable[Todo]) -> Iterator[Record | Failure]:
+    def explained(self, todo: Iterable[Slice]) -> Iterator[Record | Failure]:
         """Records in the order of ``todo``."""
         tasks = _tasks(todo)
         again: deque[_Task] = deque()
@@ -164,7 +163,7 @@ class _Pool:
                 raise cause from None
             task.deaths += 1
             if task.deaths == ATTEMPTS:
-                first, last = task.todo[0][0], task.todo[-1][0]
+                first, last = task.todo[0].indices[0], task.todo[-1].indices[-1]
                 raise RunError(
                     f"{ATTEMPTS} workers died of samples {first} to {last}, the last with: "
                     f"{' '.join(str(error).split())}"
@@ -177,11 +176,16 @@ class _Pool:
         return task, records
 
 
-def _tasks(todo: Iterable[Todo]) -> Iterator[_Task]:
-    waiting, number = iter(todo), 0
-    while some := list(islice(waiting, IMAGES)):
-        yield _Task(number, some)
-        number += 1
+def _tasks(todo: Iterable[Slice]) -> Iterator[_Task]:
+    """Whole slices, as many as make up a task."""
+    number, gathered = 0, []
+    for one in todo:
+        gathered.append(one)
+        if sum(len(each.indices) for each in gathered) >= IMAGES:
+            yield _Task(number, gathered)
+            number, gathered = number + 1, []
+    if gathered:
+        yield _Task(number, gathered)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class CenterBump:
         grid = self.config.grid
         offset = (torch.arange(grid, device=pixels.device) + 0.5) / grid - 0.5  # cell centres, symmetric around 0
         profile = torch.exp(-0.5 * (offset / self.config.sigma) ** 2)
-        return Saliency(torch.outer(profile, profile).repeat(len(pixels), len(text), 1, 1), present=None)
+        return Saliency(torch.outer(profile, profile).repeat(len(pixels), text.shape[-2], 1, 1), present=None)
 
 
 class RandomNoise:
@@ -38,9 +38,9 @@ class RandomNoise:
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Runs no forward pass."""
-        basis = torch.stack([self._noise(image, text.shape[1]) for image in pixels])
-        maps = torch.einsum("bdhw,td->bthw", basis, text.detach().float().cpu())
-        return Saliency(maps.to(pixels.device), present=None)
+        basis = torch.stack([self._noise(image, text.shape[-1]) for image in pixels])
+        maps = text.detach().float().cpu() @ basis.flatten(2)
+        return Saliency(maps.reshape(*maps.shape[:2], *basis.shape[2:]).to(pixels.device), present=None)
 
     def _noise(self, image: Tensor, dimensions: int) -> Tensor:
         """[D, grid, grid], drawn on the CPU so that it is the same on every device."""
@@ -61,4 +61,4 @@ class MeanMap:
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Every text gets the same map."""
         maps = self.extractor.extract(encoder, pixels).maps.float().mean(dim=1, keepdim=True)
-        return Saliency(maps.relu().repeat(1, len(text), 1, 1), present=None)
+        return Saliency(maps.relu().repeat(1, text.shape[-2], 1, 1), present=None)

@@ -25,4 +25,4 @@ class EigenCAM:
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`. Every text gets the same map."""
         maps = eigencam(self.extractor.extract(encoder, pixels).maps.float()).relu()
-        return Saliency(maps[:, None].repeat(1, len(text), 1, 1), present=None)
+        return Saliency(maps[:, None].repeat(1, text.shape[-2], 1, 1), present=None)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, Layer, Saliency, UsageError, gradient_layer, hooked, shared
+from xtool.plugin import Encoder, Layer, Saliency, UsageError, cut_pass, gradient_layer, hooked, matches, shared
 from xtool_cam import formulas
 from xtool_cam.config import GradCAMPlusPlusConfig, GradientConfig, Score
-from xtool_cam.scores import match_scores
+from xtool_cam.scores import embed_for
 
 Formula = Callable[[Tensor, Tensor], Tensor]
 
@@ -76,47 +76,60 @@ class LayerEvidence:
 
     activations: Tensor
     """[B, C, h, w] float32"""
+    embedding: Tensor
+    """[B, D] float32, unit norm."""
     gradients: list[Tensor]
     """T times [B, C, h, w] float32: of each image's score with respect to its activations."""
 
 
 def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer, score: Score) -> LayerEvidence:
-    """Activations of ``layer``, and their gradients for each text.
+    """Activations of ``layer``, and their gradients for each text, [T, D] or each image's own [B, T, D].
 
-    The graph starts at the layer: its output is cut off from what came before. Nothing below is differentiated, no
-    parameter collects a gradient, and it works alike whether parameters require gradients or not.
+    The graph starts at the layer: what comes before runs without gradients and keeps nothing for them, no parameter
+    collects a gradient, and it works alike whether parameters require gradients or not.
 
     Raises:
         UsageError: the score does not depend on the layer's spatial activations.
     """
+    if layer.cut is not None and score == "cosine":
+        found = cut_pass(encoder, pixels, layer, layer.cut)
+        with torch.enable_grad():
+            leaf = found.output.detach().requires_grad_()
+            compared = layer.cut.after(leaf.clone())
+            gradients = _gradients(matches(compared, text), leaf)
+        return LayerEvidence(
+            layer.maps(leaf.detach()).float(), found.embedding, [layer.maps(gradient) for gradient in gradients]
+        )
     leaves: list[Tensor] = []
 
     def cut(output: Any) -> Tensor:
         if not isinstance(output, Tensor):
             raise UsageError(f"layer {layer.name} gives a {type(output).__name__}, not a tensor")
+        torch.set_grad_enabled(True)  # until the block below ends
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # a leaf must not be the input of an in-place operation; its clone may
 
-    with torch.enable_grad():
-        with hooked(layer.module, cut):
-            scores = match_scores(encoder, pixels, text, score)
+    with torch.no_grad(), hooked(layer.module, cut):
+        unit, compared = embed_for(score, encoder, pixels)
         if len(leaves) != 1:
             raise UsageError(f"layer {layer.name} ran {len(leaves)} times in one forward pass; expected once")
-        if not scores.requires_grad:
+        if not (compared.requires_grad and torch.is_grad_enabled()):  # an encoder may switch them off itself
             raise UsageError(f"the embedding of {encoder.info.name} cannot be differentiated up to layer {layer.name}")
-        gradients = _gradients(scores, leaves[0])
+        gradients = _gradients(matches(compared, text), leaves[0])
     _refuse_dead_patches(encoder, layer, gradients)
-    return LayerEvidence(layer.maps(leaves[0].detach()).float(), [layer.maps(gradient) for gradient in gradients])
+    return LayerEvidence(
+        layer.maps(leaves[0].detach()).float(), unit.detach(), [layer.maps(gradient) for gradient in gradients]
+    )
 
 
-def _gradients(scores: Tensor, activation: Tensor) -> list[Tensor]:
-    """∂scores[:, t]/∂activation for each t; images do not mix, so the sum over the batch serves all at once."""
+def _gradients(scores: list[Tensor], activation: Tensor) -> list[Tensor]:
+    """∂score/∂activation of each of T scores [B]; images do not mix, so the sum over the batch serves all at once."""
     # Gradients of a cosine are small enough to vanish in half precision; a power of two scales them exactly.
     scale = 1024.0 if activation.dtype == torch.float16 else 1.0
-    last = scores.shape[1] - 1
+    last = len(scores) - 1
     return [
         torch.autograd.grad(column.sum() * scale, activation, retain_graph=index < last)[0].float() / scale
-        for index, column in enumerate(scores.unbind(dim=1))
+        for index, column in enumerate(scores)
     ]
 
 

@@ -8,12 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import Encoder, UsageError, hooked
+from xtool.plugin import Encoder, UsageError, hooked, matches
 from xtool_cam.config import Score
 
 
 def match_scores(encoder: Encoder, pixels: Tensor, text: Tensor, score: Score) -> Tensor:
-    """Scores [B, T] float32 of pixels [B, 3, H, W] against unit text embeddings [T, D], in one forward pass.
+    """Scores [B, T] float32 of pixels [B, 3, H, W] against unit text embeddings, in one forward pass.
+
+    Texts are [T, D], or [B, T, D] where each image has its own. Raises as :func:`embed_for`.
+    """
+    return torch.stack(matches(embed_for(score, encoder, pixels)[1], text), dim=1)
+
+
+def embed_for(score: Score, encoder: Encoder, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """The unit embeddings [B, D] of pixels [B, 3, H, W], and what a text's product with is its score, from one pass.
 
     ``cosine`` is f·t/‖f‖ and ``dot`` is f·t, with f the image embedding. Their gradients differ by the Jacobian of the
     normalisation: that of the cosine is ``(t − cos·f/‖f‖)/‖f‖``, so it leaves out what would only make f longer.
@@ -23,7 +31,8 @@ def match_scores(encoder: Encoder, pixels: Tensor, text: Tensor, score: Score) -
         UsageError: ``dot`` on an encoder whose ``visual`` does not return the embedding before it is normalised.
     """
     if score == "cosine":
-        return _products(encoder.encode_image(pixels).float(), text)
+        unit = encoder.encode_image(pixels).float()
+        return unit, unit
     outputs: list[Any] = []
     with hooked(encoder.visual, outputs.append):
         unit = encoder.encode_image(pixels).float()
@@ -33,12 +42,7 @@ def match_scores(encoder: Encoder, pixels: Tensor, text: Tensor, score: Score) -
             f"score=dot needs the image embedding before it is normalised, and {encoder.info.name}'s image tower does "
             "not return it; use score=cosine"
         )
-    return _products(raw, text)
-
-
-def _products(embeddings: Tensor, text: Tensor) -> Tensor:
-    """[B, T], each text by itself: in one product of matrices, the last digit would depend on the texts beside it."""
-    return torch.stack([embeddings @ one for one in text.float().unbind(0)], dim=1)
+    return unit, raw
 
 
 def _raw_embedding(outputs: list[Any], unit: Tensor) -> Tensor | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -11,16 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.plugin import EncoderInfo, Layer, UsageError
+from xtool.plugin import Cut, EncoderInfo, Layer, UsageError, resized_masks
 from xtool_clip.context import ContextWatch
-from xtool_clip.inference import twin_of
+from xtool_clip.inference import maps_twin, twin_of
 from xtool_clip.layers import describe_layer
 from xtool_clip.mask_pooling import read_mask_pooling
+from xtool_clip.masked_pools import mean_token_pool
+from xtool_clip.pooling import OneQueryPool
 from xtool_clip.text import embed_tokens
 from xtool_clip.words import METHODS, word_relevance
 
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to token ids [T, L], as ``open_clip.get_tokenizer`` gives it."""
+
+_NOT_COPIED = ("_twin", "_maps_twin", "_texts", "_text_lock")
 
 CACHED_TEXTS = 16_384
 """A thousand classes with a few prompts each; 64 MiB at 1,024 dimensions."""
@@ -69,11 +74,12 @@ class ClipEncoder:
     def _start_afresh(self) -> None:
         """Make what is only kept for speed, and cannot be copied or pickled."""
         self._twin = twin_of(self.visual, self.dtype, compiled=self._compiled)
+        self._maps_twin = maps_twin(self.visual)
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._text_lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_twin", "_texts", "_text_lock")}
+        return {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -139,7 +145,22 @@ class ClipEncoder:
 
     def layer(self, name: str) -> Layer:
         """Describe a layer of the image tower; see :mod:`xtool_clip.layers`."""
-        return describe_layer(self.visual, self.info, name)
+        layer = describe_layer(self.visual, self.info, name)
+        twin = self._maps_twin
+        if twin is None or not twin.unwatched or layer.name != self.info.layers[-1]:
+            return layer
+        pool: Any = self.visual.attnpool
+        one_query, under_masks = OneQueryPool(pool), mean_token_pool(pool)
+        return replace(
+            layer,
+            cut=Cut(
+                before=twin,
+                after=lambda maps: F.normalize(one_query(maps), dim=-1),
+                pooled=lambda maps, masks: F.normalize(
+                    under_masks(maps, resized_masks(masks, (maps.shape[-2], maps.shape[-1]))), dim=-1
+                ),
+            ),
+        )
 
     def _check(self, pixels: Tensor) -> None:
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, *self.info.input_size):

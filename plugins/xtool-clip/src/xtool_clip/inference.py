@@ -40,6 +40,18 @@ def twin_of(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> 
     return InferenceTwin(tower, lambda _like: _in_dtype(copy.deepcopy(tower).to(dtype), dtype))
 
 
+def maps_twin(tower: nn.Module) -> InferenceTwin | None:
+    """The twin, in float32, of the part of a CLIP CNN that gives its last maps; ``None`` for another tower."""
+    if not isinstance(tower, ModifiedResNet):
+        return None
+
+    def make(_like: Tensor) -> Body:
+        body = folded(_without_pool(tower), torch.float32)
+        return lambda pixels: tile_by_tile(body, pixels)
+
+    return InferenceTwin(tower, make)
+
+
 def _in_dtype(tower: nn.Module, dtype: torch.dtype) -> Body:
     return lambda pixels: tower(pixels.to(dtype))
 
@@ -53,9 +65,7 @@ class _FastCNN:
 
     @classmethod
     def of(cls, tower: ModifiedResNet, dtype: torch.dtype, compile_for: Tensor | None) -> _FastCNN:
-        bare = copy.copy(tower)
-        bare._modules = {**tower._modules, "attnpool": nn.Identity()}
-        body = folded(bare, dtype)
+        body = folded(_without_pool(tower), dtype)
         compiled = None if compile_for is None else _compile(body, compile_for)
         return cls(dtype, body, compiled, OneQueryPool(tower.attnpool))
 
@@ -66,6 +76,12 @@ class _FastCNN:
         fits = len(pixels) == COMPILED_BATCH.get(pixels.device.type)
         body = self.compiled if self.compiled is not None and fits else self.body
         return self.pool(body(pixels))
+
+
+def _without_pool(tower: ModifiedResNet) -> nn.Module:
+    bare: nn.Module = copy.copy(tower)
+    bare._modules = {**tower._modules, "attnpool": nn.Identity()}
+    return bare
 
 
 def _compile(body: nn.Module, like: Tensor) -> Body | None:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from xtool.plugin import TokenGrid, UsageError, masked_means
 from xtool_clip.attention import joined, split
-from xtool_clip.masked_attention import attend, cell_weights
+from xtool_clip.masked_attention import attend, attend_one, cell_weights
 from xtool_clip.token_pooling import projected
 
 __all__ = ["Pool", "latent_pool", "mean_of_maps", "mean_of_tokens", "mean_token_pool", "queried_pool"]
@@ -34,7 +34,7 @@ def mean_token_pool(pool: AttentionPool2d) -> Pool:
         tokens = torch.cat([places.mean(dim=1, keepdim=True), places], dim=1) + pool.positional_embedding
         given = ((tokens[:, :1], pool.q_proj), (tokens, pool.k_proj), (tokens, pool.v_proj))
         query, keys, values = (split(layer(part), pool.num_heads) for part, layer in given)
-        found = attend(query, keys, values, cell_weights(masks, 1), query.shape[-1] ** -0.5)
+        found = attend_one(query, keys, values, cell_weights(masks, 1), query.shape[-1] ** -0.5)
         embedded: Tensor = pool.c_proj(joined(found))
         return embedded
 

@@ -75,6 +75,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         name="cam",
         factory="xtool_timm.cam:CAM",
         config="xtool.plugin:MethodConfig",
+        own_texts=True,
         summary="Last feature maps weighted by the classifier's weights of the class.",
         paper="Zhou et al. 2016, arXiv:1512.04150",
         architectures=("cnn",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from xtool.plugin import Encoder, MethodConfig, Saliency, UsageError, read_maps
@@ -35,5 +34,5 @@ class CAM:
                 "computes something in between; gradcam and layercam work on it"
             )
         maps = read_maps(encoder, pixels, encoder.layer(tower.layers[-1])).maps
-        heat = torch.einsum("tc,bchw->bthw", text[:, : maps.shape[1]].float(), maps)
-        return Saliency(heat.detach(), present=None)
+        heat = text[..., : maps.shape[1]].float() @ maps.flatten(2)
+        return Saliency(heat.reshape(*heat.shape[:2], *maps.shape[2:]).detach(), present=None)

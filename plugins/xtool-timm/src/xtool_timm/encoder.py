@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import EncoderInfo, Layer, SpatialMaps, UsageError, layer_name
+from xtool.plugin import Cut, EncoderInfo, Layer, SpatialMaps, UsageError, layer_name
 from xtool_timm.inference import twin_of
 from xtool_timm.names import ClassNames, Nearest
 from xtool_timm.tower import ClassifierTower
@@ -44,7 +44,7 @@ class ClassifierEncoder:
     ) -> None:
         self.dtype = dtype
         self._tower = tower.eval()
-        self._twin = twin_of(tower, dtype)
+        self._make_twins()
         self._classes = classes
         self._names = names
         self._info = info
@@ -52,11 +52,15 @@ class ClassifierEncoder:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is only kept for speed, and cannot be copied or pickled."""
-        return {name: value for name, value in vars(self).items() if name != "_twin"}
+        return {name: value for name, value in vars(self).items() if name not in ("_twin", "_maps_twin")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self._make_twins()
+
+    def _make_twins(self) -> None:
         self._twin = twin_of(self._tower, self.dtype)
+        self._maps_twin = self._twin if self.dtype == torch.float32 else twin_of(self._tower, torch.float32)
 
     @property
     def info(self) -> EncoderInfo:
@@ -104,7 +108,18 @@ class ClassifierEncoder:
     def layer(self, name: str) -> Layer:
         """Describe a layer of the image tower: each gives maps [B, C, h, w]."""
         name = layer_name(self._info, name)
-        return Layer(name, self._tower.module(name), SpatialMaps())
+        return Layer(name, self._tower.module(name), SpatialMaps(), cut=self._cut(name))
+
+    def _cut(self, layer: str) -> Cut | None:
+        """At the last maps."""
+        if layer != self._info.layers[-1] or not self._maps_twin.unwatched:
+            return None
+        tower = self._tower
+        return Cut(
+            before=self._maps_twin,
+            after=lambda maps: F.normalize(tower.embedded(maps), dim=1),
+            pooled=lambda maps, masks: F.normalize(tower.embedded_under(masks, maps), dim=2),
+        )
 
     def nearest(self, text: str) -> Nearest:
         """The classes that a text is taken for, nearest first."""

@@ -46,8 +46,8 @@ class CLIPES:
             scale = encoder.info.logit_scale
             background = torch.stack(cosines(embedding, against), dim=1) * scale
             scores = [
-                _log_probability(scale * cosine, background[:, usable(kept)])
-                for cosine, kept in zip(cosines(embedding, text), other, strict=True)
+                _log_probability(scale * cosine, background, usable(kept))
+                for cosine, kept in zip(cosines(embedding, text), other.unbind(-2), strict=True)
             ]
             maps = [_cam(stream, normed.detach(), gradient) for (gradient,) in gradients_of(scores, [normed])]
         return Saliency(torch.stack(maps, dim=1).float(), present=None)
@@ -62,15 +62,14 @@ def _last_block(stream: TokenStream) -> tuple[Tensor, Tensor]:
     return normed, stream.pooling.embed_each(after)[:, stream.grid.prefix_tokens :].mean(dim=1)
 
 
-def _log_probability(logit: Tensor, background: Tensor) -> Tensor:
-    """[B] of the text's logit [B] among background logits [B, K].
+def _log_probability(logit: Tensor, background: Tensor, kept: Tensor) -> Tensor:
+    """[B] of the text's logit [B] among those background logits [B, K] that are kept, [K] or [B, K].
 
     Its gradient is that of the probability but for a factor, which does not vanish where the probability does. A text
     that all the background words mean is explained by its plain logit.
     """
-    if background.shape[1] == 0:
-        return logit
-    return torch.cat([logit[:, None], background], dim=1).log_softmax(dim=1)[:, 0]
+    among = torch.cat([logit[:, None], background.masked_fill(~kept, -torch.inf)], dim=1)
+    return torch.where(kept.any(dim=-1), among.log_softmax(dim=1)[:, 0], logit)
 
 
 def _cam(stream: TokenStream, tokens: Tensor, gradient: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ stands for the others. Nothing here depends on the other texts of a call.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import Encoder, Saliency, TokenStream, prompts_for
+from xtool.plugin import Encoder, Saliency, TokenStream, matches, prompts_for
 from xtool_vit.config import Common, PatchConfig
 
 _BANK = (
@@ -40,7 +41,7 @@ def directions(encoder: Encoder, embedding: Tensor, text: Tensor, common: Common
     Args:
         encoder: embeds the texts that stand for all texts.
         embedding: [B, D] of the images, unit vectors.
-        text: [T, D] unit vectors.
+        text: [T, D] unit vectors, or [B, T, D] where each image has its own.
         common: one of the above.
 
     Source: feature surgery of Li et al. 2023, CLIP Surgery, arXiv:2304.05653, where a data set's classes are the bank.
@@ -52,7 +53,7 @@ def directions(encoder: Encoder, embedding: Tensor, text: Tensor, common: Common
     bank = encoder.encode_text([prompts_for(name)[0] for name in BANK])
     if common == "bank":
         return (text - bank.mean(dim=0)).expand(len(embedding), -1, -1)
-    own = (WEIGHT_SCALE * embedding @ text.T).exp()[..., None]  # [B, T, 1]
+    own = (WEIGHT_SCALE * torch.stack(matches(embedding, text), dim=1)).exp()[..., None]  # [B, T, 1]
     others = (WEIGHT_SCALE * embedding @ bank.T).exp()  # [B, C]
     count = 1 + len(bank)
     mean_weight = (own + others.sum(dim=1)[:, None, None]) / count

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, TokenStream, read_stream
+from xtool.plugin import Encoder, TokenStream, matches, read_stream
 
 
 @contextmanager
@@ -49,7 +49,5 @@ def gradients_of(scores: Sequence[Tensor], leaves: Sequence[Tensor]) -> Iterator
 
 
 def cosines(embeddings: Tensor, text: Tensor) -> list[Tensor]:
-    """T cosines [B] of embeddings [B, D], of any length, with unit text embeddings [T, D]."""
-    unit = torch.nn.functional.normalize(embeddings.float(), dim=-1)
-    # Each text by itself: in one product of matrices the last digit would depend on the texts beside it.
-    return [unit @ usable(one) for one in text.float().unbind(0)]
+    """T cosines [B] of embeddings [B, D], of any length, with unit texts [T, D], or each image's own [B, T, D]."""
+    return matches(torch.nn.functional.normalize(embeddings.float(), dim=-1), text)

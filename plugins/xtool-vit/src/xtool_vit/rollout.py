@@ -86,4 +86,4 @@ def _without_least(attention: Tensor, fraction: float) -> Tensor:
 
 def _same_for_all(stream: TokenStream, taken: Tensor, text: Tensor) -> Saliency:
     maps = stream.patches(taken.float())
-    return Saliency(maps[:, None].repeat(1, len(text), 1, 1), present=None)
+    return Saliency(maps[:, None].repeat(1, text.shape[-2], 1, 1), present=None)

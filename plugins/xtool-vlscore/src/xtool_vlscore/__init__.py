@@ -11,6 +11,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         name="vlscore",
         factory="xtool_vlscore.method:VLScore",
         config="xtool_vlscore.config:VLScoreConfig",
+        own_texts=True,
         summary="Feature maps as masks, weighted by how well the masked image matches the text; detects absent texts.",
         paper="Gao and Wang 2022, VL-Score",
         requires=frozenset({"features"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, FeatureExtractor, FeatureMaps, UsageError, live_maps
+from xtool.plugin import Encoder, FeatureExtractor, FeatureMaps, UsageError, live_maps, matches
 from xtool_vlscore.config import VLScoreConfig
 
 
@@ -22,9 +22,8 @@ def ranked_maps(
     with torch.inference_mode(False), torch.enable_grad():
         # Clones: what was made in inference mode cannot be saved for backward.
         features = extractor.extract(encoder, pixels.detach().clone().requires_grad_())
-        cosines = features.embedding.float() @ text.float().clone().T
         importance = []
-        for column in cosines.unbind(dim=1):
+        for column in matches(features.embedding.float(), text.clone()):
             gradient = None
             if column.requires_grad and features.maps.requires_grad:
                 (gradient,) = torch.autograd.grad(column.sum(), features.maps, retain_graph=True, allow_unused=True)

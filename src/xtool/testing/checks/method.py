@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from xtool.contracts.config import MaskConfig
 from xtool.engine.methods import parse_methods
 from xtool.testing.checks.method_config import CONFIG_CHECKS
 from xtool.testing.checks.method_evidence import planted_evidence
 from xtool.testing.checks.method_hygiene import HYGIENE_CHECKS
-from xtool.testing.checks.method_output import DEAD_MAP_CHECKS, OUTPUT_CHECKS, works_in_inference_mode
+from xtool.testing.checks.method_output import (
+    DEAD_MAP_CHECKS,
+    OUTPUT_CHECKS,
+    own_texts_equal_singles,
+    works_in_inference_mode,
+)
 from xtool.testing.checks.method_subject import MethodSubject
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.setups import DEAD_MAPS, POOL, SETUPS
@@ -22,13 +29,18 @@ def plan_method(name: str) -> list[Case]:
     (request,) = parse_methods([name])
     spec = request.provided.spec
     planned = [*spec_cases(request.provided.owner, spec), *cases(CONFIG_CHECKS, request.provided)]
-    checks = [*OUTPUT_CHECKS, *HYGIENE_CHECKS, planted_evidence]
+    unasked = set() if spec.own_texts else {own_texts_equal_singles}
     if "gradients" in spec.requires:
-        checks.remove(works_in_inference_mode)
+        unasked.add(works_in_inference_mode)
+
+    def asked(*checks: Callable[[MethodSubject], None]) -> list[Callable[[MethodSubject], None]]:
+        return [check for check in checks if check not in unasked]
+
     for architecture in spec.architectures:
+        checks = asked(*OUTPUT_CHECKS, *HYGIENE_CHECKS, planted_evidence)
         planned += cases(checks, MethodSubject(request, SETUPS[architecture]), architecture)
     if "cnn" in spec.architectures:
-        planned += cases(DEAD_MAP_CHECKS, MethodSubject(request, DEAD_MAPS), DEAD_MAPS.name)
+        planned += cases(asked(*DEAD_MAP_CHECKS), MethodSubject(request, DEAD_MAPS), DEAD_MAPS.name)
         if isinstance(request.config, MaskConfig):
-            planned += cases((*OUTPUT_CHECKS, planted_evidence), MethodSubject(request, POOL), POOL.name)
+            planned += cases(asked(*OUTPUT_CHECKS, planted_evidence), MethodSubject(request, POOL), POOL.name)
     return planned

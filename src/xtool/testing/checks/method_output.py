@@ -45,6 +45,26 @@ def batch_equals_singles(subject: MethodSubject) -> None:
         require(_same_verdict(alone, together, images=index), f"image {index}: present or scores change with the batch")
 
 
+def own_texts_equal_singles(subject: MethodSubject) -> None:
+    """Each image of a batch, asked about texts of its own, gets the map and verdict it gets alone, for any options."""
+    encoder, pixels, text = usual(subject)
+    steady(subject, encoder, pixels, text)
+    own = texts(encoder, ("red", "zebra", "blue", "green", "red", "giraffe")).reshape(len(pixels), 3, -1)
+    for options in option_sets(type(subject.request.config)):
+        given = f" with {options}" if options else ""
+        try:
+            together = sound(subject, encoder, pixels, own, **options)
+        except UsageError:
+            continue  # an option that does not go with this encoder
+        largest = float(together.maps.abs().max())
+        for index in range(len(pixels)):
+            alone = sound(subject, encoder, pixels[index : index + 1], own[index], **options)
+            moved = not same(alone.maps[0], together.maps[index], scale=largest)
+            require(not moved, f"image {index} has different maps alone and in a batch with texts of its own{given}")
+            kept = _same_verdict(alone, together, images=index)
+            require(kept, f"image {index}: present or scores change in a batch with texts of its own{given}")
+
+
 def texts_equal_singles(subject: MethodSubject) -> None:
     """A text gets the same map and verdict alone and beside others, whatever the options, also after another text."""
     encoder, pixels, _ = usual(subject)
@@ -110,13 +130,14 @@ def weights_change_the_map(subject: MethodSubject) -> None:
     require(False, "the maps of an encoder with random weights are those of the planted one")
 
 
-DEAD_MAP_CHECKS = (finite, batch_equals_singles, texts_equal_singles)
+DEAD_MAP_CHECKS = (finite, batch_equals_singles, own_texts_equal_singles, texts_equal_singles)
 """What is checked on feature maps of which some are dead, too."""
 
 OUTPUT_CHECKS = (
     shape_and_dtype,
     finite,
     batch_equals_singles,
+    own_texts_equal_singles,
     texts_equal_singles,
     deterministic,
     works_in_inference_mode,

@@ -87,7 +87,7 @@ def wrong_shape(saliency: Any, encoder: Encoder, pixels: Tensor, text: Tensor) -
     """What is wrong with the shapes and dtypes of a saliency; empty if nothing is."""
     if not isinstance(saliency, Saliency):
         return f"explain returned a {type(saliency).__name__}, not an xtool.contracts.protocols.Saliency"
-    wanted = (len(pixels), len(text))
+    wanted = (len(pixels), text.shape[-2])
     maps, present, scores = saliency.maps, saliency.present, saliency.scores
     if maps.ndim != 4 or tuple(maps.shape[:2]) != wanted or 0 in maps.shape:
         return f"maps must be [{wanted[0]} images, {wanted[1]} texts, h, w], not {list(maps.shape)}"
