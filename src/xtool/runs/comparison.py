@@ -22,7 +22,7 @@ from xtool.metrics.registry import chosen_metrics
 from xtool.runs.directory import RunDirectory
 from xtool.runs.evaluate import Evaluation, evaluate
 from xtool.runs.identity import manifest_of
-from xtool.runs.records import Failure, Record
+from xtool.runs.records import Failure
 from xtool.runs.run import Run
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ def compare(
 def _evaluate_into(
     directory: RunDirectory, evaluation: Evaluation, indices: Sequence[int], on_error: str, report: OnProgress | None
 ) -> None:
-    done = {(record.index, record.method) for record in directory if isinstance(record, Record)}
-    todo = [(i, [label for label in evaluation.methods if (i, label) not in done]) for i in indices]
+    done = directory.done()
+    todo = [(i, done.missing(i)) for i in indices]
     todo = [(index, labels) for index, labels in todo if labels]
-    finished, failed, measured = len(indices) - len(todo), 0, bool(done)
+    finished, failed, measured = len(indices) - len(todo), 0, len(done) > 0
     first: Failure | None = None
     remaining = {index: len(labels) for index, labels in todo}
     if report:
