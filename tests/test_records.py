@@ -13,7 +13,8 @@ import pytest
 from xtool.errors import RunError
 from xtool.runs.directory import RECORDS, RunDirectory
 from xtool.runs.manifest import Manifest
-from xtool.runs.records import Failure, PackedMap, Record, to_line
+from xtool.runs.packed import PackedMap
+from xtool.runs.records import Failure, Record, to_line
 
 
 def manifest(**identity: Any) -> Manifest:
@@ -28,7 +29,7 @@ def manifest(**identity: Any) -> Manifest:
         "templates": [],
         "fit": "squash",
     }  # fmt: skip
-    return Manifest.model_validate({"schema_version": 2, "images": 1000, "identity": {**whole, **identity}})
+    return Manifest.model_validate({"schema_version": 3, "images": 1000, "identity": {**whole, **identity}})
 
 
 MANIFEST = manifest()
@@ -115,15 +116,15 @@ def test_no_run_and_a_broken_manifest_are_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be read"):
         RunDirectory.open(tmp_path)
     (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
-    with pytest.raises(RunError, match="schema version 1 or 2"):
+    with pytest.raises(RunError, match="schema version 1 to 3"):
         RunDirectory.open(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b"nonsense", "Expecting value"),
-        (b"[1, 2]", "not a JSON object"),
+        (b"nonsense", "Invalid JSON"),
+        (b"[1, 2]", "should be an object"),
         (b'{"index": 1}', "image: Field required"),
         (
             to_line(record(4)).replace(b'"rank":null', b'"rank":"first"').strip(),

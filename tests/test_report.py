@@ -15,7 +15,7 @@ from PIL import Image
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.protocols import PROTOCOLS, get_protocol
-from xtool.runs.records import PackedMap
+from xtool.runs.packed import PackedMap
 from xtool.runs.run import Run
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")

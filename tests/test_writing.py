@@ -13,6 +13,7 @@ import textwrap
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from xtool.errors import RunError
 from xtool.metrics.protocols import ANYBOX
 from xtool.runs import writing
 from xtool.runs.directory import RECORDS, RunDirectory
+from xtool.runs.numbers import Numbers
 from xtool.runs.records import Record, to_line
 from xtool.runs.run import Run
 from xtool.runs.summary import summarise
@@ -300,10 +302,13 @@ def test_sealing_on_a_full_disk_is_told_and_leaves_nothing_half(
 
 def test_values_that_no_metric_writes_are_told_with_the_metric() -> None:
     changed = record(0, ious=[0.5] * 100, values={"pointing": {"a": 1}})
-    with pytest.raises(RunError, match="x: the recorded values of pointing cannot be read"):
-        summarise([((0, 0), changed)], ANYBOX)
-    with pytest.raises(RunError, match=r"x on é0\.jpg: the record has 2 IoUs, and anybox has 100 thresholds"):
-        summarise([((0, 0), record(0))], ANYBOX)
+    with pytest.raises(RunError, match="the recorded values of pointing cannot be read"):
+        Numbers.of([(0, changed)])
+    with (
+        ExitStack() as opened,
+        pytest.raises(RunError, match=r"x on é0\.jpg: the record has 2 IoUs, and anybox has 100 thresholds"),
+    ):
+        summarise([opened.enter_context(Numbers.of([(0, record(0))]))], ANYBOX)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +337,7 @@ def test_a_number_that_json_has_not_is_not_written() -> None:
 
 
 def test_a_map_that_is_not_finite_is_no_map() -> None:
-    from xtool.runs.records import PackedMap
+    from xtool.runs.packed import PackedMap
 
     with pytest.raises(ValueError, match="not finite"):
         PackedMap.pack(np.array([[0, np.nan]], np.float32))

@@ -32,6 +32,7 @@ class _Causal(Metric):
     """The score is cos(image, text): not comparable with published numbers, which take class probabilities."""
 
     on_request = True
+    shape = ()
     mode: ClassVar[Mode]
     base: ClassVar[Base]
     """What replaces the pixels of the image."""

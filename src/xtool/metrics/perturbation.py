@@ -28,6 +28,7 @@ class _Perturbation(Metric):
     """Measured where the sample has a class; the classes are those of the data set, by their texts."""
 
     on_request = True
+    shape = (9,)
     most_salient: ClassVar[bool]
     """Whether the most salient pixels turn black first."""
 

@@ -23,9 +23,10 @@ from xtool.runs.counts import COLUMNS as COUNT_COLUMNS
 from xtool.runs.counts import count_instances
 
 if TYPE_CHECKING:
+    from xtool.runs.images import ImageResult
     from xtool.runs.records import Record
     from xtool.runs.run import Run
-    from xtool.runs.summary import ImageResult, MethodResult
+    from xtool.runs.summary import MethodResult
 
 __all__ = ["DEFAULT_GALLERY", "ReportOptions", "report_html", "write_report"]
 
@@ -193,7 +194,7 @@ def _moving(run: Run, wanted: str | None, album: _Album) -> dict[str, Any] | Non
     if not run.results:
         return None
     name = middling(run.results[0]).image if wanted is None else wanted
-    rows = [(result, run.record(image)) for result in run.results for image in result.images if image.image == name]
+    rows = [(result, run.record(image)) for result in run.results for image in result.images.named(name)]
     if not rows:
         raise RunError(f"{run.path} has no record of the image {name!r}")
     strips = [

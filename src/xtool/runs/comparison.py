@@ -22,6 +22,7 @@ from xtool.metrics.registry import chosen_metrics
 from xtool.runs.directory import RunDirectory
 from xtool.runs.evaluate import Evaluation, evaluate
 from xtool.runs.identity import manifest_of
+from xtool.runs.packed import MAPS, Maps
 from xtool.runs.records import Failure
 from xtool.runs.run import Run
 
@@ -54,6 +55,7 @@ def compare(
     fit: Fit = "squash",
     classifier: Encoder | None = None,
     metrics: Sequence[str] = (),
+    maps: Maps = "low",
     limit: int | None = None,
     shard: tuple[int, int] = (1, 1),
     on_error: str = "stop",
@@ -75,6 +77,8 @@ def compare(
         fit: how images fill the model's input: ``squash``, ``crop`` or ``pad``.
         classifier: another encoder that names the class for Top-1 and Top-5.
         metrics: additional metrics by name: ``pxap``, ``insertion``, ``deletion``, …
+        maps: what records keep of maps: ``low``, 16 bits of each value; ``full``, all 32; ``none``, nothing, so that
+            there are no galleries and no counts. What is kept is what is scored; ``none`` scores as ``low`` does.
         limit: the first N samples only.
         shard: ``(i, n)``: every n-th sample, starting with the i-th, i from 1.
         on_error: what to do with an unusable sample: ``stop`` or ``skip``.
@@ -100,6 +104,7 @@ def compare(
         fit=fit,
         classifier=None if classifier is None else counted(classifier),
         metrics=chosen_metrics(metrics),
+        maps=_known(maps),
     )
     indices = _chosen(len(opened), limit, shard)
     manifest = manifest_of(evaluation, requests, images=len(indices), limit=limit, shard=shard, data_dir=data_dir)
@@ -152,6 +157,12 @@ def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]
     if not indices:
         raise RunError(f"shard {i}/{n} of {length} samples contains none")
     return indices
+
+
+def _known(maps: Maps) -> Maps:
+    if maps not in MAPS:
+        raise UsageError(f"maps must be one of {', '.join(MAPS)}, not {maps!r}")
+    return maps
 
 
 def _present_name(protocol: str) -> str:

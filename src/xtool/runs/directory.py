@@ -1,7 +1,8 @@
 """A run on disk: a manifest, one line per image × method as soon as it is computed, sealed to Parquet at the end.
 
 ``records.jsonl`` is append-only. A process killed in the middle of a line leaves a torn tail, which the next reader
-drops; everything before it is complete. ``records.parquet`` is written when a run is complete, for analysis elsewhere.
+drops; everything before it is complete. ``records.parquet`` is written when a run is complete
+(:mod:`xtool.runs.sealed`): its numbers without the maps, which reports and resuming read in place of the lines.
 
 One process at a time writes (:mod:`xtool.runs.writing`). Whatever a file holds, readers get one record for each image
 and method: the first.
@@ -14,28 +15,24 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from xtool.errors import RunError
 from xtool.runs.done import Done
 from xtool.runs.manifest import SCHEMA_VERSION, Manifest
+from xtool.runs.numbers import Numbers
 from xtool.runs.records import Failure, Record, parse_line, to_line
+from xtool.runs.sealed import SEALED, believed, seal
 from xtool.runs.writing import writing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["MANIFEST", "RECORDS", "SEALED", "RunDirectory"]
 
 MANIFEST = "manifest.json"
 RECORDS = "records.jsonl"
-SEALED = "records.parquet"
-BATCH = 256
-"""How many records are in memory at once while a run is sealed."""
+BLOCK = 1 << 16
+"""Bytes that are read at once from the end of a file, to find that of its last whole line."""
 
 
 class RunDirectory:
@@ -72,6 +69,8 @@ class RunDirectory:
             if not (path / MANIFEST).exists():
                 return cls._started(path, manifest, held)
             run = cls.open(path)
+            if run.manifest.schema_version != SCHEMA_VERSION:
+                raise RunError(f"{path} contains a run of an earlier xtool, which can be read but not resumed")
             different = run.manifest.identity.differences(manifest.identity)
             if different:
                 told = "\n".join(f"  {line}" for line in different)
@@ -79,8 +78,6 @@ class RunDirectory:
                     f"{path} contains a run that was made differently, so its records and new ones could not be "
                     f"compared; choose another --out\n{told}"
                 )
-            if run.manifest.schema_version != SCHEMA_VERSION:
-                raise RunError(f"{path} contains a run of an earlier xtool, which can be read but not resumed")
             run._drop_torn_tail()
             run._held = held.pop_all()
             return run
@@ -114,7 +111,7 @@ class RunDirectory:
         except ValidationError as error:
             first = error.errors()[0]
             raise RunError(
-                f"{where} is not a manifest of schema version 1 or {SCHEMA_VERSION}: "
+                f"{where} is not a manifest of schema version 1 to {SCHEMA_VERSION}: "
                 f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             ) from error
 
@@ -178,37 +175,40 @@ class RunDirectory:
     def done(self) -> Done:
         """Which images each method has answered for. Raises :class:`RunError` for a line that is no record."""
         done = self._nothing_done()
-        for record in self:
-            if isinstance(record, Record):
-                done.add(record.index, record.method)
+        sealed = self._sealed()
+        if sealed is None:
+            for record in self:
+                if isinstance(record, Record):
+                    done.add(record.index, record.method)
+            return done
+        with sealed:
+            for index, method in sealed.answers():
+                done.add(index, method)
         return done
 
-    def seal(self) -> Path:
-        """Write all records as Parquet, atomically, and return the file. Raises :class:`RunError` where it cannot."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def numbers(self) -> Numbers:
+        """Everything that was recorded but maps: of a complete run from its seal, else from reading all records.
 
+        It is a context manager, and closed by leaving it. Raises :class:`RunError` for a line that is no record.
+        """
+        return self._sealed() or Numbers.of(self.placed())
+
+    def seal(self) -> Path:
+        """Write the numbers of all records as Parquet, atomically, and return the file, if it is not there already.
+
+        Raises :class:`RunError` where it cannot.
+        """
         self._close_stream()
         target = self.path / SEALED
-        partial = target.with_suffix(".partial")
-        # Twice through the file, so that no more than a batch of it is in memory: what a column holds is known only
-        # at the end (a rank, say, may be missing from the first thousand images).
-        schemas = [batch.schema for batch in self._tables()]
-        whole = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
-        whole = whole.with_metadata({"xtool": self.manifest.as_text()})
-        try:
-            with pq.ParquetWriter(partial, whole) as writer:
-                for batch in self._tables(whole):
-                    writer.write_table(batch)
-            os.replace(partial, target)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise RunError(
-                f"{target} cannot be written: {error.strerror or error}; all records are complete, and --resume writes "
-                "it from them"
-            ) from error
+        sealed = self._sealed()
+        if sealed is None:
+            seal(target, self.path / RECORDS, self.placed(), self.manifest.as_text())
+        else:
+            sealed.close()
         return target
+
+    def _sealed(self) -> Numbers | None:
+        return believed(self.path / SEALED, self.path / RECORDS, self.manifest.as_text())
 
     def close(self) -> None:
         """Let others write. Records can still be read."""
@@ -243,28 +243,21 @@ class RunDirectory:
         if rest or not 0 <= position < self.manifest.images:
             raise ValueError(f"index: {record.index} is no sample of this run of {self.manifest.images}")
 
-    def _tables(self, schema: pa.Schema | None = None) -> Iterator[pa.Table]:
-        import pyarrow as pa
-
-        records = iter(self)
-        while batch := [_row(record) for record in islice(records, BATCH)]:
-            yield pa.Table.from_pylist(batch, schema=schema)
-
     def _drop_torn_tail(self) -> None:
         path = self.path / RECORDS
         if not path.exists():
             return
         with _told(path), path.open("rb+") as stream:
-            whole = 0
-            for line in stream:
-                whole += len(line) if line.endswith(b"\n") else 0
-            stream.truncate(whole)
-
-
-def _row(record: Record | Failure) -> dict[str, Any]:
-    """Every column, as Arrow asks the first row for them; what is empty is ``None``, as it would have no type."""
-    columns = {**dict.fromkeys((*Record.model_fields, *Failure.model_fields)), **record.model_dump()}
-    return {name: None if value in ({}, []) else value for name, value in columns.items()}
+            end = stream.seek(0, os.SEEK_END)
+            while end:
+                start = max(end - BLOCK, 0)
+                stream.seek(start)
+                newline = stream.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    end = start + newline + 1
+                    break
+                end = start
+            stream.truncate(end)
 
 
 @contextmanager

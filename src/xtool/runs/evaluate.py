@@ -20,8 +20,9 @@ from xtool.errors import DataError, PluginError, blamed
 from xtool.image.geometry import Fit
 from xtool.image.pixels import FittedImage, fit_image, to_pixels
 from xtool.metrics.case import Case
+from xtool.runs.packed import Maps, PackedMap
 from xtool.runs.question import Cost, Question
-from xtool.runs.records import Failure, PackedMap, Record, storable
+from xtool.runs.records import Failure, Record, storable
 from xtool.runs.zero_shot import TextBank, ZeroShot
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Evaluation:
     classifier: Encoder | None = None
     """Names the class for Top-1 and Top-5; the encoder itself when ``None``."""
     metrics: Sequence[Metric] = ()
+    maps: Maps = "low"
+    """What is kept of maps, and scored."""
 
 
 def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record | Failure]:
@@ -69,7 +72,7 @@ def evaluate(evaluation: Evaluation, todo: Iterable[tuple[int, Sequence[str]]]) 
         try:
             with undisturbed(encoder.device), account(Kept()) as work:
                 rank = ranker.rank(sample, image) if ranker is not None else None
-                question = Question.about(sample, image.fitted, texts, evaluation.protocol, zero_shot)
+                question = Question.about(sample, image.fitted, texts, evaluation.protocol, zero_shot, evaluation.maps)
                 for label in labels:
                     try:
                         case, cost = question.put_to(evaluation.methods[label], work)
@@ -102,7 +105,7 @@ def _record(evaluation: Evaluation, index: int, label: str, case: Case, rank: in
         ious=evaluation.protocol.best_ious(target.image_map, sample.boxes).tolist(),
         present=target.present,
         score=target.score,
-        map=PackedMap.pack(target.image_map.low),
+        map=None if evaluation.maps == "none" else PackedMap.pack(target.image_map.low, evaluation.maps),
         values={name: value for name, value in measured.items() if value is not None},
         **asdict(cost),
     )

@@ -17,6 +17,7 @@ from xtool.image.geometry import Geometry
 from xtool.image.pixels import FittedImage, to_pixels
 from xtool.metrics.case import Answer, Case
 from xtool.metrics.image_map import ImageMap
+from xtool.runs.packed import Maps, kept
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod, Sample
@@ -51,6 +52,8 @@ class Question:
     """``absent`` and ``distractor``, where the sample has them: [D]."""
     ranks: Callable[[Tensor], list[int]] | None
     """See :attr:`xtool.metrics.case.Case.ranks`."""
+    maps: Maps
+    """How exactly maps are scored: as a record can repeat it from its own map."""
 
     @classmethod
     def about(
@@ -60,6 +63,7 @@ class Question:
         texts: TextBank,
         protocol: LocalizationProtocol,
         zero_shot: ZeroShot | None,
+        maps: Maps = "low",
     ) -> Question:
         """``texts`` are those of the encoder that is asked, and ``zero_shot`` its classes, where there are some."""
         others = {kind: name for kind, name in (("absent", sample.absent), ("distractor", sample.distractor)) if name}
@@ -73,6 +77,7 @@ class Question:
             target=texts[sample.synonyms][None],
             others={kind: texts.by_name(name) for kind, name in others.items()},
             ranks=partial(zero_shot.ranks, index) if zero_shot is not None and index is not None else None,
+            maps=maps,
         )
 
     def put_to(self, method: SaliencyMethod, work: Work) -> tuple[Case, Cost]:
@@ -84,13 +89,13 @@ class Question:
                 method.explain(encoder, self.pixels, torch.stack(list(self.others.values()))) if self.others else None
             )
         answers = {
-            kind: _answer(about_others, position, self.geometry)
+            kind: self._answer(about_others, position)
             for position, kind in enumerate(self.others)
             if about_others is not None
         }
         case = Case(
             sample=self.sample,
-            target=_answer(saliency, 0, self.geometry),
+            target=self._answer(saliency, 0),
             absent=answers.get("absent"),
             distractor=answers.get("distractor"),
             protocol=self.protocol,
@@ -101,14 +106,13 @@ class Question:
         )
         return case, cost
 
-
-def _answer(saliency: Saliency, position: int, geometry: Geometry) -> Answer:
-    low = saliency.maps[0, position].float().cpu().numpy()
-    return Answer(
-        image_map=ImageMap(low, geometry),
-        present=None if saliency.present is None else bool(saliency.present[0, position]),
-        score=None if saliency.scores is None else float(saliency.scores[0, position]),
-    )
+    def _answer(self, saliency: Saliency, position: int) -> Answer:
+        low = kept(saliency.maps[0, position].float().cpu().numpy(), self.maps)
+        return Answer(
+            image_map=ImageMap(low, self.geometry),
+            present=None if saliency.present is None else bool(saliency.present[0, position]),
+            score=None if saliency.scores is None else float(saliency.scores[0, position]),
+        )
 
 
 def _timed(method: SaliencyMethod, encoder: Encoder, pixels: Tensor, text: Tensor, work: Work) -> tuple[Saliency, Cost]:

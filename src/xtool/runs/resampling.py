@@ -54,9 +54,10 @@ class Resampled:
 
     def __init__(self, results: Sequence[MethodResult]) -> None:
         self.results = tuple(results)
-        names = {image.index: _file(image.image) for each in results for image in each.images}
-        self.samples = np.array(sorted(names), np.int64)
-        self.images = np.unique([names[index] for index in self.samples.tolist()], return_inverse=True)[1]
+        self.samples = np.unique(np.concatenate([np.zeros(0, np.int64), *(each.indices for each in results)]))
+        known = {id(each.images.names): each.images.names for each in results}
+        names = {index: name for each in known.values() for index, name in each.items()}
+        self.images = np.unique([_file(names[index]) for index in self.samples.tolist()], return_inverse=True)[1]
         """[samples] which image each is of, counted from 0."""
 
     @cached_property
