@@ -150,7 +150,7 @@ def test_of_doubled_records_the_first_counts(tmp_path: Path) -> None:
     for i in (0, 1, 0, 2, 1, 0):
         run.append(wide(i))
         run.append(wide(i, "y"))
-    run.append(wide(2).model_copy(update={"ious": [0.9] * 100}))
+    run.append(record(2, ious=[0.9] * 100))
     run.close()
     assert [(each.index, each.method) for each in run] == [(i, m) for i in range(3) for m in "xy"]
     read = Run.open(tmp_path)
@@ -301,7 +301,7 @@ def test_sealing_on_a_full_disk_is_told_and_leaves_nothing_half(
 
 
 def test_values_that_no_metric_writes_are_told_with_the_metric() -> None:
-    changed = record(0, ious=[0.5] * 100, values={"pointing": {"a": 1}})
+    changed = record(0, ious=[0.5] * 100, values={"pointing": [[1], [0]]})
     with pytest.raises(RunError, match="the recorded values of pointing cannot be read"):
         Numbers.of([(0, changed)])
     with (
@@ -332,8 +332,10 @@ def test_a_line_of_impossible_numbers_is_no_record(tmp_path: Path, line: bytes) 
 
 
 def test_a_number_that_json_has_not_is_not_written() -> None:
-    with pytest.raises(ValueError, match="Out of range"):
-        to_line(record(0, values={"energy": float("nan")}))
+    with pytest.raises(ValueError, match="nan is no number that JSON has"):
+        record(0, values={"energy": float("nan")})
+    with pytest.raises(ValueError, match="not finite"):
+        record(0, values={"swapped": [float("inf")] * 100})
 
 
 def test_a_map_that_is_not_finite_is_no_map() -> None:
