@@ -23,7 +23,7 @@ from PIL import Image
 from xtool.contracts.protocols import Sample
 from xtool.runs.comparison import Progress, compare
 from xtool.runs.directory import RECORDS, RunDirectory
-from xtool.runs.packed import PackedMap
+from xtool.runs.packed import Packed, PackedMap
 from xtool.runs.records import Record
 from xtool.runs.run import Run
 from xtool.runs.sealed import SEALED
@@ -32,6 +32,7 @@ SIZE = (500, 375)
 SIDE = 14
 """Cells of a map: those of a ViT-B-16."""
 LABELS = ("red", "blue", "green")
+POOL = 5000
 
 
 class Synthetic:
@@ -102,13 +103,17 @@ def _begin(out: Path, images: int, count: int) -> None:
 
 
 def _records(run: RunDirectory, images: int) -> Iterator[Record]:
-    """For each image and method what is not there yet: noise, which nothing can compress."""
+    """For each image and method what is not there yet: noise, which nothing can compress.
+
+    Maps and IoUs are drawn from some thousands, as to make them takes longer than to write them.
+    """
     draw = np.random.default_rng(0)
     dataset, done = Synthetic(images), run.done()
+    maps = [PackedMap.pack(draw.random((SIDE, SIDE), np.float32)) for _ in range(POOL)]
+    swept = [Packed.pack(np.sort(draw.random(100))) for _ in range(POOL)]
     for index in range(images):
         sample = dataset[index]
         for number, label in enumerate(done.missing(index)):
-            swept = np.sort(draw.random((2, 100)) * (0.8 + 0.02 * number), axis=1)
             yield Record(
                 index=index,
                 image=sample.id,
@@ -117,16 +122,16 @@ def _records(run: RunDirectory, images: int) -> Iterator[Record]:
                 rank=int(draw.integers(1, 20)),
                 image_size=SIZE,
                 true_boxes=[tuple(box) for box in sample.boxes.tolist()],
-                ious=swept[0],
+                ious=swept[draw.integers(POOL)],
                 present=bool(draw.random() > 0.3),
                 score=draw.random(),
-                map=PackedMap.pack(draw.random((SIDE, SIDE), np.float32)),
+                map=maps[draw.integers(POOL)],
                 values={
                     "pointing": bool(draw.random() > 0.5),
                     "presence": [bool(draw.random() > 0.3), bool(draw.random() > 0.6)],
                     "presence_auroc": draw.random(2).tolist(),
                     "specificity": draw.random(),
-                    "swapped": swept[1].tolist(),
+                    "swapped": swept[draw.integers(POOL)],
                 },
                 seconds=draw.random(),
                 forwards=100 + number,

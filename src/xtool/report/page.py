@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_GALLERY", "ReportOptions", "report_html", "write_report"]
 
 DEFAULT_GALLERY = 4
+LISTED = 200
+"""Images that could not be used, with reasons; of more, a page gives the number."""
 MOVING = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Thresholds at which one image's boxes are drawn side by side."""
 
@@ -115,10 +117,12 @@ def _title(runs: Sequence[Run]) -> str:
 def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
     found = run.results
     album = _Album(run, number, options.data_dir)
-    galleries = [(each, _galleries(run, each, options.gallery, album)) for each in found] if options.gallery else []
-    moving = _moving(run, options.image, album) if options.gallery else None
+    drawn = options.gallery > 0 and run.has_maps
+    galleries = [(each, _galleries(run, each, options.gallery, album)) for each in found] if drawn else []
+    moving = _moving(run, options.image, album) if drawn else None
     planned = sum(directory.manifest.images for directory in run.directories)
     failed = run.failures()
+    failures = (*failed, *run.unanswered())
     return {
         "name": f"{run.identity.encoder.name} on {run.identity.dataset.name}",
         "path": str(run.path),
@@ -128,13 +132,15 @@ def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
         "trained": run.identity.encoder.trained,
         "protocol": run.identity.protocol,
         "differences": difference_tables(run),
-        "counts": count_instances(run) if options.counts else [],
+        "maps": run.has_maps,
+        "counts": count_instances(run) if options.counts and run.has_maps else [],
         "count_columns": COUNT_COLUMNS,
         "galleries": galleries,
         "moving": moving,
         "photos": album.photos,
         "problem": album.pictures.problem,
-        "failures": (*failed, *run.unanswered()),
+        "failures": failures[:LISTED],
+        "unlisted": len(failures[LISTED:]),
         "manifests": [each.manifest.as_text() for each in run.directories],
     }
 

@@ -108,7 +108,7 @@ def parse_line(line: bytes, schema_version: int) -> Record | Failure:
 
 def _pack_long(value: Any) -> Any:
     """A metric's value, with many numbers packed. Raises :class:`ValueError` for NaN and infinity."""
-    if isinstance(value, dict):
+    if isinstance(value, Packed | dict):
         return Packed.model_validate(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is no number that JSON has")
