@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["SEALED", "believed", "seal"]
 
 SEALED = "records.parquet"
+FORMAT = 1
+"""Of the columns; they may change without a change of the records."""
 MANIFEST = b"xtool"
 OF = b"xtool_records"
 """Names of the entries in the file's metadata: the manifest, and which records it was made from."""
@@ -37,7 +39,8 @@ def seal(target: Path, records: Path, placed: Iterable[tuple[int, Record | Failu
     partial = target.with_suffix(".partial")
     try:
         told = {**_stamp(records), "sha256": _sha256(records)} if records.exists() else {}
-        write(partial, placed, {MANIFEST.decode(): manifest, OF.decode(): json.dumps(told)})
+        metadata = {MANIFEST.decode(): manifest, OF.decode(): json.dumps({"format": FORMAT, **told})}
+        write(partial, placed, metadata)
         os.replace(partial, target)
     except OSError as error:
         raise RunError(
@@ -57,8 +60,9 @@ def believed(target: Path, records: Path, manifest: str) -> Numbers | None:
         with ExitStack() as opened:
             numbers = opened.enter_context(Numbers(target, str(target)))
             about = numbers.schema.metadata or {}
-            same = about[MANIFEST].decode() == manifest and numbers.schema.equals(schema())
-            if not same or not _is_of(json.loads(about[OF]), records):
+            told = json.loads(about[OF])
+            same = about[MANIFEST].decode() == manifest and told["format"] == FORMAT
+            if not same or numbers.schema.names != schema().names or not _is_of(told, records):
                 return None
             opened.pop_all()
             return numbers
