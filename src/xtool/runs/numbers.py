@@ -184,8 +184,8 @@ def _recorded(values: Sequence[Any], shape: tuple[int | None, ...]) -> list[Any]
     """A metric's values as flat arrays, or as numbers if they are single. Raises :class:`ValueError` for others."""
     found: list[Any] = []
     for value in values:
-        if value is None:
-            found.append(None)
+        if value is None or (not shape and type(value) in (bool, int, float)):
+            found.append(value if value is None else float(value))
             continue
         numbers = np.asarray(value.unpack() if isinstance(value, Packed) else value)
         fits = len(numbers.shape) == len(shape)
