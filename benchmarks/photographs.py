@@ -102,7 +102,7 @@ class Credits:
     def of(cls, records: Sequence[Record], thresholds: NDArray[np.float64], chosen: float | None) -> Credits:
         """From a method's records, the protocol's thresholds, and the one that was chosen elsewhere, if any was."""
         names = [photograph(record.image) for record in records]
-        hits = np.array([record.ious for record in records]) > FOUND
+        hits = np.array([record.ious.unpack() for record in records]) > FOUND
         best = int(hits.mean(axis=0).argmax())
         swaps = [record.values.get("swapped") for record in records]
         fixed = best if chosen is None else int(np.abs(thresholds - chosen).argmin())
@@ -111,7 +111,7 @@ class Credits:
             found=hits[:, best].astype(float),
             found_as_chosen=hits[:, fixed].astype(float),
             pointed=np.array([float(record.values["pointing"]) for record in records]),
-            swapped=np.array([np.nan if ious is None else float(ious[best] > FOUND) for ious in swaps]),
+            swapped=np.array([np.nan if ious is None else float(ious.unpack()[best] > FOUND) for ious in swaps]),
             threshold=float(thresholds[best]),
         )
 

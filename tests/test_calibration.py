@@ -180,7 +180,7 @@ def test_runs_of_different_encoders_are_not_mixed(run: Run, tmp_path: Path) -> N
 
 def test_runs_of_an_earlier_xtool_are_refused(run: Run) -> None:
     path = run.path / "manifest.json"
-    path.write_text(path.read_text("utf-8").replace('"schema_version": 2', '"schema_version": 1'), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('"schema_version": 3', '"schema_version": 1'), "utf-8")
     with pytest.raises(UsageError, match="earlier xtool, which recorded other evidence"):
         calibrate([Run.open(run.path)])
 

@@ -23,6 +23,7 @@ from xtool.metrics.registry import METRICS
 from xtool.runs.cells import cells
 from xtool.runs.differences import Difference, compared, difference, mcnemar
 from xtool.runs.directory import RunDirectory
+from xtool.runs.numbers import Numbers
 from xtool.runs.records import Record
 from xtool.runs.resampling import RESAMPLES, Resampled, weightings
 from xtool.runs.run import Run
@@ -44,7 +45,8 @@ def records(method: str, overlaps: ArrayLike, names: Sequence[str] = (), **other
 
 def summed_up(*methods: list[Record]) -> Summary:
     whole = [each for method in methods for each in method]
-    return summarise((((0, at), each) for at, each in enumerate(whole)), ANYBOX, AT)
+    with Numbers.of(enumerate(whole)) as numbers:
+        return summarise([numbers], ANYBOX, AT)
 
 
 def rows(*methods: list[Record]) -> Resampled:
@@ -239,7 +241,8 @@ def test_a_share_of_levels_is_no_matter_of_found_or_not() -> None:
         for name, shift in (("x", 0.0), ("y", 0.2))
         for i, overlap in enumerate(overlaps - shift)
     ]
-    summary = summarise((((0, at), each) for at, each in enumerate(made)), protocol)
+    with Numbers.of(enumerate(made)) as numbers:
+        summary = summarise([numbers], protocol)
     found = difference(Resampled(summary.methods), "gt_known", 0, 1)
     assert isinstance(found, Difference)
     assert found.p is None

@@ -15,7 +15,7 @@ from PIL import Image
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.protocols import PROTOCOLS, get_protocol
-from xtool.runs.records import PackedMap
+from xtool.runs.packed import Packed, PackedMap
 from xtool.runs.run import Run
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
@@ -255,7 +255,8 @@ def test_the_page_draws_the_boxes_that_were_scored(xtool: Any, tmp_path: Path, p
     for record in records:
         boxes = drawn.of[record["image"]]
         ious = found.ious(boxes, record["true_boxes"], tuple(record["image_size"]))
-        assert ious.max() == pytest.approx(record["ious"][index], abs=1e-9)
+        recorded = Packed.model_validate(record["ious"]).unpack()
+        assert ious.max() == pytest.approx(recorded[index], abs=1e-9)
         low = PackedMap.model_validate(record["map"]).unpack()
         image_map = ImageMap(low, Geometry.of(tuple(record["image_size"]), (64, 64)))
         assert boxes == pytest.approx(found.boxes(image_map, threshold))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from xtool.errors import UsageError
 from xtool.metrics.protocols import ANYBOX
 from xtool.metrics.registry import METRICS
 from xtool.runs.directory import RunDirectory
-from xtool.runs.records import Failure, PackedMap, Record
+from xtool.runs.numbers import Numbers
+from xtool.runs.packed import PackedMap
+from xtool.runs.records import Failure, Record
 from xtool.runs.run import Run
-from xtool.runs.summary import summarise
+from xtool.runs.summary import Summary, Threshold, summarise
 from xtool.runs.table import ComparisonTable
 
 
@@ -28,8 +30,9 @@ def ious(at: dict[int, float]) -> list[float]:
     return [at.get(index, 0.0) for index in range(100)]
 
 
-def placed(records: list[Record | Failure]) -> Iterator[tuple[tuple[int, int], Record | Failure]]:
-    return (((0, start), each) for start, each in enumerate(records))
+def summed_up(records: Iterable[Record | Failure], threshold: Threshold = None) -> Summary:
+    with Numbers.of(enumerate(records)) as numbers:
+        return summarise([numbers], ANYBOX, threshold)
 
 
 def test_each_number_is_that_of_its_records() -> None:
@@ -38,7 +41,7 @@ def test_each_number_is_that_of_its_records() -> None:
         record(0, ious=ious({20: 0.6}), rank=1, seconds=1.0, forwards=4, values={"pointing": True, "insertion": 0.5}),
         record(1, ious=ious({20: 0.8, 30: 0.9}), rank=3, seconds=3.0, forwards=6, values={"pointing": False}),
     ]
-    (result,) = summarise(placed(records), ANYBOX).methods
+    (result,) = summed_up(records).methods
     row = result.row
     assert (row.method, row.images, row.threshold) == ("x", 2, 0.2)
     expected = {
@@ -58,7 +61,7 @@ def test_presence_and_swapped_by_hand() -> None:
         record(2, ious=ious({50: 0.9}), values={"swapped": ious({50: 0.7})}),
         record(3, ious=ious({50: 0.9}), values={"swapped": ious({10: 1.0})}),
     ]
-    values = summarise(placed(records), ANYBOX).methods[0].row.values
+    values = summed_up(records).methods[0].row.values
     assert values["presence"] == pytest.approx((0.5 + 1.0) / 2)
     assert values["presence_auroc"] == 0.75
     assert values["swapped"] == 0.5, "at the threshold chosen for the label, 0.5"
@@ -66,7 +69,7 @@ def test_presence_and_swapped_by_hand() -> None:
 
 
 def test_an_overlap_that_five_digits_would_round_to_a_half_is_found() -> None:
-    (result,) = summarise(placed([record(0, ious=ious({50: 0.50000396}))]), ANYBOX).methods
+    (result,) = summed_up([record(0, ious=ious({50: 0.50000396}))]).methods
     assert result.row.values["gt_known"] == 1.0
     assert result.images[0].found
 
@@ -76,39 +79,38 @@ def test_an_image_differs_from_the_mean_of_the_other_methods() -> None:
     records: list[Record | Failure] = [
         record(0, method=method, ious=ious({40: overlap})) for method, overlap in overlaps.items()
     ]
-    found = {each.method: each.images[0].difference for each in summarise(placed(records), ANYBOX, 0.4).methods}
+    found = {each.method: each.images[0].difference for each in summed_up(records, 0.4).methods}
     assert found == {"x": pytest.approx(0.5), "y": pytest.approx(-0.4), "z": pytest.approx(-0.1)}
-    (alone,) = summarise(placed(records[:1]), ANYBOX).methods
+    (alone,) = summed_up(records[:1]).methods
     assert alone.images[0].difference == 0
 
 
 def test_a_failure_that_a_later_attempt_mended_is_none() -> None:
     broken = Failure(index=0, image="a.jpg", error="truncated")
     still = Failure(index=5, image="b.jpg", error="truncated")
-    summary = summarise(placed([broken, still, record(0, ious=ious({}))]), ANYBOX)
+    summary = summed_up([broken, still, record(0, ious=ious({}))])
     assert (summary.failures, summary.images) == ((still,), 1)
 
 
 def test_a_method_without_a_chosen_threshold_is_told() -> None:
     with pytest.raises(UsageError, match="no threshold was chosen for x"):
-        summarise(placed([record(0, ious=ious({}))]), ANYBOX, {"y": 0.5})
+        summed_up([record(0, ious=ious({}))], {"y": 0.5})
 
 
 def test_maps_do_not_stay_in_memory() -> None:
-    heavy = PackedMap.pack(np.zeros((200, 200), np.float32))  # 213 kB each, as text
+    noise = np.random.default_rng(0).random((200, 200), np.float32)  # 107 kB each, as text
 
-    def records() -> Iterator[tuple[tuple[int, int], Record | Failure]]:
+    def records() -> Iterator[Record | Failure]:
         for i in range(300):
-            own = PackedMap(shape=heavy.shape, data=heavy.data[:-1] + "=")
-            yield (0, i), record(i, ious=ious({}), map=own)
+            yield record(i, ious=ious({}), map=PackedMap.pack(noise))
 
     tracemalloc.start()
     try:
-        summarise(records(), ANYBOX)
+        summed_up(records())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 5e6, "300 maps would be 64 MB"
+    assert peak < 5e6, "300 maps would be 32 MB"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import textwrap
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from xtool.errors import RunError
 from xtool.metrics.protocols import ANYBOX
 from xtool.runs import writing
 from xtool.runs.directory import RECORDS, RunDirectory
+from xtool.runs.numbers import Numbers
 from xtool.runs.records import Record, to_line
 from xtool.runs.run import Run
 from xtool.runs.summary import summarise
@@ -148,7 +150,7 @@ def test_of_doubled_records_the_first_counts(tmp_path: Path) -> None:
     for i in (0, 1, 0, 2, 1, 0):
         run.append(wide(i))
         run.append(wide(i, "y"))
-    run.append(wide(2).model_copy(update={"ious": [0.9] * 100}))
+    run.append(record(2, ious=[0.9] * 100))
     run.close()
     assert [(each.index, each.method) for each in run] == [(i, m) for i in range(3) for m in "xy"]
     read = Run.open(tmp_path)
@@ -299,11 +301,14 @@ def test_sealing_on_a_full_disk_is_told_and_leaves_nothing_half(
 
 
 def test_values_that_no_metric_writes_are_told_with_the_metric() -> None:
-    changed = record(0, ious=[0.5] * 100, values={"pointing": {"a": 1}})
-    with pytest.raises(RunError, match="x: the recorded values of pointing cannot be read"):
-        summarise([((0, 0), changed)], ANYBOX)
-    with pytest.raises(RunError, match=r"x on é0\.jpg: the record has 2 IoUs, and anybox has 100 thresholds"):
-        summarise([((0, 0), record(0))], ANYBOX)
+    changed = record(0, ious=[0.5] * 100, values={"pointing": [[1], [0]]})
+    with pytest.raises(RunError, match="the recorded values of pointing cannot be read"):
+        Numbers.of([(0, changed)])
+    with (
+        ExitStack() as opened,
+        pytest.raises(RunError, match=r"x on é0\.jpg: the record has 2 IoUs, and anybox has 100 thresholds"),
+    ):
+        summarise([opened.enter_context(Numbers.of([(0, record(0))]))], ANYBOX)
 
 
 @pytest.mark.parametrize(
@@ -327,12 +332,14 @@ def test_a_line_of_impossible_numbers_is_no_record(tmp_path: Path, line: bytes) 
 
 
 def test_a_number_that_json_has_not_is_not_written() -> None:
-    with pytest.raises(ValueError, match="Out of range"):
-        to_line(record(0, values={"energy": float("nan")}))
+    with pytest.raises(ValueError, match="nan is no number that JSON has"):
+        record(0, values={"energy": float("nan")})
+    with pytest.raises(ValueError, match="not finite"):
+        record(0, values={"swapped": [float("inf")] * 100})
 
 
 def test_a_map_that_is_not_finite_is_no_map() -> None:
-    from xtool.runs.records import PackedMap
+    from xtool.runs.packed import PackedMap
 
     with pytest.raises(ValueError, match="not finite"):
         PackedMap.pack(np.array([[0, np.nan]], np.float32))

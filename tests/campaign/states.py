@@ -64,7 +64,7 @@ def corrupt(run_folder: Path, chance: random.Random) -> bool:
     elif what == 5:
         manifest.write_bytes(chance.choice(RAW))
     elif what == 6:
-        path = chance.choice((records, manifest))
+        path = chance.choice((records, manifest, run_folder / "records.parquet"))
         data = bytearray(path.read_bytes())
         for _ in range(chance.randrange(1, 5)):
             data[chance.randrange(len(data))] = chance.randrange(256)

@@ -70,6 +70,13 @@ UNASKED = "The model {} on the first {} samples of {}; --encoder, --limit and --
     metavar="NAME",
     help="Additional metric, for example pxap; repeatable; a wrong name lists all.",
 )
+@click.option(
+    "--maps",
+    type=click.Choice(["none", "low", "full"]),
+    default="low",
+    show_default=True,
+    help="What records keep of maps: nothing (so no galleries), 16 bits of each value, or all 32.",
+)
 @click.option("--limit", type=int, metavar="N", help="The first N samples only.")
 @click.option(
     "--batch",

@@ -33,6 +33,7 @@ class _Causal(Metric):
 
     on_request = True
     runs_the_encoder = True
+    shape = ()
     mode: ClassVar[Mode]
     base: ClassVar[Base]
     """What replaces the pixels of the image."""

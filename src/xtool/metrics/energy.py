@@ -29,6 +29,7 @@ class EnergyPointing(Metric):
         paper="Wang et al., Score-CAM: Score-Weighted Visual Explanations for CNNs, CVPR Workshops 2020",
     )
     on_request = True
+    shape = ()
 
     def measure(self, case: Case) -> float:
         return energy_inside(case.target.image_map.full, case.sample.boxes)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xtool.metrics.case import Case
+    from xtool.metrics.protocols import Choice
     from xtool.metrics.results import Results
 
 __all__ = ["Floats", "Json", "Metric", "MetricInfo"]
@@ -38,6 +39,9 @@ class Metric:
     info: ClassVar[MetricInfo]
     on_request: ClassVar[bool] = False
     """Whether it is measured only if ``--metric`` names it, as it needs masks, many passes or another library."""
+    shape: ClassVar[tuple[int | None, ...] | None] = None
+    """Of the numbers that :meth:`measure` records of one image, ``()`` for a single one; ``None`` within it stands for
+    the protocol's thresholds. ``None`` alone: it records nothing."""
 
     runs_the_encoder: ClassVar[bool] = False
     """Whether measuring takes passes, and so must wait for methods that use the encoder."""
@@ -55,6 +59,14 @@ class Metric:
         Raises :class:`xtool.errors.SetupError` where a library is missing: asked before a run starts.
         """
         return {}
+
+    def keep(self, recorded: Floats, choice: Choice) -> Floats:
+        """What a summary holds of the recorded values [N, ...] of some images, NaN where there is none: all, as here.
+
+        Memory is what a metric must care for that records much. What it makes of some images is put after what it
+        made of those before.
+        """
+        return recorded
 
     def per_image(self, results: Results) -> Floats | None:
         """[images] values whose mean is the number of the data set, NaN where nothing was measured.

@@ -29,6 +29,7 @@ class _Perturbation(Metric):
 
     on_request = True
     runs_the_encoder = True
+    shape = (9,)
     most_salient: ClassVar[bool]
     """Whether the most salient pixels turn black first."""
 

@@ -32,6 +32,8 @@ class Pointing(Metric):
         paper="Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016",
     )
 
+    shape = ()
+
     def measure(self, case: Case) -> bool:
         return points_at_box(case.target.image_map.full, case.sample.boxes)
 

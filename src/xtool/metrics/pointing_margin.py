@@ -7,10 +7,10 @@ in which the object fills less than a quarter and in which there is something el
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xtool.metrics.box_pixels import pixels_inside
 from xtool.metrics.metric import Floats, Metric, MetricInfo
@@ -41,6 +41,7 @@ class Pointing15(Metric):
         paper=PAPER,
     )
     on_request = True
+    shape = ()
     masks: ClassVar[bool] = False
     """Whether objects are true masks; samples without one are left out."""
     difficult: ClassVar[bool] = False
@@ -111,7 +112,7 @@ class Pointing15MaskDifficult(Pointing15):
     difficult = True
 
 
-def class_mean_values(hits: Floats, labels: Sequence[str]) -> Floats:
+def class_mean_values(hits: Floats, labels: ArrayLike) -> Floats:
     """[images] values whose mean is the mean over classes of their mean hits: how it depends on each image.
 
     The mean, plus what the image's hit departs from its class's mean, weighted by how rare the class is: the
@@ -119,7 +120,7 @@ def class_mean_values(hits: Floats, labels: Sequence[str]) -> Floats:
     """
     measured = ~np.isnan(hits)
     found = hits[measured]
-    _, of, counts = np.unique(np.array(labels)[measured], return_inverse=True, return_counts=True)
+    _, of, counts = np.unique(np.asarray(labels)[measured], return_inverse=True, return_counts=True)
     means = np.bincount(of, found) / counts
     values = np.full(len(hits), np.nan)
     values[measured] = means.mean() + (found - means[of]) * len(found) / (len(counts) * counts[of])

@@ -29,6 +29,8 @@ class Presence(Metric):
         summary="Balanced accuracy of the verdict present/absent; 0.5 is chance.",
     )
 
+    shape = (2,)
+
     def measure(self, case: Case) -> list[bool] | None:
         """The verdicts on the true text and on the absent one."""
         if case.absent is None or case.target.present is None or case.absent.present is None:
@@ -37,7 +39,7 @@ class Presence(Metric):
 
     def summarise(self, results: Results) -> float | None:
         verdicts = results.of(self.info.name)
-        return balanced_accuracy(*zip(*verdicts, strict=True)) if verdicts else None
+        return balanced_accuracy(*verdicts.T) if len(verdicts) else None
 
     def per_image(self, results: Results) -> Floats | None:
         """The share of right verdicts of each image's two: their mean is the balanced accuracy."""
@@ -58,6 +60,8 @@ class PresenceAuroc(Metric):
         detail=True,
     )
 
+    shape = (2,)
+
     def measure(self, case: Case) -> list[float] | None:
         """The scores of the true text and of the absent one."""
         if case.absent is None or case.target.score is None or case.absent.score is None:
@@ -66,7 +70,7 @@ class PresenceAuroc(Metric):
 
     def summarise(self, results: Results) -> float | None:
         scores = results.of(self.info.name)
-        return auroc(*zip(*scores, strict=True)).value if scores else None
+        return auroc(*scores.T).value if len(scores) else None
 
     def per_image(self, results: Results) -> Floats | None:
         """How the AUROC depends on each image: its mean, shifted by how far the image's scores differ from it.

@@ -10,6 +10,7 @@ another, higher and meaningless number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +97,20 @@ class LocalizationProtocol:
         threshold that is not in the sweep.
         """
         ious = self._checked(best_ious)
-        accuracies = [self.accuracies(ious, delta) for delta in self.deltas]
+        return self.choice_of([self.accuracies(ious, delta) for delta in self.deltas], ious.mean(axis=0), threshold)
+
+    def choice_of(self, rates: Sequence[Floats], means: Floats, threshold: float | None = None) -> Choice:
+        """The same from what images have in common, for those that are not in memory together.
+
+        Args:
+            rates: for each of ``deltas``, [N] the share of images found at each threshold.
+            means: [N] the mean over images of the best IoU at each threshold.
+            threshold: as for :meth:`choose`.
+        """
         fixed = None if threshold is None else self.index_of(threshold)
-        means = ious.mean(axis=0)
-        indices = tuple(_best(rates, means) if fixed is None else fixed for rates in accuracies)
+        indices = tuple(_best(each, means) if fixed is None else fixed for each in rates)
         return Choice(
-            accuracy=float(np.mean([rates[i] for rates, i in zip(accuracies, indices, strict=True)])),
+            accuracy=float(np.mean([each[i] for each, i in zip(rates, indices, strict=True)])),
             indices=indices,
             thresholds=tuple(float(self.thresholds[i]) for i in indices),
             box_iou=float(np.mean([means[i] for i in indices])),
@@ -112,9 +121,12 @@ class LocalizationProtocol:
 
         Its mean is the accuracy; weighted by Top-k classification it gives Top-k localization.
         """
-        ious = self._checked(best_ious)
-        pairs = zip(self.deltas, choice.indices, strict=True)
-        hits: Floats = np.mean([self.is_found(ious[:, i], delta) for delta, i in pairs], axis=0)
+        return self.credit_of(self._checked(best_ious)[:, list(choice.indices)])
+
+    def credit_of(self, chosen: Floats) -> Floats:
+        """The same from the IoUs [images, deltas] at the chosen thresholds."""
+        pairs = zip(self.deltas, chosen.T, strict=True)
+        hits: Floats = np.mean([self.is_found(ious, delta) for delta, ious in pairs], axis=0)
         return hits
 
     def index_of(self, threshold: float) -> int:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.metrics.metric import Metric, MetricInfo
+from xtool.metrics.metric import Floats, Metric, MetricInfo
 from xtool.metrics.wsol import opencv_version, resized_map, resized_mask
 
 if TYPE_CHECKING:
     from xtool.metrics.case import Case
+    from xtool.metrics.protocols import Choice
     from xtool.metrics.results import Results
 
 __all__ = ["IGNORE", "THRESHOLDS", "PxAP", "average_precision", "pixel_counts"]
@@ -34,6 +35,7 @@ class PxAP(Metric):
         paper="Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020",
     )
     on_request = True
+    shape = (2, len(THRESHOLDS) + 2)
 
     def measure(self, case: Case) -> list[list[int]] | None:
         """How many pixels of the object and of the background have each value."""
@@ -43,17 +45,17 @@ class PxAP(Metric):
         counts: list[list[int]] = pixel_counts(resized_map(case.target.image_map), mask).tolist()
         return counts
 
+    def keep(self, recorded: Floats, choice: Choice) -> Floats:
+        """[1, 2, N + 2] the sums over the images, which is all that the area needs; none where nothing is recorded."""
+        measured = ~np.isnan(recorded[:, 0, 0])
+        return recorded[measured].sum(axis=0, keepdims=True) if measured.any() else recorded[:0]
+
     def versions(self) -> dict[str, str]:
         return {"opencv": opencv_version()}
 
     def summarise(self, results: Results) -> float | None:
         counts = results.of(self.info.name)
-        if not counts:
-            return None
-        whole = np.zeros(counts[0].shape, np.int64)
-        for image in counts:
-            whole += image
-        return average_precision(whole)
+        return average_precision(counts.sum(axis=0)) if len(counts) else None
 
 
 def pixel_counts(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,32 +23,30 @@ class Results:
     protocol: LocalizationProtocol
     choice: Choice
     """The thresholds that apply to this method, and their accuracy."""
-    labels: Sequence[str]
-    """What was looked for."""
+    labels: NDArray[np.int32]
+    """[images] what was looked for, as a number for each label."""
     ious: Floats
-    """[images, thresholds] best IoU of any predicted with any true box."""
-    ranks: Sequence[int | None]
-    """Rank of the true class, from 1; ``None`` where there are no classes to choose from."""
+    """[images, deltas] best IoU of any predicted with any true box, at the thresholds of ``choice``."""
+    ranks: NDArray[np.int32]
+    """[images] rank of the true class, from 1; 0 where there are no classes to choose from."""
     seconds: Floats
     """[images] of one map, shared work charged in full."""
     forwards: Floats
     """[images] that went through the image tower for one map, likewise."""
-    values: Mapping[str, Sequence[Any]]
-    """By metric: each image's recorded value, lists as arrays; ``None`` where it was not measured."""
+    values: Mapping[str, Floats]
+    """By metric, without those that were nowhere measured: what :meth:`xtool.metrics.metric.Metric.keep` keeps of the
+    recorded values, mostly [images, ...], NaN where there is none."""
 
-    def of(self, metric: str) -> list[Any]:
-        """A metric's recorded values, without the images where it was not measured."""
-        return [value for value in self.values.get(metric, ()) if value is not None]
+    def of(self, metric: str) -> Floats:
+        """A metric's values, without the images where it was not measured."""
+        values = self.values.get(metric, np.zeros(0))
+        return values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)] if len(values) else values
 
     def numbers(self, metric: str) -> Floats | None:
-        """[images] or [images, values] a metric's recorded values, NaN where there is none; ``None`` if nowhere."""
-        measured = self.of(metric)
-        if not measured:
-            return None
-        missing = np.full(np.shape(measured[0]), np.nan)
-        return np.array([missing if value is None else value for value in self.values[metric]], np.float64)
+        """[images] or [images, ...] a metric's values, NaN where there is none; ``None`` if nowhere."""
+        return self.values.get(metric)
 
     @cached_property
     def credit(self) -> Floats:
         """[images] how far each counts as found, in [0, 1]; see :meth:`LocalizationProtocol.credit`."""
-        return self.protocol.credit(self.ious, self.choice)
+        return self.protocol.credit_of(self.ious)

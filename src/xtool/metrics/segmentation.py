@@ -69,6 +69,8 @@ class PixelAccuracy(_Segmentation):
         paper=PAPER,
     )
 
+    shape = (2,)
+
     def compare(self, heat: Floats, mask: NDArray[np.uint8]) -> list[int]:
         return list(correct_pixels(heat, mask))
 
@@ -88,6 +90,8 @@ class MeanIoU(_Segmentation):
         summary="Mean of the IoUs of object and background over the pixels of all images, cut at the map's mean.",
         paper=PAPER,
     )
+
+    shape = (2, 2)
 
     def compare(self, heat: Floats, mask: NDArray[np.uint8]) -> list[list[int]]:
         return overlaps(heat, mask)
@@ -111,6 +115,8 @@ class MeanAP(_Segmentation):
         summary="Mean over images of the average precision of map and 1 − map for object and background.",
         paper=PAPER,
     )
+
+    shape = ()
 
     def compare(self, heat: Floats, mask: NDArray[np.uint8]) -> float:
         return two_channel_precision(heat, mask)

@@ -33,6 +33,8 @@ class Specificity(Metric):
         detail=True,
     )
 
+    shape = ()
+
     def measure(self, case: Case) -> float | None:
         other = case.absent or case.distractor
         if other is None:

@@ -10,6 +10,7 @@ from xtool.metrics.metric import Floats, Metric, MetricInfo
 
 if TYPE_CHECKING:
     from xtool.metrics.case import Case
+    from xtool.metrics.protocols import Choice
     from xtool.metrics.results import Results
 
 __all__ = ["Swapped"]
@@ -28,6 +29,8 @@ class Swapped(Metric):
         control=True,
     )
 
+    shape = (None,)
+
     def measure(self, case: Case) -> list[float] | None:
         """Best IoU at every threshold of the protocol."""
         if case.distractor is None:
@@ -35,8 +38,12 @@ class Swapped(Metric):
         ious: list[float] = case.protocol.best_ious(case.distractor.image_map, case.sample.boxes).tolist()
         return ious
 
+    def keep(self, recorded: Floats, choice: Choice) -> Floats:
+        """Those at the chosen thresholds."""
+        return recorded[:, list(choice.indices)]
+
     def per_image(self, results: Results) -> Floats | None:
         ious = results.numbers(self.info.name)
         if ious is None:
             return None
-        return np.where(np.isnan(ious).any(axis=1), np.nan, results.protocol.credit(ious, results.choice))
+        return np.where(np.isnan(ious).any(axis=1), np.nan, results.protocol.credit_of(ious))

@@ -112,6 +112,5 @@ def top_k(credit: ArrayLike, ranks: ArrayLike, k: int) -> Floats:
 
 
 def _credit(results: Results, k: int) -> Floats | None:
-    ranks = [rank for rank in results.ranks if rank is not None]
     # A rate over the images that happen to have a class would stand beside a GT-known over all of them.
-    return top_k(results.credit, ranks, k) if len(ranks) == len(results.ranks) else None
+    return top_k(results.credit, results.ranks, k) if results.ranks.all() else None

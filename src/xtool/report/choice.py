@@ -4,31 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from xtool.runs.summary import ImageResult, MethodResult
+    from numpy.typing import NDArray
+
+    from xtool.runs.images import ImageResult
+    from xtool.runs.summary import MethodResult
 
 __all__ = ["best", "disagreeing", "middling", "worst"]
 
 
 def best(result: MethodResult, number: int) -> list[ImageResult]:
     """At most ``number`` found images, highest IoU first."""
-    return sorted((image for image in result.images if image.found), key=lambda image: -image.iou)[:number]
+    return [result.images[at] for at in _best(result, number)]
 
 
 def worst(result: MethodResult, number: int) -> list[ImageResult]:
     """At most ``number`` images, lowest IoU first; none that :func:`best` shows too."""
-    shown = {id(image) for image in best(result, number)}
-    rest = [image for image in result.images if id(image) not in shown]
-    return sorted(rest, key=lambda image: image.iou)[:number]
+    shown = set(_best(result, number))
+    order = _order(result.images.iou)[: number + len(shown)].tolist()
+    return [result.images[at] for at in order if at not in shown][:number]
 
 
 def disagreeing(result: MethodResult, number: int) -> list[ImageResult]:
     """At most ``number`` images that differ most from the other methods' mean, either way."""
-    return sorted((image for image in result.images if image.difference), key=lambda image: -abs(image.difference))[
-        :number
-    ]
+    apart = np.abs(result.images.difference)
+    return [result.images[at] for at in _order(-apart)[:number].tolist() if apart[at]]
 
 
 def middling(result: MethodResult) -> ImageResult:
     """The image of median IoU."""
-    return sorted(result.images, key=lambda image: image.iou)[len(result.images) // 2]
+    return result.images[int(_order(result.images.iou)[len(result.images) // 2])]
+
+
+def _best(result: MethodResult, number: int) -> list[int]:
+    images = result.images
+    found = np.flatnonzero(images.found)
+    best: list[int] = found[_order(-images.iou[found])[:number]].tolist()
+    return best
+
+
+def _order(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """From the smallest; equals in the order of the data set."""
+    return np.argsort(values, kind="stable")

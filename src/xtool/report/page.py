@@ -23,13 +23,16 @@ from xtool.runs.counts import COLUMNS as COUNT_COLUMNS
 from xtool.runs.counts import count_instances
 
 if TYPE_CHECKING:
+    from xtool.runs.images import ImageResult
     from xtool.runs.records import Record
     from xtool.runs.run import Run
-    from xtool.runs.summary import ImageResult, MethodResult
+    from xtool.runs.summary import MethodResult
 
 __all__ = ["DEFAULT_GALLERY", "ReportOptions", "report_html", "write_report"]
 
 DEFAULT_GALLERY = 4
+LISTED = 200
+"""Images that could not be used, with reasons; of more, a page gives the number."""
 MOVING = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Thresholds at which one image's boxes are drawn side by side."""
 
@@ -114,10 +117,12 @@ def _title(runs: Sequence[Run]) -> str:
 def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
     found = run.results
     album = _Album(run, number, options.data_dir)
-    galleries = [(each, _galleries(run, each, options.gallery, album)) for each in found] if options.gallery else []
-    moving = _moving(run, options.image, album) if options.gallery else None
+    drawn = options.gallery > 0 and run.has_maps
+    galleries = [(each, _galleries(run, each, options.gallery, album)) for each in found] if drawn else []
+    moving = _moving(run, options.image, album) if drawn else None
     planned = sum(directory.manifest.images for directory in run.directories)
     failed = run.failures()
+    failures = (*failed, *run.unanswered())
     return {
         "name": f"{run.identity.encoder.name} on {run.identity.dataset.name}",
         "path": str(run.path),
@@ -127,13 +132,15 @@ def _section(run: Run, number: int, options: ReportOptions) -> dict[str, Any]:
         "trained": run.identity.encoder.trained,
         "protocol": run.identity.protocol,
         "differences": difference_tables(run),
-        "counts": count_instances(run) if options.counts else [],
+        "maps": run.has_maps,
+        "counts": count_instances(run) if options.counts and run.has_maps else [],
         "count_columns": COUNT_COLUMNS,
         "galleries": galleries,
         "moving": moving,
         "photos": album.photos,
         "problem": album.pictures.problem,
-        "failures": (*failed, *run.unanswered()),
+        "failures": failures[:LISTED],
+        "unlisted": len(failures[LISTED:]),
         "manifests": [each.manifest.as_text() for each in run.directories],
     }
 
@@ -193,7 +200,7 @@ def _moving(run: Run, wanted: str | None, album: _Album) -> dict[str, Any] | Non
     if not run.results:
         return None
     name = middling(run.results[0]).image if wanted is None else wanted
-    rows = [(result, run.record(image)) for result in run.results for image in result.images if image.image == name]
+    rows = [(result, run.record(image)) for result in run.results for image in result.images.named(name)]
     if not rows:
         raise RunError(f"{run.path} has no record of the image {name!r}")
     strips = [

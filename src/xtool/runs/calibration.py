@@ -14,7 +14,7 @@ from xtool.engine.calibration_file import Bounds, CalibratedEncoder, Calibration
 from xtool.engine.methods import config_class
 from xtool.errors import UsageError
 from xtool.metrics.presence import balanced_accuracy
-from xtool.runs.manifest import SCHEMA_VERSION, Identity
+from xtool.runs.manifest import Identity
 from xtool.runs.run import Run
 
 __all__ = ["LEAST", "Evidence", "best_bar", "calibrate", "unsure_band", "validated"]
@@ -48,7 +48,7 @@ def calibrate(runs: Sequence[Run]) -> CalibrationFile:
     first = runs[0]
     found: dict[_Key, Evidence] = {}
     for run in runs:
-        if run.manifest.schema_version != SCHEMA_VERSION:
+        if run.manifest.schema_version == 1:
             raise UsageError(f"{run.path} comes from an earlier xtool, which recorded other evidence; run it again")
         if _encoder(run.identity) != _encoder(first.identity):
             raise UsageError(

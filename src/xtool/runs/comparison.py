@@ -23,7 +23,8 @@ from xtool.runs.directory import RunDirectory
 from xtool.runs.evaluate import Engine, evaluate
 from xtool.runs.evaluation import Evaluation
 from xtool.runs.identity import manifest_of
-from xtool.runs.records import Failure, Record
+from xtool.runs.packed import MAPS, Maps
+from xtool.runs.records import Failure
 from xtool.runs.run import Run
 from xtool.runs.slices import automatic_size, sliced
 
@@ -56,6 +57,7 @@ def compare(
     fit: Fit = "squash",
     classifier: Encoder | None = None,
     metrics: Sequence[str] = (),
+    maps: Maps = "low",
     limit: int | None = None,
     batch: int | None = None,
     shard: tuple[int, int] = (1, 1),
@@ -79,6 +81,8 @@ def compare(
         fit: how images fill the model's input: ``squash``, ``crop`` or ``pad``.
         classifier: another encoder that names the class for Top-1 and Top-5.
         metrics: additional metrics by name: ``pxap``, ``insertion``, ``deletion``, …
+        maps: what records keep of maps: ``low``, 16 bits of each value; ``full``, all 32; ``none``, nothing, so that
+            there are no galleries and no counts. What is kept is what is scored; ``none`` scores as ``low`` does.
         limit: the first N samples only.
         batch: images that are explained at once; by default chosen for the device and the methods. It changes numbers
             by no more than rounding, and a resumed run keeps its own.
@@ -107,6 +111,7 @@ def compare(
         fit=fit,
         classifier=None if classifier is None else counted(classifier),
         metrics=chosen_metrics(metrics),
+        maps=_known(maps),
     )
     indices = _chosen(len(opened), limit, shard)
     if batch is not None and batch < 1:
@@ -138,12 +143,12 @@ def _evaluate_into(
     on_error: str,
     report: OnProgress | None,
 ) -> None:
-    done = {(record.index, record.method) for record in directory if isinstance(record, Record)}
-    todo = list(sliced(indices, size, tuple(evaluation.methods), lambda index, label: (index, label) in done))
+    done = directory.done()
+    todo = list(sliced(indices, size, done.missing))
     remaining = {
         index: len(labels) for one in todo for index, labels in zip(one.indices, one.missing, strict=True) if labels
     }
-    finished, failed, measured = len(indices) - len(remaining), 0, bool(done)
+    finished, failed, measured = len(indices) - len(remaining), 0, len(done) > 0
     first: Failure | None = None
     if report:
         report(Progress(finished, len(indices), failed))
@@ -177,6 +182,12 @@ def _chosen(length: int, limit: int | None, shard: tuple[int, int]) -> list[int]
     if not indices:
         raise RunError(f"shard {i}/{n} of {length} samples contains none")
     return indices
+
+
+def _known(maps: Maps) -> Maps:
+    if maps not in MAPS:
+        raise UsageError(f"maps must be one of {', '.join(MAPS)}, not {maps!r}")
+    return maps
 
 
 def _present_name(protocol: str) -> str:

@@ -6,6 +6,7 @@ boxes, each on its own instance. Boxes are those that are scored at the row's th
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,15 +48,21 @@ class Counts:
 
 
 def count_instances(run: Run, on_map: Callable[[], object] = lambda: None) -> list[Counts]:
-    """One result per method; empty where no image has several true boxes. ``on_map`` is called after each map."""
+    """One result per method; empty where no image has several true boxes. ``on_map`` is called after each map.
+
+    Raises :class:`RunError` for a run that keeps no maps.
+    """
     if not any(result.several for result in run.results):
         return []
     thresholds = {result.method: result.threshold for result in run.results}
-    tallies: dict[str, list[_Tally]] = {method: [] for method in thresholds}
+    tallies = {method: array("q") for method in thresholds}
     for record in run.records():
-        tallies[record.method].append(_tally(run, record, thresholds[record.method]))
+        tallies[record.method].extend(_tally(run, record, thresholds[record.method]))
         on_map()
-    return [_counts(method, thresholds[method], np.array(found)) for method, found in tallies.items()]
+    return [
+        _counts(method, thresholds[method], np.frombuffer(found, np.int64).reshape(-1, 4))
+        for method, found in tallies.items()
+    ]
 
 
 def counts_as_json(counts: list[Counts]) -> list[dict[str, Any]]:

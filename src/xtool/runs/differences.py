@@ -72,15 +72,14 @@ def difference(rows: Resampled, name: str, row: int, other: int) -> Difference |
     if (np.isnan(own) == np.isnan(others)).all():
         numbers = rows.numbers[name, row] - rows.numbers[name, other]
     else:
-        (numbers,) = resampled(apart[:, None], rows.images)
+        (numbers,) = resampled([apart], rows.images)
     low, high = percentiles(numbers)
-    single = len(np.unique(rows.images)) == len(rows.images)
     return Difference(
         images=int(both.sum()),
         value=float(apart[both].mean()),
         low=low,
         high=high,
-        p=_found_or_not(own[both], others[both]) if single else None,
+        p=_found_or_not(own[both], others[both]) if rows.single else None,
     )
 
 

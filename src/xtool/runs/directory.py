@@ -1,7 +1,8 @@
 """A run on disk: a manifest, one line per image × method as soon as it is computed, sealed to Parquet at the end.
 
 ``records.jsonl`` is append-only. A process killed in the middle of a line leaves a torn tail, which the next reader
-drops; everything before it is complete. ``records.parquet`` is written when a run is complete, for analysis elsewhere.
+drops; everything before it is complete. ``records.parquet`` is written when a run is complete
+(:mod:`xtool.runs.sealed`): its numbers without the maps, which reports and resuming read in place of the lines.
 
 One process at a time writes (:mod:`xtool.runs.writing`). Whatever a file holds, readers get one record for each image
 and method: the first.
@@ -14,27 +15,24 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from xtool.errors import RunError
+from xtool.runs.done import Done
 from xtool.runs.manifest import SCHEMA_VERSION, Manifest
+from xtool.runs.numbers import Numbers
 from xtool.runs.records import Failure, Record, parse_line, to_line
+from xtool.runs.sealed import SEALED, believed, seal
 from xtool.runs.writing import writing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["MANIFEST", "RECORDS", "SEALED", "RunDirectory"]
 
 MANIFEST = "manifest.json"
 RECORDS = "records.jsonl"
-SEALED = "records.parquet"
-BATCH = 256
-"""How many records are in memory at once while a run is sealed."""
+BLOCK = 1 << 16
+"""Bytes that are read at once from the end of a file, to find that of its last whole line."""
 
 
 class RunDirectory:
@@ -71,6 +69,8 @@ class RunDirectory:
             if not (path / MANIFEST).exists():
                 return cls._started(path, manifest, held)
             run = cls.open(path)
+            if run.manifest.schema_version != SCHEMA_VERSION:
+                raise RunError(f"{path} contains a run of an earlier xtool, which can be read but not resumed")
             different = run.manifest.identity.differences(manifest.identity)
             if different:
                 told = "\n".join(f"  {line}" for line in different)
@@ -78,8 +78,6 @@ class RunDirectory:
                     f"{path} contains a run that was made differently, so its records and new ones could not be "
                     f"compared; choose another --out\n{told}"
                 )
-            if run.manifest.schema_version != SCHEMA_VERSION:
-                raise RunError(f"{path} contains a run of an earlier xtool, which can be read but not resumed")
             run._drop_torn_tail()
             run._held = held.pop_all()
             return run
@@ -113,7 +111,7 @@ class RunDirectory:
         except ValidationError as error:
             first = error.errors()[0]
             raise RunError(
-                f"{where} is not a manifest of schema version 1 or {SCHEMA_VERSION}: "
+                f"{where} is not a manifest of schema version 1 to {SCHEMA_VERSION}: "
                 f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             ) from error
 
@@ -147,8 +145,7 @@ class RunDirectory:
     def placed(self) -> Iterator[tuple[int, Record | Failure]]:
         """The same, each with the byte at which its line starts, for :meth:`at`."""
         path = self.path / RECORDS
-        # A byte for each record that there can be: 50,000 images by 12 methods take 600 kB.
-        seen = {label: bytearray(self.manifest.images) for label in self.manifest.identity.labels}
+        seen = self._nothing_done()
         start = 0
         try:
             with path.open("rb") as stream:
@@ -156,7 +153,7 @@ class RunDirectory:
                     if not line.endswith(b"\n"):
                         return  # torn by a kill
                     record = self._parsed(line, f"line {number}")
-                    if isinstance(record, Failure) or not _marked(seen[record.method], self._position(record)):
+                    if isinstance(record, Failure) or seen.add(record.index, record.method):
                         yield start, record
                     start += len(line)
         except FileNotFoundError:
@@ -175,32 +172,43 @@ class RunDirectory:
             raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
         return self._parsed(line, f"byte {start}")
 
-    def seal(self) -> Path:
-        """Write all records as Parquet, atomically, and return the file. Raises :class:`RunError` where it cannot."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def done(self) -> Done:
+        """Which images each method has answered for. Raises :class:`RunError` for a line that is no record."""
+        done = self._nothing_done()
+        sealed = self._sealed()
+        if sealed is None:
+            for record in self:
+                if isinstance(record, Record):
+                    done.add(record.index, record.method)
+            return done
+        with sealed:
+            for index, method in sealed.answers():
+                done.add(index, method)
+        return done
 
+    def numbers(self) -> Numbers:
+        """Everything that was recorded but maps: of a complete run from its seal, else from reading all records.
+
+        It is a context manager, and closed by leaving it. Raises :class:`RunError` for a line that is no record.
+        """
+        return self._sealed() or Numbers.of(self.placed())
+
+    def seal(self) -> Path:
+        """Write the numbers of all records as Parquet, atomically, and return the file, if it is not there already.
+
+        Raises :class:`RunError` where it cannot.
+        """
         self._close_stream()
         target = self.path / SEALED
-        partial = target.with_suffix(".partial")
-        # Twice through the file, so that no more than a batch of it is in memory: what a column holds is known only
-        # at the end (a rank, say, may be missing from the first thousand images).
-        schemas = [batch.schema for batch in self._tables()]
-        whole = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
-        whole = whole.with_metadata({"xtool": self.manifest.as_text()})
-        try:
-            with pq.ParquetWriter(partial, whole) as writer:
-                for batch in self._tables(whole):
-                    writer.write_table(batch)
-            os.replace(partial, target)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise RunError(
-                f"{target} cannot be written: {error.strerror or error}; all records are complete, and --resume writes "
-                "it from them"
-            ) from error
+        sealed = self._sealed()
+        if sealed is None:
+            seal(target, self.path / RECORDS, self.placed(), self.manifest.as_text())
+        else:
+            sealed.close()
         return target
+
+    def _sealed(self) -> Numbers | None:
+        return believed(self.path / SEALED, self.path / RECORDS, self.manifest.as_text())
 
     def close(self) -> None:
         """Let others write. Records can still be read."""
@@ -212,10 +220,9 @@ class RunDirectory:
             self._stream.close()
             self._stream = None
 
-    def _position(self, record: Record) -> int:
-        """Which of the run's images, from 0, a record is of."""
-        first, step = self.manifest.identity.shard
-        return (record.index - first + 1) // step
+    def _nothing_done(self) -> Done:
+        identity = self.manifest.identity
+        return Done(identity.labels, self.manifest.images, identity.shard)
 
     def _parsed(self, line: bytes, where: str) -> Record | Failure:
         try:
@@ -236,35 +243,21 @@ class RunDirectory:
         if rest or not 0 <= position < self.manifest.images:
             raise ValueError(f"index: {record.index} is no sample of this run of {self.manifest.images}")
 
-    def _tables(self, schema: pa.Schema | None = None) -> Iterator[pa.Table]:
-        import pyarrow as pa
-
-        records = iter(self)
-        while batch := [_row(record) for record in islice(records, BATCH)]:
-            yield pa.Table.from_pylist(batch, schema=schema)
-
     def _drop_torn_tail(self) -> None:
         path = self.path / RECORDS
         if not path.exists():
             return
         with _told(path), path.open("rb+") as stream:
-            whole = 0
-            for line in stream:
-                whole += len(line) if line.endswith(b"\n") else 0
-            stream.truncate(whole)
-
-
-def _row(record: Record | Failure) -> dict[str, Any]:
-    """Every column, as Arrow asks the first row for them; what is empty is ``None``, as it would have no type."""
-    columns = {**dict.fromkeys((*Record.model_fields, *Failure.model_fields)), **record.model_dump()}
-    return {name: None if value in ({}, []) else value for name, value in columns.items()}
-
-
-def _marked(seen: bytearray, position: int) -> bool:
-    """Whether a position was marked before; it is afterwards."""
-    before = bool(seen[position])
-    seen[position] = 1
-    return before
+            end = stream.seek(0, os.SEEK_END)
+            while end:
+                start = max(end - BLOCK, 0)
+                stream.seek(start)
+                newline = stream.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    end = start + newline + 1
+                    break
+                end = start
+            stream.truncate(end)
 
 
 @contextmanager

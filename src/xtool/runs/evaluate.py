@@ -20,8 +20,9 @@ from xtool.metrics.case import Case
 from xtool.runs.decoding import decoded, failure
 from xtool.runs.evaluation import Evaluation
 from xtool.runs.explaining import Explained, SliceExplainer
+from xtool.runs.packed import PackedMap
 from xtool.runs.question import Cost
-from xtool.runs.records import Failure, PackedMap, Record, storable
+from xtool.runs.records import Failure, Record, storable
 from xtool.runs.slices import Slice
 
 __all__ = ["Engine", "Evaluation", "evaluate"]
@@ -98,7 +99,7 @@ def _record(evaluation: Evaluation, about: Explained, label: str, case: Case, co
         ious=evaluation.protocol.best_ious(target.image_map, sample.boxes).tolist(),
         present=target.present,
         score=target.score,
-        map=PackedMap.pack(target.image_map.low),
+        map=None if evaluation.maps == "none" else PackedMap.pack(target.image_map.low, evaluation.maps),
         values={name: value for name, value in measured.items() if value is not None},
         **asdict(cost),
     )

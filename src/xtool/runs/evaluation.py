@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder, SaliencyMethod
     from xtool.metrics.metric import Metric
     from xtool.metrics.protocols import LocalizationProtocol
+    from xtool.runs.packed import Maps
 
 __all__ = ["Evaluation"]
 
@@ -30,3 +31,5 @@ class Evaluation:
     classifier: Encoder | None = None
     """Names the class for Top-1 and Top-5; the encoder itself when ``None``."""
     metrics: Sequence[Metric] = ()
+    maps: Maps = "low"
+    """What is kept of maps, and scored."""

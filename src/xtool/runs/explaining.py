@@ -96,6 +96,7 @@ class SliceExplainer:
                 [each.texts for each in asked],
                 evaluation.encoder,
                 evaluation.protocol,
+                evaluation.maps,
             )
             answers = {label: question.put_to(evaluation.methods[label], work, self._at_once) for label in labels}
             ranks: Sequence[int | PluginError | None] = [None] * len(asked)

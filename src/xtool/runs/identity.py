@@ -61,6 +61,7 @@ def manifest_of(
             templates=list(evaluation.templates),
             fit=evaluation.fit,
             metrics=sorted(metric.info.name for metric in evaluation.metrics if metric.on_request),
+            maps=evaluation.maps,
             limit=limit,
             shard=shard,
             plugins=plugins,

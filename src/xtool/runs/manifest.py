@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from xtool.image.geometry import Fit
 from xtool.metrics.protocols import RENAMED
+from xtool.runs.packed import Maps
 
 __all__ = ["SCHEMA_VERSION", "DatasetIdentity", "EncoderIdentity", "Identity", "Manifest"]
 
-SCHEMA_VERSION: Final = 2
-"""Of manifest and records. Runs of version 1 can be read but not resumed."""
+SCHEMA_VERSION: Final = 3
+"""Of manifest and records. Runs of earlier versions can be read but not resumed."""
 
 
 class DatasetIdentity(BaseModel):
@@ -58,6 +59,8 @@ class Identity(BaseModel):
     fit: Fit
     metrics: list[str] = Field(default_factory=list)
     """Those on request."""
+    maps: Maps = "full"
+    """What is kept of maps, and scored. Versions before the third kept all bits."""
     limit: int | None = None
     shard: tuple[int, int] = (1, 1)
     plugins: dict[str, str] = Field(default_factory=dict)
@@ -105,7 +108,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: Literal[1, 2]
+    schema_version: Literal[1, 2, 3]
     identity: Identity
     images: int = Field(ge=1, le=10**9)
     """How many samples the run is to measure."""

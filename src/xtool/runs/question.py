@@ -19,6 +19,7 @@ from xtool.image.pixels import FittedImage, to_pixels
 from xtool.metrics.case import Answer, Case
 from xtool.metrics.image_map import ImageMap
 from xtool.runs.at_once import AtOnce
+from xtool.runs.packed import Maps, kept
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod, Sample
@@ -87,6 +88,8 @@ class Question:
     """Of the other texts."""
     others: Tensor | None
     """[B, K, D]: the target once more where a sample lacks a kind that another sample has."""
+    maps: Maps
+    """How exactly maps are scored: as a record can repeat it from its own map."""
 
     @classmethod
     def about(
@@ -96,6 +99,7 @@ class Question:
         texts: Sequence[Texts],
         encoder: Encoder,
         protocol: LocalizationProtocol,
+        maps: Maps,
     ) -> Question:
         """One sample, picture and texts for each image."""
         kinds = tuple(kind for kind in ("absent", "distractor") if any(kind in own.others for own in texts))
@@ -110,6 +114,7 @@ class Question:
             target=torch.stack([own.target for own in texts])[:, None],
             kinds=kinds,
             others=torch.stack(others) if others else None,
+            maps=maps,
         )
 
     def put_to(self, method: SaliencyMethod, work: Work, at_once: AtOnce) -> list[tuple[Case, Cost] | PluginError]:
@@ -122,9 +127,9 @@ class Question:
         # The very same tensors for every method, so that they share their work.
         pixels, target = (self.pixels, self.target) if whole else (self.pixels[some], self.target[some])
         saliency, cost = _timed(method, encoder, pixels, target, work)
-        about = _answers(saliency, self.geometries[some])
+        about = _answers(saliency, self.geometries[some], self.maps)
         others = None if self.others is None else method.explain(encoder, pixels, self.others[some])
-        about_others = None if others is None else _answers(others, self.geometries[some])
+        about_others = None if others is None else _answers(others, self.geometries[some], self.maps)
         for row, number in enumerate(range(some.start, some.stop)):
             known = self.texts[number].others
             answers = {
@@ -148,7 +153,7 @@ class Question:
             )
 
 
-def _answers(saliency: Saliency, geometries: Sequence[Geometry]) -> list[list[Answer]]:
+def _answers(saliency: Saliency, geometries: Sequence[Geometry], exactness: Maps) -> list[list[Answer]]:
     """By image and text."""
     maps = saliency.maps.float().cpu().numpy()
     present = None if saliency.present is None else saliency.present.tolist()
@@ -156,7 +161,7 @@ def _answers(saliency: Saliency, geometries: Sequence[Geometry]) -> list[list[An
     return [
         [
             Answer(
-                image_map=ImageMap(low, geometry),
+                image_map=ImageMap(kept(low, exactness), geometry),
                 present=None if present is None else present[image][text],
                 score=None if scores is None else scores[image][text],
             )

@@ -1,50 +1,28 @@
 """What a run writes down: one record per image × method, or why an image could not be used.
 
-Records of the first version, which named each metric's entries on its own, are read as the present one.
+Records of earlier versions are read as the present one: the first named each metric's entries on its own, and until
+the third IoUs were lists and maps were not compressed.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, field_validator
 
-__all__ = ["Failure", "PackedMap", "Record", "parse_line", "storable", "to_line"]
+from xtool.runs.packed import Packed, PackedMap, PackedNumbers
+
+__all__ = ["Failure", "Record", "parse_line", "storable", "to_line"]
 
 Index = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-
-class PackedMap(BaseModel):
-    """A low-resolution map as text: finite float32, little-endian, base64."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shape: tuple[PositiveInt, PositiveInt]
-    data: str
-
-    @model_validator(mode="after")
-    def _is_a_map(self) -> PackedMap:
-        if not np.isfinite(self.unpack()).all():
-            raise ValueError("values are not finite")
-        return self
-
-    @classmethod
-    def pack(cls, low: NDArray[np.float32]) -> PackedMap:
-        """From a map [h, w]."""
-        height, width = low.shape
-        return cls(
-            shape=(height, width), data=base64.b64encode(np.ascontiguousarray(low, "<f4").tobytes()).decode("ascii")
-        )
-
-    def unpack(self) -> NDArray[np.float32]:
-        """[h, w] the map as it was."""
-        low: NDArray[np.float32] = np.frombuffer(base64.b64decode(self.data), "<f4").reshape(self.shape).copy()
-        return low
+LONG = 16
+"""A metric's list of more numbers than this is packed."""
 
 
 class Record(BaseModel):
@@ -66,16 +44,17 @@ class Record(BaseModel):
     """Width and height."""
     true_boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]]
     """Half-open, in image pixels."""
-    ious: list[FiniteFloat]
+    ious: PackedNumbers
     """Best IoU of any predicted with any true box, at each threshold of the run's protocol."""
     present: bool | None
     """The verdict on the label; ``None`` from a method that cannot tell."""
     score: FiniteFloat | None
     """The evidence behind it."""
-    map: PackedMap
-    """The label's map, raw, so that any other protocol can be computed later."""
+    map: PackedMap | None
+    """The label's map, raw, as it was scored, so that any other protocol can be computed later; ``None`` from a run
+    that keeps no maps."""
     values: dict[str, Any]
-    """What each metric measured, by its name."""
+    """What each metric measured, by its name; many numbers as :class:`xtool.runs.packed.Packed`."""
     seconds: Amount
     """Of the label's map, with shared work charged in full."""
     forwards: Amount
@@ -83,6 +62,11 @@ class Record(BaseModel):
     seconds_here: Amount
     """What it really took."""
     encoder_seconds_here: Amount
+
+    @field_validator("values")
+    @classmethod
+    def _packed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: _pack_long(value) for name, value in values.items()}
 
 
 class Failure(BaseModel):
@@ -113,22 +97,50 @@ def to_line(record: Record | Failure) -> bytes:
 def parse_line(line: bytes, schema_version: int) -> Record | Failure:
     """The record of one line. Raises :class:`ValueError`, saying what is wrong, for a line that is none."""
     try:
+        if schema_version < 3:
+            return _parse_earlier(line, schema_version)
+        # A name cannot hold this: quotes within JSON's text are escaped.
+        return Failure.model_validate_json(line) if b'"error":' in line else Record.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(": ".join((*(str(part) for part in first["loc"][:1]), first["msg"]))) from error
+
+
+def _pack_long(value: Any) -> Any:
+    """A metric's value, with many numbers packed. Raises :class:`ValueError` for NaN and infinity."""
+    if isinstance(value, Packed | dict):
+        return Packed.model_validate(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number that JSON has")
+    if not isinstance(value, list):
+        return value
+    return Packed.pack(value) if np.size(value) > LONG else [_pack_long(part) for part in value]
+
+
+def _parse_earlier(line: bytes, schema_version: int) -> Record | Failure:
+    try:
         found = json.loads(line, parse_constant=_refused)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
-    try:
-        if "error" in found:
-            return Failure.model_validate(found)
-        return Record.model_validate(_from_version_1(found) if schema_version == 1 else found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if "error" in found:
+        return Failure.model_validate(found)
+    told = _from_version_1(found) if schema_version == 1 else found
+    return Record.model_validate({**told, "map": _map_from_version_2(told.get("map"))})
 
 
 def _refused(constant: str) -> None:
     raise ValueError(f"it holds {constant}, which is no number")
+
+
+def _map_from_version_2(old: Any) -> PackedMap:
+    """Raises :class:`ValueError` for what is none."""
+    try:
+        values = np.frombuffer(base64.b64decode(old["data"], validate=True), "<f4").reshape(old["shape"])
+        return PackedMap.pack(values.astype(np.float32), "full")
+    except (TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"map: {error}") from error
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:

@@ -37,8 +37,8 @@ FEWEST = 10
 """With fewer images, a resample says next to nothing about other images."""
 ROUNDING = 1e-9
 SEED = 0
-BLOCK = 1 << 18
-"""Weights held at once: 2 MB."""
+BLOCK = 1 << 20
+"""Weights held at once: 8 MB. Fewer would read the values of 50,000 images more often than need be."""
 
 Interval = tuple[float, float]
 """Lowest and highest."""
@@ -54,9 +54,10 @@ class Resampled:
 
     def __init__(self, results: Sequence[MethodResult]) -> None:
         self.results = tuple(results)
-        names = {image.index: _file(image.image) for each in results for image in each.images}
-        self.samples = np.array(sorted(names), np.int64)
-        self.images = np.unique([names[index] for index in self.samples.tolist()], return_inverse=True)[1]
+        self.samples = np.unique(np.concatenate([np.zeros(0, np.int64), *(each.indices for each in results)]))
+        known = {id(each.images.names): each.images.names for each in results}
+        names = {index: name for each in known.values() for index, name in each.items()}
+        self.images = np.unique([_file(names[index]) for index in self.samples.tolist()], return_inverse=True)[1]
         """[samples] which image each is of, counted from 0."""
 
     @cached_property
@@ -75,8 +76,7 @@ class Resampled:
         """[RESAMPLES] each number on each resample."""
         if not self.values:
             return {}
-        columns = np.stack(list(self.values.values()), axis=1)
-        return dict(zip(self.values, resampled(columns, self.images), strict=True))
+        return dict(zip(self.values, resampled(list(self.values.values()), self.images), strict=True))
 
     def intervals(self, row: int) -> dict[str, Interval]:
         """Of one method, by metric; without those that have none.
@@ -90,9 +90,14 @@ class Resampled:
             if its_row == row and self.enough(self.values[name, row]) and np.ptp(numbers) > ROUNDING
         }
 
+    @cached_property
+    def single(self) -> bool:
+        """Whether each image is one sample."""
+        return len(np.unique(self.images)) == len(self.images)
+
     def enough(self, values: Floats) -> bool:
         """Whether values [samples] that are not NaN are of enough images to say something of others."""
-        return len(np.unique(self.images[~np.isnan(values)])) >= FEWEST
+        return int(np.count_nonzero(np.bincount(self.images[~np.isnan(values)]))) >= FEWEST
 
     def _aligned(self, values: Floats, result: MethodResult) -> Floats:
         aligned = np.full(len(self.samples), np.nan)
@@ -100,19 +105,26 @@ class Resampled:
         return aligned
 
 
-def resampled(columns: Floats, images: NDArray[np.int64]) -> Floats:
-    """[C, RESAMPLES] means of columns [samples, C] on resamples of the images, NaN left out.
+def resampled(columns: Sequence[Floats], images: NDArray[np.int64]) -> Floats:
+    """[C, RESAMPLES] means of C columns [samples] on resamples of the images, NaN left out.
 
     ``images`` [samples] tells which image each sample is of, counted from 0.
     """
-    measured = ~np.isnan(columns)
-    sums, counts = np.zeros((2, int(images.max()) + 1, columns.shape[1]))
-    np.add.at(sums, images, np.where(measured, columns, 0.0))
-    np.add.at(counts, images, measured)
+    number = int(images.max()) + 1
+    sums, counts = np.empty((number, len(columns))), []
+    for at, column in enumerate(columns):
+        measured = ~np.isnan(column)
+        sums[:, at] = np.bincount(images[measured], column[measured], number)
+        counts.append(np.bincount(images[measured], minlength=number).astype(np.float64))
+    # Most columns are measured on the same images, and need not be counted again.
+    patterns = {count.tobytes(): count for count in counts}
+    which = [list(patterns).index(count.tobytes()) for count in counts]
+    different = np.stack(list(patterns.values()), axis=1)
     parts = []
-    for weights in weightings(len(sums)):
-        total, count = weights @ sums, weights @ counts
+    for weights in weightings(number):
+        total, count = weights @ sums, (weights @ different)[:, which]
         parts.append(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+        del weights  # before the next ones are drawn
     return np.concatenate(parts).T
 
 
@@ -121,10 +133,14 @@ def weightings(images: int) -> Iterator[Floats]:
     generator = np.random.default_rng(SEED)
     step = max(1, BLOCK // images)
     for start in range(0, RESAMPLES, step):
-        rows = min(step, RESAMPLES - start)
-        drawn = generator.integers(images, size=(rows, images))
-        drawn += np.arange(rows)[:, None] * images
-        yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
+        yield _drawn(generator, min(step, RESAMPLES - start), images)
+
+
+def _drawn(generator: np.random.Generator, resamples: int, images: int) -> Floats:
+    weights = np.empty((resamples, images))
+    for row in weights:
+        row[:] = np.bincount(generator.integers(images, size=images), minlength=images)
+    return weights
 
 
 def percentiles(numbers: Floats) -> Interval:

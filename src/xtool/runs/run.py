@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from xtool.metrics.protocols import LocalizationProtocol, get_protocol
 from xtool.paint.verdicts import Verdict
 from xtool.runs.differences import compared
 from xtool.runs.directory import RunDirectory
+from xtool.runs.images import ImageResult
 from xtool.runs.manifest import Identity, Manifest
 from xtool.runs.records import Failure, Record
 from xtool.runs.resampling import Resampled
-from xtool.runs.summary import ImageResult, MethodResult, Place, Row, Summary, Threshold, summarise
+from xtool.runs.summary import MethodResult, Row, Summary, Threshold, summarise
 from xtool.runs.table import ComparisonTable
 
 if TYPE_CHECKING:
@@ -57,18 +59,20 @@ class Run:
 
     @cached_property
     def summary(self) -> Summary:
-        """All results of the run, from one reading of its records."""
-        return summarise(self._placed(), self.protocol, self.threshold, self.identity.labels)
+        """All results of the run. Its records are read once, or not at all where they are sealed."""
+        with ExitStack() as opened:
+            numbers = [opened.enter_context(directory.numbers()) for directory in self.directories]
+            return summarise(numbers, self.protocol, self.threshold, self.identity.labels)
 
     @property
     def results(self) -> tuple[MethodResult, ...]:
         """One result per method."""
         return self.summary.methods
 
-    @cached_property
+    @property
     def resampled(self) -> Resampled:
-        """Every number on resamples of the images: how certain it is, and whether methods differ."""
-        return Resampled(self.results)
+        """See :attr:`xtool.runs.summary.Summary.resampled`."""
+        return self.summary.resampled
 
     def rows(self) -> list[Row]:
         """One row of numbers per method."""
@@ -92,7 +96,7 @@ class Run:
 
     def records(self) -> Iterator[Record]:
         """Every complete record, read from the files one after the other."""
-        return (record for _, record in self._placed() if isinstance(record, Record))
+        return (record for directory in self.directories for record in directory if isinstance(record, Record))
 
     def record(self, result: ImageResult) -> Record:
         """The record behind one image's result, read again."""
@@ -115,8 +119,15 @@ class Run:
             return Verdict.UNSURE
         return Verdict.of(record.present)
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether the run keeps maps, without which there are no pictures, no counts and no other protocol."""
+        return self.identity.maps != "none"
+
     def image_map(self, record: Record) -> ImageMap:
-        """A record's map, at the resolution of its image."""
+        """A record's map, at the resolution of its image. Raises :class:`RunError` in a run that keeps none."""
+        if record.map is None:
+            raise RunError(f"{self.path} keeps no maps (--maps none), so no boxes can be made again")
         return ImageMap(
             record.map.unpack(),
             Geometry.of(record.image_size, self.identity.encoder.input_size, self.identity.fit),
@@ -154,11 +165,6 @@ class Run:
             ],
             "differences": [each.as_json() for each in compared(self.resampled)],
         }
-
-    def _placed(self) -> Iterator[tuple[Place, Record | Failure]]:
-        for number, directory in enumerate(self.directories):
-            for start, record in directory.placed():
-                yield (number, start), record
 
 
 def open_runs(paths: Sequence[str | Path], threshold: Threshold = None) -> list[Run]:

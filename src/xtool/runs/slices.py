@@ -44,22 +44,19 @@ class Slice:
         return tuple(dict.fromkeys(label for labels in self.missing for label in labels))
 
 
-def sliced(
-    indices: Sequence[int], size: int, labels: Sequence[str], done: Callable[[int, str], bool]
-) -> Iterator[Slice]:
+def sliced(indices: Sequence[int], size: int, missing: Callable[[int], Sequence[str]]) -> Iterator[Slice]:
     """The slices of a run of which anything is missing.
 
     Args:
         indices: of all samples of the run, in order, whatever is done.
         size: images in a slice.
-        labels: of all methods.
-        done: whether the record of a sample's index and a method's label is there.
+        missing: the labels of the methods that have not answered for the sample of an index.
     """
     for start in range(0, len(indices), size):
         own = tuple(indices[start : start + size])
-        missing = tuple(tuple(label for label in labels if not done(index, label)) for index in own)
-        if any(missing):
-            yield Slice(own, missing)
+        still = tuple(tuple(missing(index)) for index in own)
+        if any(still):
+            yield Slice(own, still)
 
 
 def automatic_size(requests: Sequence[MethodRequest], device: torch.device) -> int:

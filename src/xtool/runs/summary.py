@@ -1,17 +1,14 @@
-"""From records to results, in one reading that keeps numbers and discards maps.
+"""The results of a run, from two readings of its numbers that keep few of them in memory.
 
-Of each record there stay its IoUs, what metrics measured, and where its line is in the file; a gallery reads the few
-records that it shows again. Every number is a summary of records; nothing is measured again.
+Of each record there stay its IoU at the method's threshold, what metrics measured, and where its line is in the file; a
+gallery reads the few records that it shows again. Every number is a summary of records; nothing is measured again.
 """
 
 from __future__ import annotations
 
-import sys
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +18,16 @@ from xtool.metrics.metric import Metric
 from xtool.metrics.protocols import LocalizationProtocol
 from xtool.metrics.registry import METRICS
 from xtool.metrics.results import Results
-from xtool.runs.records import Failure, Record
+from xtool.runs.gathering import Gathered, Sweep, gather, sweep
+from xtool.runs.images import ImageResults
+from xtool.runs.numbers import Numbers
+from xtool.runs.records import Failure
+from xtool.runs.resampling import Resampled
 
-__all__ = ["ImageResult", "MethodResult", "Place", "Row", "Summary", "Threshold", "fixed_threshold", "summarise"]
+__all__ = ["MethodResult", "Row", "Summary", "Threshold", "fixed_threshold", "summarise"]
 
 Threshold = float | Mapping[str, float] | None
 """Fixed for every method, fixed for each by its label, or the best of the sweep (``None``)."""
-
-Place = tuple[int, int]
-"""Which of a run's directories a record is in, and the byte at which its line starts."""
 
 LEVEL = 0.5
 """The IoU level that speaks for single images, where a protocol has several."""
@@ -54,20 +52,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageResult:
-    """One method's answer for one sample, at the method's threshold."""
-
-    index: int
-    image: str
-    place: Place
-    iou: float
-    """Best IoU of any predicted with any true box."""
-    found: bool
-    difference: float
-    """``iou`` minus the mean of the other methods' on the same image; 0 where there is no other."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MethodResult:
     """Everything about one method."""
 
@@ -78,13 +62,12 @@ class MethodResult:
     results: Results
     indices: NDArray[np.int64]
     """[images] which sample each entry of ``results`` is of."""
-    images: tuple[ImageResult, ...]
-    """In the order of the data set."""
+    images: ImageResults
     several: bool
     """Whether any image has more than one true box."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """Everything about a run."""
 
@@ -99,17 +82,22 @@ class Summary:
     threshold: Threshold
     """As it was asked for."""
 
+    @cached_property
+    def resampled(self) -> Resampled:
+        """Every number on resamples of the images: how certain it is, and whether methods differ."""
+        return Resampled(self.methods)
+
 
 def summarise(
-    records: Iterable[tuple[Place, Record | Failure]],
+    numbers: Sequence[Numbers],
     protocol: LocalizationProtocol,
     threshold: Threshold = None,
     labels: Sequence[str] = (),
 ) -> Summary:
-    """Read the records of one run, or of several shards of one, once.
+    """Read the numbers of one run, or of several shards of one, twice.
 
     Args:
-        records: each with its place.
+        numbers: of each shard.
         protocol: the one that the records were made with.
         threshold: fix it for every method, or for each by its label; the best of the sweep by default.
         labels: the order of the methods; by default that in which they first appear.
@@ -118,51 +106,32 @@ def summarise(
         UsageError: a threshold that is not in the sweep, or a method without one.
         RunError: records that this protocol or these metrics cannot have written.
     """
-    gathered: dict[str, _Gathered] = {}
-    failed: dict[int, Failure] = {}
-    unanswered: dict[tuple[int, str], Failure] = {}
-    for place, record in records:
-        if isinstance(record, Failure):
-            if record.method is None:
-                failed[record.index] = record
-            else:
-                unanswered[record.index, record.method] = record
-        else:
-            if len(record.ious) != len(protocol.thresholds):
-                raise RunError(
-                    f"{record.method} on {record.image}: the record has {len(record.ious)} IoUs, and {protocol.name} "
-                    f"has {len(protocol.thresholds)} thresholds"
-                )
-            with _told(f"{record.method} on {record.image}: what metrics measured"):
-                gathered.setdefault(record.method, _Gathered()).add(place, record)
-    gathered = {label: gathered[label] for label in dict.fromkeys((*labels, *gathered)) if label in gathered}
-    whole = {index for each in gathered.values() for index in each.indices}
-    results = {method: each.results(protocol, fixed_threshold(threshold, method)) for method, each in gathered.items()}
-    totals = _totals(gathered, results)
+    sweeps = sweep(numbers, protocol)
+    sweeps = {label: sweeps[label] for label in dict.fromkeys((*labels, *sweeps)) if label in sweeps}
+    choices = {method: each.choice(fixed_threshold(threshold, method)) for method, each in sweeps.items()}
+    whole = gather(numbers, protocol, choices)
+    measured = np.array(sorted(whole.names), np.int64)
+    results = {method: each.results(protocol) for method, each in whole.gathered.items()}
+    indices = {method: each.column("index") for method, each in whole.gathered.items()}
+    totals = _Totals(measured, indices, results)
     return Summary(
         methods=tuple(
             MethodResult(
                 method=method,
-                row=_row(method, results[method]),
+                row=_row(method, results[method], sweeps[method]),
                 threshold=results[method].choice.thresholds[_level(protocol)],
                 results=results[method],
-                indices=np.frombuffer(each.indices, np.int64),
-                images=_images(each, results[method], totals),
+                indices=indices[method],
+                images=_images(each, indices[method], results[method], whole.names, totals),
                 several=each.several,
             )
-            for method, each in gathered.items()
+            for method, each in whole.gathered.items()
         ),
-        failures=tuple(failure for index, failure in failed.items() if index not in whole),
-        unanswered=_without(unanswered, gathered),
-        images=len(whole),
+        failures=_unmeasured(whole.failures, whole.names),
+        unanswered=_unanswered(whole.failures, indices),
+        images=len(measured),
         threshold=threshold,
     )
-
-
-def _without(unanswered: Mapping[tuple[int, str], Failure], gathered: Mapping[str, _Gathered]) -> tuple[Failure, ...]:
-    """Those that were not answered after all."""
-    answered = {method: set(each.indices) for method, each in gathered.items()}
-    return tuple(each for (index, method), each in unanswered.items() if index not in answered.get(method, ()))
 
 
 def fixed_threshold(threshold: Threshold, label: str) -> float | None:
@@ -174,85 +143,42 @@ def fixed_threshold(threshold: Threshold, label: str) -> float | None:
     return threshold[label]
 
 
-class _Gathered:
-    """What stays in memory of one method's records."""
-
-    def __init__(self) -> None:
-        self.places: list[Place] = []
-        self.indices = array("q")
-        self.images: list[str] = []
-        self.labels: list[str] = []
-        self.ious = array("d")
-        self.ranks: list[int | None] = []
-        self.seconds = array("d")
-        self.forwards = array("d")
-        self.values: dict[str, list[Any]] = {}
-        self.several = False
-
-    def add(self, place: Place, record: Record) -> None:
-        for name in record.values:
-            self.values.setdefault(name, [None] * len(self.places))
-        for name, column in self.values.items():
-            column.append(_compact(record.values.get(name)))
-        self.places.append(place)
-        self.indices.append(record.index)
-        self.images.append(record.image)
-        self.labels.append(sys.intern(record.label))
-        self.ious.extend(record.ious)
-        self.ranks.append(record.rank)
-        self.seconds.append(record.seconds)
-        self.forwards.append(record.forwards)
-        self.several |= len(record.true_boxes) > 1
-
-    def results(self, protocol: LocalizationProtocol, threshold: float | None) -> Results:
-        ious = np.frombuffer(self.ious).reshape(len(self.places), -1)
-        return Results(
-            protocol=protocol,
-            choice=protocol.choose(ious, threshold),
-            labels=self.labels,
-            ious=ious,
-            ranks=self.ranks,
-            seconds=np.frombuffer(self.seconds),
-            forwards=np.frombuffer(self.forwards),
-            values=self.values,
-        )
+def _unmeasured(failures: Sequence[Failure], names: Mapping[int, str]) -> tuple[Failure, ...]:
+    """The last failure of each image that no method could use, and that no later attempt measured."""
+    last = {failure.index: failure for failure in failures if failure.method is None}
+    return tuple(failure for index, failure in last.items() if index not in names)
 
 
-def _compact(value: Any) -> Any:
-    """A list as an array, of the smallest type where it counts something."""
-    if not isinstance(value, list):
-        return value
-    numbers = np.array(value)
-    counts = numbers.dtype.kind == "i" and numbers.size and numbers.min() >= 0
-    return numbers.astype(np.min_scalar_type(numbers.max())) if counts else numbers
+def _unanswered(failures: Sequence[Failure], indices: Mapping[str, NDArray[np.int64]]) -> tuple[Failure, ...]:
+    """The last failure of each method on each image, without those that were answered after all."""
+    found: list[Failure] = []
+    last = {(failure.method, failure.index): failure for failure in failures if failure.method is not None}
+    for method in dict.fromkeys(method for method, _ in last):
+        own = [failure for (of, _), failure in last.items() if of == method]
+        answered = np.isin([failure.index for failure in own], indices.get(method, np.zeros(0, np.int64)))
+        found += [failure for failure, there in zip(own, answered.tolist(), strict=True) if not there]
+    return tuple(found)
 
 
-def _row(method: str, results: Results) -> Row:
-    choice, protocol = results.choice, results.protocol
-    levels = [protocol.accuracies(results.ious, delta) for delta in protocol.deltas]
+def _row(method: str, results: Results, sweep: Sweep) -> Row:
+    choice = results.choice
     return Row(
         method=method,
-        images=len(results.ious),
+        images=sweep.images,
         threshold=choice.thresholds[0] if len(set(choice.thresholds)) == 1 else None,
         values={metric.info.name: _summarised(metric, method, results) for metric in METRICS},
-        curve=tuple(np.mean(levels, axis=0).tolist()),
-        iou_curve=tuple(results.ious.mean(axis=0).tolist()),
+        curve=tuple(np.mean(sweep.rates, axis=0).tolist()),
+        iou_curve=tuple(sweep.means.tolist()),
     )
 
 
 def _summarised(metric: Metric, method: str, results: Results) -> float | None:
-    with _told(f"{method}: the recorded values of {metric.info.name}"):
-        return metric.summarise(results)
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Records may hold JSON of any shape under a metric's name."""
     try:
-        yield
+        return metric.summarise(results)
     except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
         raise RunError(
-            f"{what} cannot be read ({error}); the records were changed, or are another version's"
+            f"{method}: the recorded values of {metric.info.name} cannot be read ({error}); the records were changed, "
+            "or are another version's"
         ) from error
 
 
@@ -260,37 +186,40 @@ def _level(protocol: LocalizationProtocol) -> int:
     return protocol.deltas.index(LEVEL)
 
 
-def _chosen_ious(results: Results) -> NDArray[np.float64]:
-    chosen: NDArray[np.float64] = results.ious[:, results.choice.indices[_level(results.protocol)]]
-    return chosen
+class _Totals:
+    """Over the methods of a run: of each sample, the sum of IoUs and the number of methods that have it."""
 
+    def __init__(
+        self, measured: NDArray[np.int64], indices: Mapping[str, NDArray[np.int64]], results: Mapping[str, Results]
+    ) -> None:
+        self._measured = measured
+        self._sums, self._counts = np.zeros(len(measured)), np.zeros(len(measured), np.int64)
+        for method, own in indices.items():
+            at = np.searchsorted(measured, own)
+            self._sums[at] += results[method].ious[:, _level(results[method].protocol)]
+            self._counts[at] += 1
 
-def _totals(gathered: Mapping[str, _Gathered], results: Mapping[str, Results]) -> dict[int, tuple[float, int]]:
-    """Sum of IoUs and number of methods of each sample, by its index."""
-    totals: dict[int, tuple[float, int]] = {}
-    for method, each in gathered.items():
-        for index, iou in zip(each.indices, _chosen_ious(results[method]).tolist(), strict=True):
-            total, count = totals.get(index, (0.0, 0))
-            totals[index] = (total + iou, count + 1)
-    return totals
-
-
-def _images(each: _Gathered, results: Results, totals: Mapping[int, tuple[float, int]]) -> tuple[ImageResult, ...]:
-    ious = _chosen_ious(results)
-    found = results.protocol.is_found(ious, LEVEL)
-    order = np.argsort(each.indices, kind="stable").tolist()
-    return tuple(
-        ImageResult(
-            index=each.indices[i],
-            image=each.images[i],
-            place=each.places[i],
-            iou=float(ious[i]),
-            found=bool(found[i]),
-            difference=_difference(float(ious[i]), *totals[each.indices[i]]),
+    def differences(self, indices: NDArray[np.int64], ious: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[images] IoUs minus the mean of the other methods' on the same samples; 0 where there is no other."""
+        at = np.searchsorted(self._measured, indices)
+        others = self._counts[at] - 1
+        differences: NDArray[np.float64] = np.where(
+            others > 0, ious - (self._sums[at] - ious) / np.maximum(others, 1), 0.0
         )
-        for i in order
+        return differences
+
+
+def _images(
+    gathered: Gathered, indices: NDArray[np.int64], results: Results, names: Mapping[int, str], totals: _Totals
+) -> ImageResults:
+    order = np.argsort(indices, kind="stable")
+    ious = results.ious[order, _level(results.protocol)]
+    return ImageResults(
+        names=names,
+        indices=indices[order],
+        directories=gathered.column("directory")[order],
+        starts=gathered.column("start")[order],
+        iou=ious,
+        found=results.protocol.is_found(ious, LEVEL),
+        difference=totals.differences(indices[order], ious),
     )
-
-
-def _difference(iou: float, total: float, count: int) -> float:
-    return iou - (total - iou) / (count - 1) if count > 1 else 0.0
