@@ -1,0 +1,108 @@
+"""A folder in Hugging Face's layout: its configuration, weights and tokenizer, through transformers' own code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from xtool.loading import seeded, sha256
+from xtool.plugin import SetupError, UsageError
+from xtool_transformers.families import FAMILIES, Family
+
+__all__ = ["read_config", "read_model", "read_tokenizer", "weights_digest"]
+
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""In the order in which transformers looks for them; an index lists the parts of large models."""
+
+
+def read_config(folder: Path, name: str) -> tuple[Any, Family]:
+    """The configuration of a model, and what kind of model it is.
+
+    Raises :class:`xtool.plugin.SetupError` for a folder without a sound configuration, and
+    :class:`xtool.plugin.UsageError` for a model of another kind than those of :data:`FAMILIES`.
+    """
+    file = folder / "config.json"
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise SetupError(f"{name}: cannot read {file}, where transformers keeps what a model is: {error}") from error
+    if kind not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise UsageError(f"{name} is a model of the type {kind!r}, which xtool-transformers cannot read; it reads {known}")
+    with _quiet(), _told(f"{name}: the configuration in {file} does not describe a {kind} model"):
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True), FAMILIES[kind]
+
+
+def read_model(folder: Path, name: str, config: Any, family: Family, seed: int | None) -> torch.nn.Module:
+    """The model in float32 and eval mode, with the weights in the folder or, with a seed, random ones.
+
+    Raises :class:`xtool.plugin.SetupError` for weights that are missing, damaged, or do not fill the model.
+    """
+    kind: Any = getattr(transformers, family.model)
+    with _quiet(), _told(f"{name}: cannot build a {family.model} from {folder}"), seeded(seed or 0):
+        if seed is not None:
+            model: torch.nn.Module = kind(config)
+            return model.float().eval()
+        model, found = kind.from_pretrained(
+            folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise SetupError(
+            f"{name}: {folder} has no weights for {len(missing)} tensors of a {family.model}, the first {missing[0]}; "
+            f"it may be the checkpoint of another model than the {family.model} that xtool needs"
+        )
+    return model.float().eval()
+
+
+def read_tokenizer(folder: Path, name: str) -> Any:
+    """The model's own tokenizer. Raises :class:`xtool.plugin.SetupError` where it is missing or cannot be used."""
+    with _quiet(), _told(f"{name}: cannot load the tokenizer in {folder}"):
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def weights_digest(folder: Path) -> str:
+    """The SHA-256 of the weights file; of a model in parts, that of the names and digests of all parts."""
+    file = next(folder / name for name in WEIGHTS if (folder / name).is_file())
+    if file.suffix != ".json":
+        return sha256(file)
+    parts = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+    listed = "".join(f"{sha256(folder / part)}  {part}\n" for part in parts)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bars and reports: what matters of them is told as an error."""
+    logging: Any = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Errors of transformers, which raises nearly anything, as :class:`SetupError` with ``what`` before the reason."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SetupError(f"{what}: {reason if len(reason) <= 400 else reason[:400] + '…'}") from error
