@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from xtool.contracts.catalogue import Provided
 from xtool.contracts.config import MethodConfig
 from xtool.contracts.protocols import Saliency
-from xtool.contracts.registry import Provided
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.features import SharedExtractor
 from xtool.engine.layers import LayerFeatures

@@ -201,26 +201,58 @@ def test_a_cached_file_needs_no_network(tmp_path: Path, monkeypatch: pytest.Monk
     assert fetch("me/model", ["w.safetensors", "w.bin"], str(tmp_path)) == file
 
 
-def test_a_damaged_download_is_named_and_fetched_again_once_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor]
-) -> None:
-    whole = safetensors.save(state)
-    file = cached(tmp_path, whole[:-5], digest=hashlib.sha256(whole).hexdigest())
-    with pytest.raises(SetupError) as caught:
-        read_checkpoint(fetch("me/model", ["w.safetensors"], str(tmp_path)))
-    message = str(caught.value)
-    blob = Path(message.splitlines()[-1].strip())
-    assert "The download is damaged" in message
-    assert blob == file.resolve()
+def git_digest(content: bytes) -> str:
+    """As ``git hash-object`` gives it; the hub's client calls small files by it."""
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
 
-    def download(repository: str, filename: str, cache_dir: str) -> str:
-        blob.write_bytes(whole)
+
+@pytest.mark.parametrize("digest", [lambda content: hashlib.sha256(content).hexdigest(), git_digest])
+def test_a_file_that_was_damaged_in_the_cache_is_named_and_replaced(
+    digest: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = cached(tmp_path, b"weighty", digest=digest(b"weights"))
+
+    def download(repository: str, filename: str, cache_dir: str, force_download: bool) -> str:
+        assert force_download, "the client takes what is in its cache for whole"
+        file.resolve().write_bytes(b"weights")
         return str(file)
 
-    blob.unlink()
     monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: None)
     monkeypatch.setattr(hub, "hf_hub_download", download)
-    assert read_checkpoint(fetch("me/model", ["w.safetensors"], str(tmp_path))).keys() == state.keys()
+    assert fetch("me/model", ["w.safetensors"], str(tmp_path)).read_bytes() == b"weights"
+    assert f"{file} is damaged" in caplog.text
+
+
+def test_what_arrives_damaged_twice_is_removed_and_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[bool] = []
+    cache = tmp_path / "arrived"
+
+    def download(repository: str, filename: str, cache_dir: str, force_download: bool) -> str:
+        forced.append(force_download)
+        return str(
+            cache / "models--me--model/snapshots/abc/w.safetensors"
+            if len(forced) > 1
+            else cached(cache, b"x", "0" * 64)
+        )
+
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: None)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    with pytest.raises(DownloadError, match=r"me/model/w\.safetensors arrived damaged each time.*It was removed"):
+        fetch("me/model", ["w.safetensors"], str(tmp_path))
+    assert forced == [False, True]
+    assert not [path for path in cache.rglob("*") if path.name in ("w.safetensors", "0" * 64)]
+
+
+def test_a_damaged_file_that_cannot_be_replaced_stays_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cached(tmp_path, b"weighty", digest=git_digest(b"weights"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DownloadError, match=f"damaged in the cache, {file}, and HF_HUB_OFFLINE forbids"):
+        fetch("me/model", ["w.safetensors"], str(tmp_path))
+    assert file.exists()
 
 
 def test_a_whole_download_of_something_else_is_not_called_damaged(tmp_path: Path) -> None:
@@ -266,12 +298,13 @@ def test_a_dropped_connection_says_that_the_same_command_goes_on(
 
 
 def test_the_second_name_is_tried_where_the_first_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def known(url: str, timeout: float) -> None:
-        if url.endswith("w.safetensors"):
+    def download(repository: str, filename: str, **_: Any) -> str:
+        if filename == "w.safetensors":
             raise hub.errors.EntryNotFoundError("404")
+        return f"/{repository}/{filename}"
 
-    monkeypatch.setattr(hub, "get_hf_file_metadata", known)
-    monkeypatch.setattr(hub, "hf_hub_download", lambda repository, filename, cache_dir: f"/{repository}/{filename}")
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: None)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
     assert fetch("me/model", ["w.safetensors", "w.bin"], str(tmp_path)) == Path("/me/model/w.bin")
     with pytest.raises(DownloadError, match=r"has none of the files w\.safetensors"):
         fetch("me/model", ["w.safetensors"], str(tmp_path))

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from xtool.contracts.registry import Catalogue, Provided, registry, resolve
+from xtool.contracts.catalogue import Catalogue, Provided
+from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import EncoderSpec, SaliencyMethodSpec
 from xtool.errors import SetupError, UsageError
 

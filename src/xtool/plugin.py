@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from xtool.datasets.opening import open_dataset
     from xtool.engine.cost import Estimate, seconds_per_pass
+    from xtool.engine.encoder_names import find_encoder
     from xtool.engine.encoders import CountedEncoder, load_encoder
     from xtool.engine.features import build_extractor
     from xtool.engine.layers import (
@@ -142,6 +143,7 @@ __all__ = [
     "dataset_options",
     "embed_masked",
     "encoder_options",
+    "find_encoder",
     "gradient_layer",
     "hooked",
     "hookimpl",
@@ -183,6 +185,7 @@ _HOMES = {
     "xtool.contracts.specs": "Architecture CommandSpec DatasetSpec EncoderSpec FeatureExtractorSpec SaliencyMethodSpec",
     "xtool.datasets.opening": "open_dataset",
     "xtool.engine.cost": "Estimate seconds_per_pass",
+    "xtool.engine.encoder_names": "find_encoder",
     "xtool.engine.encoders": "CountedEncoder load_encoder",
     "xtool.engine.features": "build_extractor",
     "xtool.engine.layers": "AUTO LayerFeatures gradient_layer hooked layer_name read_heads read_maps",

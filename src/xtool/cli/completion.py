@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from xtool.contracts.registry import Catalogue
+    from xtool.contracts.catalogue import Catalogue
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 

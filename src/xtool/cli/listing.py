@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from xtool.contracts.registry import Catalogue, Provided
+    from xtool.contracts.catalogue import Catalogue, Provided
     from xtool.contracts.specs import DatasetSpec, EncoderSpec, SaliencyMethodSpec
 
 LEGEND = """\
@@ -67,7 +67,10 @@ def encoders_command(*, name: str | None, everything: bool) -> None:
         weights = {"size": _size, "weights": lambda spec: spec.default_pretrained or "–", "here": _here}
         _list(catalogue, weights, chosen)
         return
-    spec: EncoderSpec = catalogue.find(name).spec
+    from xtool.engine.encoder_names import find_encoder
+
+    item = find_encoder(name)
+    spec = item.spec
     facts = {
         "family": _family(spec),
         "knows": _knows(spec),
@@ -75,7 +78,7 @@ def encoders_command(*, name: str | None, everything: bool) -> None:
         "default weights": spec.default_pretrained or "none: give --pretrained",
         "weights on this machine": _here(spec),
     }
-    _show(catalogue.find(name), facts)
+    _show(item, facts)
 
 
 @click.command("datasets")

@@ -1,4 +1,4 @@
-"""Finding plugins, keeping them apart, and looking up what they contribute by name.
+"""Finding plugins, and keeping them apart.
 
 A plugin is an entry point in the group ``xtool``. One that cannot be imported, belongs to another API version,
 misspells a hook or yields something that is not a spec is kept as data (:class:`Plugin` with an ``error``), shown by
@@ -7,25 +7,25 @@ misspells a hook or yields something that is not a spec is kept as data (:class:
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Timer
 from types import ModuleType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import pluggy
 
 from xtool.contracts import hookspecs
+from xtool.contracts.catalogue import DISTRIBUTION, Catalogue, Provided, S
+from xtool.contracts.encoder_names import EncoderCatalogue
 from xtool.contracts.specs import CommandSpec, DatasetSpec, EncoderSpec, FeatureExtractorSpec, SaliencyMethodSpec, Spec
-from xtool.errors import SetupError, UsageError
+from xtool.errors import SetupError
 
 API_VERSION = 2
 """Major version of what plugins are written against; a plugin may state the one it was written for as ``XTOOL_API``."""
@@ -35,8 +35,6 @@ CHANGES = {
 }
 """What authors must change for each API version, in words; docs/plugins/stable.md has the details."""
 
-DISTRIBUTION = "xtool-saliency"
-
 ENTRY_POINT_GROUP = "xtool"
 DISABLE_VARIABLE = "XTOOL_DISABLE_PLUGINS"
 BUILT_IN = "core"
@@ -44,7 +42,6 @@ PATIENCE = 10.0
 """Seconds of loading after which a plugin is named."""
 
 Status = Literal["ok", "disabled", "incompatible", "error"]
-S = TypeVar("S", bound=Spec)
 
 
 @dataclass(slots=True)
@@ -66,92 +63,11 @@ class Plugin:
 
 
 @dataclass(frozen=True, slots=True)
-class Provided(Generic[S]):
-    """A spec and the plugin that it comes from."""
-
-    owner: str
-    spec: S
-
-    @property
-    def qualified_name(self) -> str:
-        return f"{self.owner}:{self.spec.name}"
-
-
-class Catalogue(Generic[S]):
-    """Everything of one kind, by name."""
-
-    def __init__(self, kind: str, command: str, provided: Iterable[Provided[S]], extra: str = "") -> None:
-        self.kind = kind
-        self.command = command
-        self.extra = extra
-        """The extra of xtool's own distribution that installs more of the kind; for commands, each its own."""
-        self._by_name: dict[str, list[Provided[S]]] = {}
-        for item in provided:
-            self._by_name.setdefault(item.spec.name, []).append(item)
-
-    def __iter__(self) -> Iterator[Provided[S]]:
-        for name in sorted(self._by_name, key=str.lower):
-            yield from self._by_name[name]
-
-    def conflicts(self) -> dict[str, list[str]]:
-        """Names that more than one plugin provides, with their qualified names."""
-        return {
-            name: [item.qualified_name for item in items] for name, items in self._by_name.items() if len(items) > 1
-        }
-
-    def find(self, name: str) -> Provided[S]:
-        """Look up ``name`` or ``owner:name``. Raises :class:`UsageError` with the nearest names, or the rivals."""
-        owner, _, bare = name.rpartition(":")
-        items = [item for item in self._by_name.get(bare, []) if not owner or item.owner == owner]
-        if len(items) == 1:
-            return items[0]
-        if items:
-            rivals = " or ".join(item.qualified_name for item in items)
-            raise UsageError(f"{self.kind} {name!r} is provided by several plugins; say {rivals}")
-        near = difflib.get_close_matches(name, [*self._by_name, *(item.qualified_name for item in self)], n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(
-            f"unknown {self.kind} {name!r}; {hint}`xtool {self.command}` lists all{_missing(self.extra or name)}"
-        )
-
-    def name_of(self, item: Provided[S]) -> str:
-        """The shortest name that finds the item: its own, or with its owner where others have the same."""
-        return item.qualified_name if len(self._by_name[item.spec.name]) > 1 else item.spec.name
-
-    def missing(self) -> str:
-        """What else of this kind could be installed, and how, to be put after a sentence; empty if there is nothing."""
-        return _missing(self.extra)
-
-    def suggested(self) -> list[Provided[S]]:
-        """What is taken when the user names none, the highest rank first."""
-        ranked = [item for item in self if getattr(item.spec, "suggested", 0) > 0]
-        return sorted(ranked, key=lambda item: -item.spec.suggested)  # type: ignore[union-attr]
-
-    def default(self, subject: str = "") -> Provided[S]:
-        """The first of :meth:`suggested`.
-
-        Args:
-            subject: what is or will be shown, ``"photographs"`` or ``"pictograms"``: an encoder that knows it, or a
-                data set that shows it, comes before others; where none does, the first of any kind is taken.
-
-        Raises:
-            UsageError: nothing that is installed is a default.
-        """
-        ranked = self.suggested()
-        if not ranked:
-            raise UsageError(
-                f"no {self.kind} is named, and none that is installed is a default; `xtool {self.command}` lists all"
-                f"{self.missing()}"
-            )
-        return next((item for item in ranked if subject and subject == _subject(item.spec)), ranked[0])
-
-
-@dataclass(frozen=True, slots=True)
 class Registry:
     """All plugins, and what they contribute."""
 
     plugins: list[Plugin]
-    encoders: Catalogue[EncoderSpec]
+    encoders: EncoderCatalogue
     feature_extractors: Catalogue[FeatureExtractorSpec]
     saliency_methods: Catalogue[SaliencyMethodSpec]
     datasets: Catalogue[DatasetSpec]
@@ -198,7 +114,7 @@ def discover(disabled: frozenset[str] = frozenset()) -> Registry:
         )
     return Registry(
         plugins,
-        Catalogue("encoder", "encoders", _provided(plugins, EncoderSpec), extra="encoders"),
+        EncoderCatalogue("encoder", "encoders", _provided(plugins, EncoderSpec), extra="encoders"),
         Catalogue("feature extractor", "features --list", _provided(plugins, FeatureExtractorSpec), "encoders"),
         Catalogue("method", "methods", _provided(plugins, SaliencyMethodSpec), extra="methods"),
         Catalogue("data set", "datasets", _provided(plugins, DatasetSpec), extra="datasets"),
@@ -319,32 +235,6 @@ def _moved(error: BaseException) -> str:
     """A hint for a plugin of an older API that does not say so: it imports what is not there any more."""
     missing = (error.name or "") if isinstance(error, ImportError) else ""
     return f"; {CHANGES[2]} since API 2" if missing.partition(".")[0] == "xtool" else ""
-
-
-def _subject(spec: Spec) -> str:
-    """What an encoder knows or a data set shows; empty where that is not told, and for other things."""
-    return getattr(spec, "knows", "") or getattr(spec, "shows", "")
-
-
-def _missing(extra: str) -> str:
-    """Which distributions of an extra are not installed, and how to get them; empty where there is nothing to get."""
-    wanted = []
-    for requirement in importlib.metadata.requires(DISTRIBUTION) or ():
-        name = re.match(r"[\w.-]+", requirement)
-        if name and re.search(rf"""extra == ['"]{re.escape(extra)}['"]""", requirement) and not _installed(name[0]):
-            wanted.append(name[0])
-    if not wanted:
-        return ""
-    verb = "is" if len(wanted) == 1 else "are"
-    return f'; {", ".join(wanted)} {verb} not installed here: pip install "{DISTRIBUTION}[{extra}]"'
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _told(error: BaseException) -> str:

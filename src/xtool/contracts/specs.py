@@ -27,6 +27,8 @@ class EncoderSpec:
     """
 
     name: str
+    """What users type. A name that ends in a colon is a prefix: the spec loads every name that begins with it, such as
+    ``hf-hub:ORG/NAME``, and its factory is called with the whole."""
     factory: str
     summary: str
     paper: str = ""
@@ -45,6 +47,14 @@ class EncoderSpec:
     suggested: int = 0
     """Rank among the defaults, taken when the user names none: the highest of those that know what is shown. 0 is never
     taken unasked."""
+    claims: str = ""
+    """For a prefix: import string of a function that is called with :class:`xtool.loading.ModelFiles`, where a user
+    names a folder or a repository (``ORG/NAME``) without any prefix, and returns whether this spec loads it."""
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether it stands for every name that begins with its own."""
+        return self.name.endswith(":")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtool.contracts.registry import Provided, registry, resolve
+from xtool.contracts.catalogue import Provided
+from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import PHOTOGRAPHS, DatasetSpec
 from xtool.errors import UsageError, blamed
 

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import PHOTOGRAPHS
 from xtool.engine.calibration_file import CalibrationFile
+from xtool.engine.encoder_names import find_encoder
 from xtool.engine.work import tower_pass
 from xtool.errors import UsageError, blamed
 
@@ -40,8 +41,9 @@ def load_encoder(
     """Load an image–text model.
 
     Args:
-        name: a name that ``xtool encoders`` lists; by default the one that an installed plugin suggests for what the
-            pictures show.
+        name: a name that ``xtool encoders`` lists, in any spelling; or a prefix from there with what follows it; or a
+            folder or a repository of the Hugging Face hub, ``ORG/NAME``. By default the one that an installed plugin
+            suggests for what the pictures show.
         shows: what the pictures are where no name is given, ``"photographs"`` or ``"pictograms"``; where no installed
             encoder knows them, one of another kind is taken (:func:`out_of_depth` says so).
         pretrained: a weights tag, a checkpoint file, ``None`` for random weights, or ``"auto"`` for the model's
@@ -62,8 +64,10 @@ def load_encoder(
     from xtool.contracts.config import EncoderOptions
 
     encoders = registry().encoders
-    provided = encoders.default(shows) if name is None else encoders.find(name)
+    provided = encoders.default(shows) if name is None else find_encoder(name, cache_dir)
     spec = provided.spec
+    if spec.is_prefix:
+        raise UsageError(f"{spec.name} is only the beginning of a name; `xtool encoders {spec.name}` says what follows")
     if pretrained == "auto":
         if spec.default_pretrained is None:
             raise UsageError(

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.contracts.registry import Provided, registry, resolve
+from xtool.contracts.catalogue import Provided
+from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.calibration import Calibrated, calibration_for
 from xtool.engine.calibration_file import CalibrationFile

@@ -4,7 +4,7 @@
 - :func:`seeded`: random weights that depend on a seed alone and disturb nothing
 - :func:`local_checkpoint`: whether ``--pretrained`` names a file
 - :func:`cached`, :func:`fetch`: a file of the Hugging Face hub, from the cache, else the network, else the reason
-  within seconds
+  within seconds, and whole; :class:`ModelFiles`: a folder's or a repository's, asked alike
 - :func:`read_checkpoint`, :func:`checkpoint_keys`: safetensors or torch, without running code that is in the file;
   :func:`misfit`: what of it does not fit a model
 - :func:`sha256`: what results call the weights
@@ -22,15 +22,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtool.loading.checkpoints import checkpoint_keys, local_checkpoint, misfit, read_checkpoint, sha256
+    from xtool.loading.checkpoints import checkpoint_keys, local_checkpoint, misfit, read_checkpoint
     from xtool.loading.devices import resolve_device, resolve_dtype
+    from xtool.loading.digests import sha256
     from xtool.loading.hub import DownloadError, cached, fetch
     from xtool.loading.inference import InferenceTwin, folded, tile_by_tile
+    from xtool.loading.model_files import ModelFiles
     from xtool.loading.seeding import seeded
 
 _HOME = {
     "DownloadError": "hub",
     "InferenceTwin": "inference",
+    "ModelFiles": "model_files",
     "cached": "hub",
     "checkpoint_keys": "checkpoints",
     "fetch": "hub",
@@ -41,13 +44,14 @@ _HOME = {
     "resolve_device": "devices",
     "resolve_dtype": "devices",
     "seeded": "seeding",
-    "sha256": "checkpoints",
+    "sha256": "digests",
     "tile_by_tile": "inference",
 }
 
 __all__ = [
     "DownloadError",
     "InferenceTwin",
+    "ModelFiles",
     "cached",
     "checkpoint_keys",
     "fetch",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from xtool.errors import SetupError
+from xtool.loading.digests import intact, stored_as
 
 SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
 WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -85,12 +85,6 @@ def checkpoint_keys(file: Path) -> frozenset[str]:
         raise _unreadable(file, error) from error
 
 
-def sha256(file: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _state(file: Path, device: str) -> dict[str, Tensor]:
     try:
         if file.suffix.lower() == ".safetensors":
@@ -160,17 +154,13 @@ def _unreadable(file: Path, error: Exception) -> SetupError:
     if "TorchScript" in str(error):
         return SetupError(_torchscript(file))
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return SetupError(f"cannot read weights {file}: {reason}{_fetch_again(file)}")
+    return SetupError(f"cannot read weights {file}: {reason}{_not_damaged(file)}")
 
 
-def _fetch_again(file: Path) -> str:
-    """What to do about a damaged download, which the hub's client would take from its cache for ever."""
-    if "snapshots" not in file.parts or not file.is_file():
-        return ""
-    stored = file.resolve()  # snapshots link to blobs, which are called by their SHA-256
-    if len(stored.name) == 64 and stored.name == sha256(stored):
-        return "\nThe download is complete; the file itself contains no weights."
-    return f"\nThe download is damaged. Delete it, and the same command fetches it again:\n  {stored}"
+def _not_damaged(file: Path) -> str:
+    """That fetching it again would not help; empty where that is not known."""
+    known = file.is_file() and stored_as(file) and intact(file)
+    return "\nThe download is complete; the file itself contains no weights." if known else ""
 
 
 def _torchscript(file: Path) -> str:

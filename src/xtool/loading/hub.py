@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xtool.errors import SetupError
+from xtool.loading.digests import intact
+
+LOG = logging.getLogger("xtool.loading")
 
 PROBE_SECONDS = 5.0
 
@@ -26,11 +30,23 @@ def cached(repository: str, filenames: Sequence[str], cache_dir: str | None = No
 
 
 def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = None) -> Path:
-    """The first of ``filenames`` that ``repository`` has, downloaded unless it is cached.
+    """As :func:`fetch_any`, where one of the files must be there.
+
+    Raises :class:`DownloadError` as that does, and if the repository has none of them.
+    """
+    found = fetch_any(repository, filenames, cache_dir)
+    if found is None:
+        raise DownloadError(f"{repository} has none of the files {', '.join(filenames)}")
+    return found
+
+
+def fetch_any(repository: str, filenames: Sequence[str], cache_dir: str | None = None) -> Path | None:
+    """The first of ``filenames`` that ``repository`` has, downloaded unless it is cached; ``None`` if it has none.
 
     The hub's own client retries each name for half a minute when there is no network. A single short request in
     advance detects an unreachable hub at once, and a cached file needs no request at all. An interrupted download
-    continues where it stopped when it is asked for again.
+    continues where it stopped when it is asked for again. A file whose hash is not the hub's, freshly downloaded or
+    damaged since, is replaced once.
 
     Args:
         repository: ``owner/name`` on the hub.
@@ -38,31 +54,70 @@ def fetch(repository: str, filenames: Sequence[str], cache_dir: str | None = Non
         cache_dir: a Hugging Face cache; ``None`` for the user's own (``HF_HOME``).
 
     Raises:
-        DownloadError: offline, unreachable, interrupted, no access, or no such file.
+        DownloadError: offline, unreachable, interrupted, no access, or damaged again.
     """
     hub = _client()
-    if found := cached(repository, filenames, cache_dir):
+    found = cached(repository, filenames, cache_dir)
+    if found is not None and intact(found):
         return found
+    wanted = [name for name in filenames if not _known_to_be_absent(hub, repository, name, cache_dir)]
+    if not wanted:
+        return None
     where = cache_dir or hub.constants.HF_HUB_CACHE
+    state = f"is not in the cache {where}" if found is None else f"is damaged in the cache, {found}"
     if hub.constants.HF_HUB_OFFLINE:
-        raise DownloadError(f"{repository} is not in the cache {where}, and HF_HUB_OFFLINE forbids downloading it")
-    for filename in filenames:
+        raise DownloadError(f"{repository} {state}, and HF_HUB_OFFLINE forbids downloading it")
+    try:
+        hub.get_hf_file_metadata(hub.hf_hub_url(repository, wanted[0]), timeout=PROBE_SECONDS)
+    except hub.errors.EntryNotFoundError:
+        pass  # reachable; the client is asked for it, too, as it keeps in mind what is not there
+    except Exception as error:  # each version of the client lets other exceptions of its HTTP library through
+        raise DownloadError(
+            f"{repository} {state}, and cannot be downloaded: {_reason(hub, repository, error)}"
+        ) from error
+    for filename in wanted:
+        file = _download(hub, repository, filename, cache_dir, found)
+        if file is not None:
+            return file
+    return None
+
+
+def _download(hub: Any, repository: str, filename: str, cache_dir: str | None, damaged: Path | None) -> Path | None:
+    """The file, intact; ``None`` if the repository has no such file."""
+    for force in (damaged is not None, True):
+        if damaged is not None:
+            LOG.warning("%s is damaged, its hash is not the hub's; downloading it again", damaged)
         try:
-            hub.get_hf_file_metadata(hub.hf_hub_url(repository, filename), timeout=PROBE_SECONDS)
-        except hub.errors.EntryNotFoundError:
-            continue
-        except Exception as error:  # each version of the client lets other exceptions of its HTTP library through
-            raise DownloadError(
-                f"{repository} is not in the cache {where}, and cannot be downloaded: {_reason(hub, repository, error)}"
-            ) from error
-        try:
-            return Path(hub.hf_hub_download(repository, filename, cache_dir=cache_dir))
+            file = Path(hub.hf_hub_download(repository, filename, cache_dir=cache_dir, force_download=force))
         except Exception as error:  # as above
+            if _is_absent(hub, error):
+                return None
             raise DownloadError(
                 f"the download of {repository}/{filename} was interrupted: {_reason(hub, repository, error)}\n"
                 "The same command resumes it."
             ) from error
-    raise DownloadError(f"{repository} has none of the files {', '.join(filenames)}")
+        if intact(file):
+            return file
+        damaged = file
+    blob = file.resolve()
+    file.unlink()
+    blob.unlink(missing_ok=True)
+    raise DownloadError(
+        f"the download of {repository}/{filename} arrived damaged each time: its hash is not the hub's. It was "
+        "removed; a proxy or the disk may be at fault"
+    )
+
+
+def _known_to_be_absent(hub: Any, repository: str, filename: str, cache_dir: str | None) -> bool:
+    """Whether the hub has said before that there is no such file."""
+    found = hub.try_to_load_from_cache(repository, filename, cache_dir=cache_dir)
+    return found is not None and not isinstance(found, str)
+
+
+def _is_absent(hub: Any, error: Exception) -> bool:
+    """A missing file, and not one that is missing here because the hub cannot be reached."""
+    absent = isinstance(error, hub.errors.EntryNotFoundError)
+    return absent and not isinstance(error, hub.errors.LocalEntryNotFoundError)
 
 
 def _client() -> Any:

@@ -17,8 +17,8 @@ from xtool.metrics.topk import same_names
 from xtool.runs.manifest import SCHEMA_VERSION, DatasetIdentity, EncoderIdentity, Identity, Manifest
 
 if TYPE_CHECKING:
+    from xtool.contracts.catalogue import Catalogue
     from xtool.contracts.protocols import Encoder
-    from xtool.contracts.registry import Catalogue
     from xtool.engine.methods import MethodRequest
     from xtool.runs.evaluate import Evaluation
 
@@ -92,7 +92,7 @@ def _plugins(evaluation: Evaluation, requests: Sequence[MethodRequest]) -> dict[
     owners = {request.provided.owner for request in requests}
     for request in requests:
         if isinstance(request.config, FeatureConfig):
-            owners |= _owners(known.feature_extractors, request.config.features)
+            owners |= known.feature_extractors.owners(request.config.features)
     found: dict[str, str] = {}
     parts: list[tuple[Catalogue[Any], str, object]] = [
         (known.datasets, evaluation.dataset.name.partition(":")[0], evaluation.dataset)
@@ -100,19 +100,13 @@ def _plugins(evaluation: Evaluation, requests: Sequence[MethodRequest]) -> dict[
     encoders = [each for each in (evaluation.encoder, evaluation.classifier) if each is not None]
     parts += [(known.encoders, encoder.info.name, encoder) for encoder in encoders]
     for catalogue, name, thing in parts:
-        named = _owners(catalogue, name)
+        named = catalogue.owners(name)
         owners |= named
         if not named:
             found.update(_distribution_of(thing))  # made by hand and handed over
     found.update({plugin.distribution: plugin.version for plugin in known.plugins if plugin.name in owners})
     found.pop(CORE, None)
     return dict(sorted(found.items()))
-
-
-def _owners(catalogue: Catalogue[Any], name: str) -> set[str]:
-    """The plugins that provide ``name`` or ``owner:name``: where there are several, any of them may have been used."""
-    owner, _, bare = name.rpartition(":")
-    return {item.owner for item in catalogue if item.spec.name == bare and owner in ("", item.owner)}
 
 
 def _distribution_of(thing: object) -> dict[str, str]:

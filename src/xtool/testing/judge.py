@@ -10,7 +10,7 @@ from xtool.errors import UsageError
 from xtool.testing.verdict import Case, CheckFailed, NotApplicable, Verdict
 
 if TYPE_CHECKING:
-    from xtool.contracts.registry import Catalogue
+    from xtool.contracts.catalogue import Catalogue
 
 __all__ = ["KINDS", "judge", "plan", "verdicts"]
 

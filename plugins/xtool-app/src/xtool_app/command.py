@@ -23,11 +23,12 @@ def app_command(*, host: str, port: int, encoder: str | None, loading: dict[str,
     It can be reached from this computer only, unless --host says otherwise. It keeps uploads in memory, writes nothing
     to disk and sends no usage statistics.
     """
-    from xtool.plugin import registry
+    from xtool.plugin import find_encoder, registry
 
     encoders = registry().encoders
     if encoder is not None:
-        encoders.find(encoder)  # a misspelt name is told here, not in the browser
+        # A misspelt name is told here, not in the browser.
+        encoder = encoders.name_of(find_encoder(encoder, loading["cache_dir"]))
     else:
         encoders.default()  # and so is a missing plugin
     if host not in LOCAL:

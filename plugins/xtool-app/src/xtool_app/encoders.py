@@ -46,8 +46,10 @@ def offered_encoders(shows: str) -> Sequence[EncoderChoice]:
     found = [
         _choice(catalogue.name_of(item), item.spec)
         for item in catalogue
-        if item.spec.default_pretrained is not None or catalogue.name_of(item) == start
+        if item.spec.default_pretrained is not None and not item.spec.is_prefix
     ]
+    if start not in [choice.name for choice in found]:
+        found.append(_choice(start, catalogue.find(start).spec))
     suggested = [item.spec.name for item in catalogue.suggested()]
 
     def rank(choice: EncoderChoice) -> tuple[bool, bool, bool, str, str]:

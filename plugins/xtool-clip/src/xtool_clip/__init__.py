@@ -9,12 +9,29 @@ from collections.abc import Iterable
 
 from xtool.plugin import EncoderSpec, FeatureExtractorSpec, hookimpl
 from xtool_clip.catalogue import encoder_specs
+from xtool_clip.repositories import CONFIG, FOLDER, HUB, OWN
 
 
 @hookimpl
 def xtool_encoders() -> Iterable[EncoderSpec]:
-    """One encoder for each model that the installed open_clip knows."""
-    return encoder_specs()
+    """One encoder for each model that the installed open_clip knows, and any model in its layout."""
+    yield from encoder_specs()
+    yield EncoderSpec(
+        name=HUB,
+        factory="xtool_clip.from_files:load_from_hub",
+        summary=f"{HUB}ORG/NAME: a repository of the Hugging Face hub with an {CONFIG}.",
+        default_pretrained=OWN,
+        family="open_clip layout",
+        claims="xtool_clip.repositories:on_the_hub",
+    )
+    yield EncoderSpec(
+        name=FOLDER,
+        factory="xtool_clip.from_files:load_from_folder",
+        summary=f"{FOLDER}PATH: a folder with an {CONFIG} and weights.",
+        default_pretrained=OWN,
+        family="open_clip layout",
+        claims="xtool_clip.repositories:in_folder",
+    )
 
 
 @hookimpl

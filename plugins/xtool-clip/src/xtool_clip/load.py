@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import open_clip
-import torch
-from open_clip.transform import PreprocessCfg
-from torch import nn
 
-from xtool.loading import DownloadError, fetch, resolve_device, resolve_dtype, seeded, sha256
-from xtool.plugin import EncoderInfo, EncoderOptions, SetupError, UsageError
-from xtool_clip import checkpoint, towers
+from xtool.loading import resolve_device
+from xtool.plugin import EncoderOptions, SetupError, UsageError
+from xtool_clip import checkpoint
+from xtool_clip.build import build
 from xtool_clip.encoder import ClipEncoder, Tokenizer
-from xtool_clip.mask_pooling import pools_masks
-from xtool_clip.resizing import resize_tower
+from xtool_clip.tokenizers import tokenizer_of
 
 
 def load(name: str, options: EncoderOptions) -> ClipEncoder:
@@ -40,8 +34,8 @@ def load(name: str, options: EncoderOptions) -> ClipEncoder:
     weights = None
     if options.pretrained is not None and options.pretrained.lower() != "none":
         weights = checkpoint.find_weights(name, options.pretrained, options.cache_dir)
-    tokenizer = _tokenizer(name, config, options.cache_dir)
-    return _build(name, config, weights, tokenizer, options, device)
+    tokenizer = tokenizer_of(name, config["text_cfg"], options.cache_dir, trained=weights is not None)
+    return build(name, config, weights, tokenizer, options, device)
 
 
 def load_local(
@@ -77,99 +71,10 @@ def load_local(
     found = None
     if weights is not None:
         quick_gelu = bool(model_config.get("quick_gelu", False))
-        found = checkpoint.Weights(weights, label or weights.name, quick_gelu, content.get("preprocess_cfg", {}))
+        found = checkpoint.Weights(weights, label or weights.name, quick_gelu, {})
     if tokenizer is None:
         tokenizer = open_clip.SimpleTokenizer(context_length=model_config["text_cfg"].get("context_length", 77))
-    return _build(name, model_config, found, tokenizer, options, device)
-
-
-def _build(
-    name: str,
-    config: dict[str, Any],
-    weights: checkpoint.Weights | None,
-    tokenizer: Tokenizer,
-    options: EncoderOptions,
-    device: torch.device,
-) -> ClipEncoder:
-    if weights is not None and weights.quick_gelu:
-        config = {**config, "quick_gelu": True}
-    with seeded(options.seed):
-        model = _construct(name, config)
-    if weights is not None:
-        checkpoint.load_weights(model, name, weights.file)
-    if options.input_size is not None:
-        resize_tower(model.visual, name, options.input_size)  # type: ignore[arg-type]
-    info = _describe(name, config, model, weights, options.seed)
-    dtype = resolve_dtype(options.dtype)
-    return ClipEncoder(model, tokenizer, info, device=device, dtype=dtype, compiled=options.compile)
-
-
-def _construct(name: str, config: dict[str, Any]) -> nn.Module:
-    """The model with open_clip's own random initialisation; its towers download nothing."""
-    config = deepcopy(config)
-    if "timm_model_name" in config["vision_cfg"]:
-        config["vision_cfg"]["timm_model_pretrained"] = False
-    has_hf_text = "hf_model_name" in config["text_cfg"]
-    if has_hf_text:
-        config["text_cfg"]["hf_model_pretrained"] = False
-    custom_text = config.pop("custom_text", False) or has_hf_text
-    kind = open_clip.CLIP
-    if custom_text:
-        kind = open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP
-    try:
-        return kind(**config)  # type: ignore[no-any-return]
-    except Exception as error:  # transformers or timm missing or too old, or a configuration that makes no sense
-        raise SetupError(f"cannot build {name} with this installation: {type(error).__name__}: {error}") from error
-
-
-def _describe(
-    name: str, config: dict[str, Any], model: nn.Module, weights: checkpoint.Weights | None, seed: int
-) -> EncoderInfo:
-    visual: nn.Module = model.visual  # type: ignore[assignment]
-    tower = towers.describe(visual)
-    preprocess = {**asdict(PreprocessCfg()), **(weights.preprocess if weights is not None else {})}
-    return EncoderInfo(
-        name=name,
-        architecture=tower.architecture,
-        input_size=towers.input_size(visual),
-        mean=_triple(preprocess["mean"]),
-        std=_triple(preprocess["std"]),
-        embed_dim=config["embed_dim"],
-        patch_size=tower.patch_size,
-        layers=tower.layers,
-        default_layer=tower.layers[-1],
-        gradient_layer=tower.gradient_layer,
-        default_features="spatial" if tower.architecture == "cnn" else "tokens",
-        weights=f"random (seed {seed})" if weights is None else weights.label,
-        weights_sha256=None if weights is None else sha256(weights.file),
-        logit_scale=float(model.logit_scale.detach().exp()),  # type: ignore[operator]
-        trained=weights is not None,
-        pools_masks=pools_masks(visual, name),
-    )
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
-    first, second, third = (float(value) for value in values)
-    return first, second, third
-
-
-def _tokenizer(name: str, config: dict[str, Any], cache_dir: str | None) -> Tokenizer:
-    repository = config["text_cfg"].get("hf_tokenizer_name")
-    try:
-        if repository:
-            fetch(repository, ["tokenizer_config.json", "tokenizer.json"], cache_dir)
-        if "hf_model_name" in config["text_cfg"]:
-            fetch(config["text_cfg"]["hf_model_name"], ["config.json"], cache_dir)
-        return open_clip.get_tokenizer(name, cache_dir=cache_dir)  # type: ignore[no-any-return]
-    except DownloadError as error:
-        raise SetupError(
-            f"cannot get the tokenizer of {name}: {error}\n"
-            "Ways out: --cache-dir DIR (or HF_HOME=DIR) with a Hugging Face cache that contains it, a model with "
-            "CLIP's own tokenizer (RN50, ViT-B-16, …), or an encoder that needs no network: `xtool encoders` marks them"
-        ) from error
-    except Exception as error:  # the tokenizer's library is missing or too old, or its file is damaged
-        hint = f"; {name} needs transformers: pip install transformers" if repository else ""
-        raise SetupError(f"cannot load the tokenizer of {name}: {type(error).__name__}: {error}{hint}") from error
+    return build(name, model_config, found, tokenizer, options, device, content.get("preprocess_cfg"))
 
 
 def _unknown_model(name: str) -> str:

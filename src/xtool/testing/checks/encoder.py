@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xtool.contracts.protocols import PoolsMasks
-from xtool.contracts.registry import registry
+from xtool.engine.encoder_names import find_encoder
 from xtool.engine.encoders import load_encoder
 from xtool.engine.features import build_extractor
 from xtool.errors import XtoolError
@@ -25,7 +25,7 @@ TEXTS = ("an image of a dog.", "an image of a traffic light.")
 
 def plan_encoder(name: str, pretrained: str | None) -> list[Case]:
     """Checks of the spec, then of the encoder with random weights, or with the given ones."""
-    provided = registry().encoders.find(name)
+    provided = find_encoder(name)
     subject = EncoderSubject(name, pretrained)
     return [*spec_cases(provided.owner, provided.spec), *cases((*CHECKS, *LAYER_CHECKS), subject)]
 
@@ -33,7 +33,7 @@ def plan_encoder(name: str, pretrained: str | None) -> list[Case]:
 def info_is_coherent(subject: EncoderSubject) -> None:
     """The info names the encoder as asked for, its default layer is one of its layers, and its sizes make sense."""
     info = subject.encoder.info
-    require(info.name == subject.name.rpartition(":")[2], f"it calls itself {info.name!r}")
+    require(info.name in (subject.name, subject.name.rpartition(":")[2]), f"it calls itself {info.name!r}")
     require(info.default_layer in info.layers, f"the default layer {info.default_layer!r} is not among {info.layers}")
     require((info.patch_size is None) == (info.architecture == "cnn"), "a vit has a patch size and a cnn has none")
     require(min(info.input_size) > 0 and min(info.std) > 0, f"input_size {info.input_size}, std {info.std}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
+from xtool.contracts.catalogue import Provided
 from xtool.contracts.config import FeatureConfig, MethodConfig
-from xtool.contracts.registry import Provided
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.methods import config_class, parse_methods
 from xtool.errors import UsageError

@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import Any, TypeVar
 
 from xtool.contracts.registry import Plugin, registry, resolve
+from xtool.contracts.specs import EncoderSpec
 from xtool.testing.verdict import Case, require
 
 T = TypeVar("T")
@@ -29,12 +30,11 @@ print(json.dumps(sorted({"torch", "numpy", "open_clip", "torchvision"} & (set(sy
 def specs_resolve(spec: Any) -> None:
     """Every import string of the spec leads to something, and the summary says what it is."""
     require(bool(spec.summary.strip()), "the summary is empty")
-    require(
-        spec.name == spec.name.strip() and not set(spec.name) & set(" ,:="), f"{spec.name!r} cannot be typed as a name"
-    )
+    bare = spec.name.removesuffix(":") if isinstance(spec, EncoderSpec) else spec.name
+    require(bare == bare.strip() and not set(bare) & set(" ,:="), f"{spec.name!r} cannot be typed as a name")
     for field in fields(spec):
         target = getattr(spec, field.name)
-        if field.name in ("factory", "config", "command", "on_disk") and target:
+        if field.name in ("factory", "config", "command", "on_disk", "claims") and target:
             require(callable(resolve(target)), f"{field.name} {target} is not callable")
 
 
