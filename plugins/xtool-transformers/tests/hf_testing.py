@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
 from xtool.plugin import EncoderOptions
 from xtool_transformers.encoder import TransformersEncoder
-from xtool_transformers.load import load_folder
+from xtool_transformers.load import load
 
-CPU = EncoderOptions(device="cpu")
-WORDS = ["a", "an", "image", "photo", "of", "the", "dog", "cat", "red", "green", "blue", "zebra", "light", "traffic", "."]
+WORDS = [
+    "a",
+    "an",
+    "image",
+    "photo",
+    "of",
+    "the",
+    "dog",
+    "cat",
+    "red",
+    "green",
+    "blue",
+    "zebra",
+    "light",
+    "traffic",
+    ".",
+]
 VISION: dict[str, Any] = {
     "hidden_size": 48,
     "num_attention_heads": 3,
@@ -41,7 +58,7 @@ SQUASHED = {"size": {"height": 32, "width": 32}}
 BICUBIC = {"resample": 3}
 
 
-def clip_tokenizer(folder: Path) -> Any:
+def clip_tokenizer(folder: Path) -> None:
     """CLIP's byte-pair tokenizer on single letters: a few merges, so that a word may be several tokens."""
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
     merges = ["d o", "do g</w>", "c a", "ca t</w>"]
@@ -61,25 +78,44 @@ def clip_tokenizer(folder: Path) -> Any:
             }
         )
     )
-    return vocabulary
 
 
-def word_tokenizer(folder: Path) -> None:
-    """One token a word, then the end token; no file of SentencePiece is needed for it."""
-    vocabulary = {token: index for index, token in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    saved = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        model_max_length=16,
-        model_input_names=["input_ids"],
+def sentencepiece_tokenizer(folder: Path) -> None:
+    """SigLIP's kind: lower case, no punctuation, and the end token for padding, too."""
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([" ".join(WORDS), *WORDS] * 3),
+        model_writer=written,
+        vocab_size=64,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
     )
-    saved.save_pretrained(folder)
+    (folder / "spiece.model").write_bytes(written.getvalue())
+    settings = {
+        "tokenizer_class": "SiglipTokenizer",
+        "model_max_length": 16,
+        "model_input_names": ["input_ids"],
+        "pad_token": "</s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def gemma_tokenizer(folder: Path) -> None:
+    """SigLIP 2's kind, a word a token; it gives masks of what is padding, which the model must not get."""
+    vocabulary = {token: index for index, token in enumerate(["<pad>", "<eos>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", model_max_length=16
+    )
+    fast.save_pretrained(folder)
 
 
 def bert_tokenizer(folder: Path) -> None:
@@ -91,12 +127,14 @@ def bert_tokenizer(folder: Path) -> None:
 
 def _clip(vision: dict[str, Any], text: dict[str, Any]) -> Any:
     ids = {"vocab_size": 194, "bos_token_id": 192, "eos_token_id": 193, "pad_token_id": 193}
-    config = transformers.CLIPConfig(text_config={**TEXT, **ids, **text}, vision_config={**VISION, **vision}, projection_dim=24)
+    config = transformers.CLIPConfig(
+        text_config={**TEXT, **ids, **text}, vision_config={**VISION, **vision}, projection_dim=24
+    )
     return transformers.CLIPModel(config)
 
 
 def _siglip(vision: dict[str, Any], text: dict[str, Any]) -> Any:
-    ids = {"vocab_size": 3 + len(WORDS), "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0, "projection_size": 48}
+    ids = {"vocab_size": 64, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0, "projection_size": 48}
     config = transformers.SiglipConfig(text_config={**TEXT, **ids, **text}, vision_config={**VISION, **vision})
     return transformers.SiglipModel(config)
 
@@ -112,7 +150,9 @@ def _align(vision: dict[str, Any], text: dict[str, Any]) -> Any:
         "num_block_repeats": [1, 2, 1],
         "expand_ratios": [1, 6, 6],
     }
-    config = transformers.AlignConfig(text_config={**BERT, **text}, vision_config={**small, **vision}, projection_dim=24)
+    config = transformers.AlignConfig(
+        text_config={**BERT, **text}, vision_config={**small, **vision}, projection_dim=24
+    )
     return transformers.AlignModel(config)
 
 
@@ -151,13 +191,15 @@ def _groupvit(vision: dict[str, Any], text: dict[str, Any]) -> Any:
 MODELS: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
     "clip": _clip,
     "siglip": _siglip,
+    "siglip2": _siglip,
     "align": _align,
     "blip": _blip,
     "groupvit": _groupvit,
 }
 TOKENIZERS = {
     "clip": clip_tokenizer,
-    "siglip": word_tokenizer,
+    "siglip": sentencepiece_tokenizer,
+    "siglip2": gemma_tokenizer,
     "align": bert_tokenizer,
     "blip": bert_tokenizer,
     "groupvit": clip_tokenizer,
@@ -165,6 +207,7 @@ TOKENIZERS = {
 PROCESSORS: dict[str, dict[str, Any]] = {
     "clip": {"image_processor_type": "CLIPImageProcessor", **CLIP_NORM, **CROPPED, **BICUBIC},
     "siglip": {"image_processor_type": "SiglipImageProcessor", **HALF_NORM, **SQUASHED, **BICUBIC},
+    "siglip2": {"image_processor_type": "SiglipImageProcessor", **HALF_NORM, **SQUASHED, **BICUBIC},
     # As published: to [-1, 1] by the offset, without the normalisation whose numbers it names all the same.
     "align": {
         "image_processor_type": "EfficientNetImageProcessor",
@@ -207,9 +250,9 @@ def save_model(
     return model
 
 
-def open_model(folder: Path, options: EncoderOptions = CPU) -> TransformersEncoder:
-    """The encoder of a folder."""
-    return load_folder(folder.name, folder, options, label=folder.name)
+def open_model(folder: Path, **options: Any) -> TransformersEncoder:
+    """The encoder of a folder, with its own weights unless others are asked for."""
+    return load(f"hf:{folder}", EncoderOptions(**{"device": "cpu", "pretrained": "own", **options}))
 
 
 def noise(encoder: TransformersEncoder, batch: int = 2, seed: int = 0) -> torch.Tensor:

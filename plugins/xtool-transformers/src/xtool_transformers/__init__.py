@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xtool.plugin import FeatureExtractorSpec, hookimpl
+from xtool.plugin import EncoderSpec, FeatureExtractorSpec, hookimpl
+from xtool_transformers.models import OWN, PREFIX
+
+
+@hookimpl
+def xtool_encoders() -> Iterator[EncoderSpec]:
+    """Any model of the kinds that can be read, from the hub or a folder."""
+    yield EncoderSpec(
+        name=PREFIX,
+        factory="xtool_transformers.load:load",
+        summary=f"{PREFIX}ORG/NAME or {PREFIX}PATH: CLIP, SigLIP, ALIGN, BLIP (retrieval) or GroupViT of transformers.",
+        default_pretrained=OWN,
+        family="transformers",
+        claims="xtool_transformers.models:claims",
+    )
 
 
 @hookimpl

@@ -1,8 +1,8 @@
 """The parts of the transformer blocks of Hugging Face's image towers.
 
 Queries, keys and values are computed from what goes into an attention layer, by the layer's own projections. The
-attention itself is left alone: no implementation is registered, which a text tower would use too, without the causal mask
-that it needs; and nothing depends on ``output_attentions``, which gives nothing under fused attention.
+attention itself is left alone: no implementation of it is registered, which a text tower would use too, and without its
+causal mask; and nothing depends on ``output_attentions``, which gives nothing under fused attention.
 """
 
 from __future__ import annotations

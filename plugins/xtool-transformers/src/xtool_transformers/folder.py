@@ -11,20 +11,14 @@ from typing import Any
 
 import torch
 import transformers
+from torch import nn
 
-from xtool.loading import seeded, sha256
+from xtool.loading import misfit, read_checkpoint, seeded, sha256
 from xtool.plugin import SetupError, UsageError
 from xtool_transformers.families import FAMILIES, Family
+from xtool_transformers.models import CONFIG, WEIGHTS
 
-__all__ = ["read_config", "read_model", "read_tokenizer", "weights_digest"]
-
-WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""In the order in which transformers looks for them; an index lists the parts of large models."""
+__all__ = ["load_checkpoint", "random_model", "read_config", "read_model", "read_tokenizer", "weights_digest"]
 
 
 def read_config(folder: Path, name: str) -> tuple[Any, Family]:
@@ -33,28 +27,38 @@ def read_config(folder: Path, name: str) -> tuple[Any, Family]:
     Raises :class:`xtool.plugin.SetupError` for a folder without a sound configuration, and
     :class:`xtool.plugin.UsageError` for a model of another kind than those of :data:`FAMILIES`.
     """
-    file = folder / "config.json"
+    file = folder / CONFIG
     try:
         kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise SetupError(f"{name}: cannot read {file}, where transformers keeps what a model is: {error}") from error
     if kind not in FAMILIES:
         known = ", ".join(FAMILIES)
-        raise UsageError(f"{name} is a model of the type {kind!r}, which xtool-transformers cannot read; it reads {known}")
+        raise UsageError(
+            f"{name} is a model of the type {kind!r}, which xtool-transformers cannot read; it reads {known}"
+        )
     with _quiet(), _told(f"{name}: the configuration in {file} does not describe a {kind} model"):
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True), FAMILIES[kind]
 
 
-def read_model(folder: Path, name: str, config: Any, family: Family, seed: int | None) -> torch.nn.Module:
-    """The model in float32 and eval mode, with the weights in the folder or, with a seed, random ones.
+def random_model(folder: Path, name: str, config: Any, family: Family, seed: int) -> nn.Module:
+    """The model that a configuration describes, in float32 and eval mode, with random weights.
+
+    Raises :class:`xtool.plugin.SetupError` for a configuration that makes no sense.
+    """
+    with _quiet(), _told(f"{name}: cannot build a {family.model} from {folder / CONFIG}"), seeded(seed):
+        model: nn.Module = getattr(transformers, family.model)(config)
+        return model.float().eval()
+
+
+def read_model(folder: Path, name: str, config: Any, family: Family) -> nn.Module:
+    """The model in float32 and eval mode, with the weights in the folder.
 
     Raises :class:`xtool.plugin.SetupError` for weights that are missing, damaged, or do not fill the model.
     """
     kind: Any = getattr(transformers, family.model)
-    with _quiet(), _told(f"{name}: cannot build a {family.model} from {folder}"), seeded(seed or 0):
-        if seed is not None:
-            model: torch.nn.Module = kind(config)
-            return model.float().eval()
+    # It begins with random weights, which must not disturb the caller's random numbers.
+    with _quiet(), _told(f"{name}: cannot load a {family.model} from {folder}"), seeded(0):
         model, found = kind.from_pretrained(
             folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
         )
@@ -62,9 +66,29 @@ def read_model(folder: Path, name: str, config: Any, family: Family, seed: int |
     if missing:
         raise SetupError(
             f"{name}: {folder} has no weights for {len(missing)} tensors of a {family.model}, the first {missing[0]}; "
-            f"it may be the checkpoint of another model than the {family.model} that xtool needs"
+            "they are those of another kind of model, or of a part of one"
         )
-    return model.float().eval()
+    read: nn.Module = model.float().eval()
+    return read
+
+
+def load_checkpoint(model: nn.Module, name: str, file: Path) -> None:
+    """Load a checkpoint of training into a model, whatever was put around its weights.
+
+    Raises :class:`xtool.plugin.SetupError` for a file that is damaged or of another model.
+    """
+    own = model.state_dict()
+    state = read_checkpoint(file, own)
+    # Older releases of transformers kept the numbers of positions among the weights.
+    state = {key: value for key, value in state.items() if key in own or not key.endswith("position_ids")}
+    told = misfit(state, own)
+    if not told:
+        try:
+            model.load_state_dict(state)
+            return
+        except RuntimeError as error:
+            told = " ".join(str(error).split())[:300]
+    raise SetupError(f"weights {file} do not fit {name}: {told}")
 
 
 def read_tokenizer(folder: Path, name: str) -> Any:

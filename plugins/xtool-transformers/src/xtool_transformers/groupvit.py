@@ -83,6 +83,6 @@ class GroupVitTower(ImageTower):
 
     def _refuse(self) -> Any:
         raise UsageError(
-            "GroupViT puts its tokens into groups on their way, so methods for plain transformers cannot take it apart; "
+            "GroupViT puts its tokens into groups on their way, so it cannot be taken apart as a plain transformer; "
             "use features 'hf-tokens' and methods that need no attention"
         )
