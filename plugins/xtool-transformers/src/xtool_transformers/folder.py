@@ -20,6 +20,12 @@ from xtool_transformers.models import CONFIG, WEIGHTS
 
 __all__ = ["load_checkpoint", "random_model", "read_config", "read_model", "read_tokenizer", "weights_digest"]
 
+_HINTS = {
+    "siglip2": "; of SigLIP 2 the models with a fixed grid, which are of the type siglip",
+    "clip_vision_model": "; this is the image half of a CLIP, without its texts",
+    "siglip_vision_model": "; this is the image half of a SigLIP, without its texts",
+}
+
 
 def read_config(folder: Path, name: str) -> tuple[Any, Family]:
     """The configuration of a model, and what kind of model it is.
@@ -33,10 +39,8 @@ def read_config(folder: Path, name: str) -> tuple[Any, Family]:
     except (OSError, ValueError, AttributeError) as error:
         raise SetupError(f"{name}: cannot read {file}, where transformers keeps what a model is: {error}") from error
     if kind not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise UsageError(
-            f"{name} is a model of the type {kind!r}, which xtool-transformers cannot read; it reads {known}"
-        )
+        known, hint = ", ".join(FAMILIES), _HINTS.get(kind, "")
+        raise UsageError(f"{name} is a model of the type {kind!r}, and xtool-transformers reads {known}{hint}")
     with _quiet(), _told(f"{name}: the configuration in {file} does not describe a {kind} model"):
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True), FAMILIES[kind]
 

@@ -38,8 +38,9 @@ def load(name: str, options: EncoderOptions) -> TransformersEncoder:
     Raises :class:`xtool.plugin.SetupError` for a folder or repository in which something is missing or damaged, and
     :class:`xtool.plugin.UsageError` for a model of a kind that cannot be read.
     """
-    files = ModelFiles.named(name.removeprefix(PREFIX), options.cache_dir)
-    if files is None:
+    place = name.removeprefix(PREFIX)
+    files = ModelFiles.named(place, options.cache_dir)
+    if files is None or not place:
         raise UsageError(f"{name}: there is no such folder; give {PREFIX}PATH of one, or {PREFIX}ORG/NAME on the hub")
     if options.compile:
         LOG.warning("%s: --compile is ignored, models of transformers are not compiled", name)

@@ -57,11 +57,11 @@ def _settings(folder: Path, name: str) -> dict[str, Any]:
         if not path.is_file():
             continue
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise SetupError(f"{name}: cannot read {path}: {error}") from error
-        settings = content.get("image_processor", {} if file == FILES[0] else content)
-        if settings:
+        settings = content.get("image_processor") if file == FILES[0] else content
+        if settings is not None:
             return dict(settings)
     raise SetupError(
         f"{name}: {folder} has no {FILES[1]}, so how the model wants its pixels is unknown; save its processor there: "

@@ -69,14 +69,13 @@ class TextTower:
 
     def _tell_of_long(self, texts: Sequence[str]) -> None:
         for text in texts:
-            if text in self._told:
-                continue
             ids = self.tokenizer(text, verbose=False)["input_ids"]
-            if len(ids) > self.context:
+            if len(ids) > self.context and text not in self._told:
                 self._told.add(text)
+                cut = self.tokenizer.decode(ids[self.context - 1 :], skip_special_tokens=True).strip()
                 LOG.warning(
-                    "the text %r has %d tokens, of which the model reads %d; the rest has no effect",
+                    "the text %r is too long for the model, which reads %d tokens; without effect is its end %r",
                     text,
-                    len(ids),
                     self.context,
+                    cut,
                 )
