@@ -10,11 +10,16 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
+if TYPE_CHECKING:
+    from local_hub import LocalHub
+
 PLANTED_PLUGIN = Path(__file__).parent / "tests" / "planted_plugin"
+LOCAL_HUB = Path(__file__).parent / "tests" / "local_hub"
 SHARED_DATA = Path(__file__).resolve().parents[1] / "shared" / "data"
 
 
@@ -24,6 +29,22 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real photographs in {SHARED_DATA}, which are not there")
     return SHARED_DATA
+
+
+@pytest.fixture
+def local_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A Hugging Face hub on loopback that the real client downloads from, into a cache that is empty at first."""
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub, which encoder plugins bring")
+    monkeypatch.syspath_prepend(LOCAL_HUB)
+    from local_hub import LocalHub
+
+    hub = LocalHub()
+    constants = "huggingface_hub.constants."  # the client reads HF_ENDPOINT and HF_HOME only when it is imported
+    monkeypatch.setattr(constants + "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants + "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants + "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    yield hub
+    hub.stop()
 
 
 @dataclass

@@ -84,28 +84,38 @@ def fetch_any(repository: str, filenames: Sequence[str], cache_dir: str | None =
 
 def _download(hub: Any, repository: str, filename: str, cache_dir: str | None, damaged: Path | None) -> Path | None:
     """The file, intact; ``None`` if the repository has no such file."""
-    for force in (damaged is not None, True):
-        if damaged is not None:
-            LOG.warning("%s is damaged, its hash is not the hub's; downloading it again", damaged)
+    file = damaged
+    for again in (False, True):
+        if file is not None:
+            LOG.warning("%s is damaged, its hash is not the hub's; downloading it again", file)
         try:
+            force = file is not None  # the client takes what is in its cache for whole
             file = Path(hub.hf_hub_download(repository, filename, cache_dir=cache_dir, force_download=force))
         except Exception as error:  # as above
             if _is_absent(hub, error):
                 return None
-            raise DownloadError(
-                f"the download of {repository}/{filename} was interrupted: {_reason(hub, repository, error)}\n"
-                "The same command resumes it."
-            ) from error
+            if again or not _is_cut_short(error):
+                raise DownloadError(
+                    f"the download of {repository}/{filename} was interrupted: {_reason(hub, repository, error)}; "
+                    "the same command tries again"
+                ) from error
+            LOG.warning("%s/%s arrived incomplete; downloading it again", repository, filename)
+            continue
         if intact(file):
             return file
-        damaged = file
-    blob = file.resolve()
-    file.unlink()
-    blob.unlink(missing_ok=True)
+    if file is not None:
+        _remove(file)
     raise DownloadError(
-        f"the download of {repository}/{filename} arrived damaged each time: its hash is not the hub's. It was "
+        f"the download of {repository}/{filename} arrived damaged each time, its hash is not the hub's, and was "
         "removed; a proxy or the disk may be at fault"
     )
+
+
+def _remove(file: Path) -> None:
+    """A snapshot's file and what it links to."""
+    stored = file.resolve()
+    file.unlink()
+    stored.unlink(missing_ok=True)
 
 
 def _known_to_be_absent(hub: Any, repository: str, filename: str, cache_dir: str | None) -> bool:
@@ -118,6 +128,11 @@ def _is_absent(hub: Any, error: Exception) -> bool:
     """A missing file, and not one that is missing here because the hub cannot be reached."""
     absent = isinstance(error, hub.errors.EntryNotFoundError)
     return absent and not isinstance(error, hub.errors.LocalEntryNotFoundError)
+
+
+def _is_cut_short(error: Exception) -> bool:
+    """Whether fewer bytes came than the hub had announced, on a connection that ended well."""
+    return isinstance(error, OSError) and "Consistency check failed" in str(error)
 
 
 def _client() -> Any:

@@ -31,7 +31,7 @@ class ModelFiles:
     def named(cls, name: str, cache_dir: str | None = None) -> ModelFiles | None:
         """What a name without prefix means: a folder that exists, else a repository if it looks like ``ORG/NAME``."""
         folder = Path(name).expanduser()
-        if folder.is_dir():
+        if name and folder.is_dir():
             return cls(name, folder)
         return cls(name, None, cache_dir) if REPOSITORY.fullmatch(name) else None
 

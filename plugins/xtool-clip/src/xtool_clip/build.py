@@ -15,6 +15,7 @@ from torch import nn
 from xtool.loading import resolve_dtype, seeded, sha256
 from xtool.plugin import EncoderInfo, EncoderOptions, SetupError
 from xtool_clip import checkpoint, towers
+from xtool_clip.activation import warn_of_mismatch
 from xtool_clip.encoder import ClipEncoder, Tokenizer
 from xtool_clip.mask_pooling import pools_masks
 from xtool_clip.resizing import resize_tower
@@ -44,6 +45,8 @@ def build(
     """
     if weights is not None and weights.quick_gelu:
         config = {**config, "quick_gelu": True}
+    if weights is not None:
+        warn_of_mismatch(name, config, weights.file)
     with seeded(options.seed):
         model = _construct(name, config)
     if weights is not None:

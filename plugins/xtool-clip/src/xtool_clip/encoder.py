@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xtool.plugin import EncoderInfo, Layer, UsageError
+from xtool_clip.context import ContextWatch
 from xtool_clip.inference import twin_of
 from xtool_clip.layers import describe_layer
 from xtool_clip.mask_pooling import read_mask_pooling
@@ -58,6 +59,7 @@ class ClipEncoder:
         self.device = device
         self.dtype = dtype
         self._tokenizer = tokenizer
+        self._context = ContextWatch(info.name, tokenizer)
         self._compiled = compiled
         self._start_afresh()
         if compiled:  # now, so that no image is charged with the wait
@@ -118,6 +120,7 @@ class ClipEncoder:
             new = [text for text in dict.fromkeys(texts) if text not in known]
             if new:
                 tokens = self._tokenizer(new).to(self.device)
+                self._context(new, tokens)
                 known.update(zip(new, embed_tokens(self.model, tokens), strict=True))
             self._remember(known)
         return torch.stack([known[text] for text in texts])
