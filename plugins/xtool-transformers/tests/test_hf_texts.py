@@ -32,19 +32,17 @@ def test_other_texts_are_padded_to_the_longest_and_padding_is_masked(opened: Ope
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2", "align"])
-def test_a_text_that_is_too_long_is_said_once_with_what_is_cut(
+def test_the_first_text_that_is_too_long_is_told_with_what_is_cut(
     kind: str, saved: Saved, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = open_model(saved(kind)[0])
     long = " ".join(["dog"] * 30 + ["zebra"])
     with caplog.at_level(logging.WARNING):
-        encoder.encode_text([long, "a dog"])
-        encoder._start_afresh()  # forgets the embedded texts, and not what was told
-        encoder.encode_text([long])
+        encoder.encode_text(["a dog", long])
+        encoder.encode_text([f"{long} {long}"])
     (said,) = (record.getMessage() for record in caplog.records if record.name == "xtool_transformers")
-    assert said.startswith("the text 'dog dog")
-    assert "reads 16 tokens" in said
-    assert said.endswith("zebra'")
+    assert said.startswith(f"{encoder.info.name} reads 16 tokens of a text: of 'dog dog")
+    assert said.endswith("zebra' was cut off. Further texts are cut in silence.")
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2", "align"])

@@ -6,6 +6,7 @@ import math
 from itertools import accumulate
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from xtool.plugin import Architecture, Layer, SpatialMaps, UsageError, hooked, masked_means
@@ -45,6 +46,21 @@ class AlignTower(ImageTower):
         with hooked(self._stage(-1), outputs.append):
             self(pixels)
         return masked_means(outputs[0], masks)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Give the batch norms the statistics of noise.
+
+        With those that they begin with, each of many blocks weakens what passes through it, until nothing is left.
+        """
+        norms = [part for part in self.modules() if isinstance(part, nn.BatchNorm2d)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.train().momentum = 1.0  # the last batch is all that counts
+        weights = self.vision.embeddings.convolution.weight
+        self(torch.randn(2, 3, *self.input_size, device=weights.device))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.eval().momentum = momentum
 
     def _stage(self, index: int) -> nn.Module:
         block: nn.Module = self.vision.encoder.blocks[self._ends[index]]

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from xtool.loading import ModelFiles, local_checkpoint, resolve_device, resolve_dtype, sha256
+from xtool.loading import ModelFiles, local_checkpoint, resolve_device, resolve_dtype, seeded, sha256
 from xtool.plugin import EncoderInfo, EncoderOptions, UsageError
 from xtool_transformers.encoder import TransformersEncoder
 from xtool_transformers.families import Family
@@ -60,8 +60,11 @@ def load(name: str, options: EncoderOptions) -> TransformersEncoder:
         load_checkpoint(model, name, weights)
         label, digest = weights.name, sha256(weights)
     tower = family.tower(model.to(device), _input_size(config, family, preprocessing, options.input_size))
+    if weights is None:
+        with seeded(options.seed):
+            tower.settle()
     context = min(int(tokenizer.model_max_length), int(config.text_config.max_position_embeddings))
-    text = TextTower(model, tokenizer, family.text_features, context, padded=family.padded)
+    text = TextTower(name, model, tokenizer, family.text_features, context, padded=family.padded)
     info = EncoderInfo(
         name=name,
         architecture=tower.architecture,

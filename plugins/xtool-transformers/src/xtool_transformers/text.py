@@ -13,6 +13,8 @@ from torch.nn import functional as F
 __all__ = ["TextTower"]
 
 TEXTS_PER_BATCH = 256
+MARKS = 2
+"""Tokens that stand for nothing in the text (start and end), at most."""
 
 LOG = logging.getLogger("xtool_transformers")
 
@@ -21,6 +23,7 @@ class TextTower:
     """Embeds texts.
 
     Args:
+        encoder: its name, for a warning.
         model: the whole model.
         tokenizer: its own.
         features: the model and token ids, with a mask of what is no padding, to features [T, D].
@@ -31,6 +34,7 @@ class TextTower:
 
     def __init__(
         self,
+        encoder: str,
         model: Any,
         tokenizer: Any,
         features: Callable[[Any, dict[str, Tensor]], Tensor],
@@ -38,15 +42,16 @@ class TextTower:
         *,
         padded: bool,
     ) -> None:
+        self.encoder = encoder
         self.model = model
         self.tokenizer = tokenizer
         self.context = context
         self._features = features
         self._padded = padded
-        self._told: set[str] = set()
+        self._told = False
 
     def embed(self, texts: Sequence[str], device: torch.device) -> Tensor:
-        """Unit vectors [T, D], float32, without gradient. A text that is too long is said on the log, once."""
+        """Unit vectors [T, D], float32, without gradient. The first that is too long is said on the log."""
         self._tell_of_long(texts)
         batches = [texts[start : start + TEXTS_PER_BATCH] for start in range(0, len(texts), TEXTS_PER_BATCH)]
         # Outside inference mode, so that gradient methods may save these vectors for their backward pass.
@@ -69,13 +74,18 @@ class TextTower:
 
     def _tell_of_long(self, texts: Sequence[str]) -> None:
         for text in texts:
+            # No token is shorter than a byte, so most prompts need no second look.
+            if self._told or len(text.encode()) + MARKS <= self.context:
+                continue
             ids = self.tokenizer(text, verbose=False)["input_ids"]
-            if len(ids) > self.context and text not in self._told:
-                self._told.add(text)
-                cut = self.tokenizer.decode(ids[self.context - 1 :], skip_special_tokens=True).strip()
+            lost = self.tokenizer.decode(ids[self.context - 1 :], skip_special_tokens=True).strip()
+            if len(ids) > self.context and any(character.isalnum() for character in lost):
+                self._told = True
                 LOG.warning(
-                    "the text %r is too long for the model, which reads %d tokens; without effect is its end %r",
-                    text,
-                    self.context,
-                    cut,
-                )
+                    "%s reads %d tokens of a text: of %r, %r was cut off. Further texts are cut in silence.",
+                    self.encoder, self.context, _shortened(text), _shortened(lost),
+                )  # fmt: skip
+
+
+def _shortened(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"

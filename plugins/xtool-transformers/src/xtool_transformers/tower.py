@@ -43,6 +43,9 @@ class ImageTower(nn.Module, ABC):
     def describe(self, name: str) -> Layer:
         """One of ``layers`` or ``also``."""
 
+    def settle(self) -> None:
+        """Make random weights such that something of an image reaches the embedding. Draws random numbers."""
+
     @abstractmethod
     def pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """Embeddings [B, N, D], not normalised, pooled under masks [B, N, ·, ·] in [0, 1].
