@@ -217,7 +217,7 @@ PROCESSORS: dict[str, dict[str, Any]] = {
         "include_top": False,
         "rescale_factor": 1 / 127.5,
         "rescale_offset": True,
-        **SQUASHED,
+        "size": {"height": 64, "width": 64},
         **BICUBIC,
     },
     "blip": {"image_processor_type": "BlipImageProcessor", **CLIP_NORM, **SQUASHED, **BICUBIC},
@@ -247,7 +247,7 @@ def save_model(
         if family == "align":  # with the statistics that its batch norms begin with, all images look alike
             for part in model.modules():
                 part.momentum = 1.0
-            model.vision_model.train()(torch.randn(4, 3, 32, 32))
+            model.vision_model.train()(torch.randn(4, 3, 64, 64))
             model.eval()
     model.save_pretrained(folder)
     TOKENIZERS[family](folder)

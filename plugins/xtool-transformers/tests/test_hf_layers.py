@@ -45,7 +45,7 @@ def test_aligns_last_stage_is_what_it_pools_and_each_is_smaller_than_the_one_bef
     pixels = noise(encoder)
     maps = [read_maps(encoder, pixels, encoder.layer(name)).maps for name in encoder.info.layers]
     torch.testing.assert_close(maps[-1], saved("align")[1].vision_model(pixels).last_hidden_state)
-    assert [tuple(each.shape[1:]) for each in maps] == [(8, 16, 16), (8, 8, 8), (24, 4, 4)]
+    assert [tuple(each.shape[1:]) for each in maps] == [(8, 32, 32), (8, 16, 16), (24, 8, 8)]
 
 
 @torch.no_grad()

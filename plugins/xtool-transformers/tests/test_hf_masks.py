@@ -22,10 +22,10 @@ POOLED = ("clip", "siglip", "blip", "align")
 every_pool = pytest.mark.parametrize("kind", POOLED)
 
 
-def some_masks(count: int = 3) -> Tensor:
-    """Random soft masks [2, count, 4, 4], of the last layers' size, with true zeros in them."""
+def some_masks(count: int = 3, side: int = 4) -> Tensor:
+    """Random soft masks [2, count, side, side], of the last layer's size, with true zeros in them."""
     generator = torch.Generator().manual_seed(1)
-    return (1.4 * torch.rand(2, count, 4, 4, generator=generator) - 0.4).clamp(0, 1)
+    return (1.4 * torch.rand(2, count, side, side, generator=generator) - 0.4).clamp(0, 1)
 
 
 @every_pool
@@ -112,7 +112,7 @@ def test_siglips_head_is_asked_under_the_attention_mask_of_pytorch(saved: Saved,
 @torch.no_grad()
 def test_aligns_mean_under_masks_is_weighed_by_them(saved: Saved, opened: Opened) -> None:
     encoder, vision = opened("align"), saved("align")[1].vision_model
-    pixels, masks = noise(encoder), some_masks()
+    pixels, masks = noise(encoder), some_masks(side=8)
     maps = vision(pixels).last_hidden_state
     expected = torch.stack([(maps[0] * mask).sum(dim=(1, 2)) / mask.sum() for mask in masks[0]])
     found = encoder.encode_pooled(pixels, masks)[0]
