@@ -92,7 +92,7 @@ def _with_another_shape(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (_without("config.json"), "cannot read .*config.json"),
+        (_without("config.json"), r"has no config\.json, where transformers keeps"),
         (_with("config.json", "{"), "cannot read .*config.json"),
         (_configured(model_type="bert"), "of the type 'bert', and xtool-transformers reads clip, siglip, align"),
         (_configured(model_type="siglip2"), "with a fixed grid"),

@@ -14,35 +14,17 @@ import transformers
 from torch import nn
 
 from xtool.loading import misfit, read_checkpoint, seeded, sha256
-from xtool.plugin import SetupError, UsageError
-from xtool_transformers.families import FAMILIES, Family
+from xtool.plugin import SetupError
+from xtool_transformers.families import Family
 from xtool_transformers.models import CONFIG, WEIGHTS
 
 __all__ = ["load_checkpoint", "random_model", "read_config", "read_model", "read_tokenizer", "weights_digest"]
 
-_HINTS = {
-    "siglip2": "; of SigLIP 2 the models with a fixed grid, which are of the type siglip",
-    "clip_vision_model": "; this is the image half of a CLIP, without its texts",
-    "siglip_vision_model": "; this is the image half of a SigLIP, without its texts",
-}
 
-
-def read_config(folder: Path, name: str) -> tuple[Any, Family]:
-    """The configuration of a model, and what kind of model it is.
-
-    Raises :class:`xtool.plugin.SetupError` for a folder without a sound configuration, and
-    :class:`xtool.plugin.UsageError` for a model of another kind than those of :data:`FAMILIES`.
-    """
-    file = folder / CONFIG
-    try:
-        kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise SetupError(f"{name}: cannot read {file}, where transformers keeps what a model is: {error}") from error
-    if kind not in FAMILIES:
-        known, hint = ", ".join(FAMILIES), _HINTS.get(kind, "")
-        raise UsageError(f"{name} is a model of the type {kind!r}, and xtool-transformers reads {known}{hint}")
-    with _quiet(), _told(f"{name}: the configuration in {file} does not describe a {kind} model"):
-        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True), FAMILIES[kind]
+def read_config(folder: Path, name: str, kind: str) -> Any:
+    """The configuration of a model. Raises :class:`xtool.plugin.SetupError` for one that makes no sense."""
+    with _quiet(), _told(f"{name}: the configuration in {folder / CONFIG} does not describe a {kind} model"):
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
 def random_model(folder: Path, name: str, config: Any, family: Family, seed: int) -> nn.Module:

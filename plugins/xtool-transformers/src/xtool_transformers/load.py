@@ -9,7 +9,7 @@ from typing import Any
 from xtool.loading import ModelFiles, local_checkpoint, resolve_device, resolve_dtype, seeded, sha256
 from xtool.plugin import EncoderInfo, EncoderOptions, UsageError
 from xtool_transformers.encoder import TransformersEncoder
-from xtool_transformers.families import Family
+from xtool_transformers.families import FAMILIES, Family
 from xtool_transformers.folder import (
     load_checkpoint,
     random_model,
@@ -18,7 +18,7 @@ from xtool_transformers.folder import (
     read_tokenizer,
     weights_digest,
 )
-from xtool_transformers.models import OWN, PREFIX, gather
+from xtool_transformers.models import OWN, PREFIX, gather, kind_of
 from xtool_transformers.preprocessing import Preprocessing, read_preprocessing
 from xtool_transformers.text import TextTower
 
@@ -46,8 +46,10 @@ def load(name: str, options: EncoderOptions) -> TransformersEncoder:
         LOG.warning("%s: --compile is ignored, models of transformers are not compiled", name)
     device = resolve_device(options.device)  # before any download
     weights = _weights(name, options.pretrained)
+    kind = kind_of(files, name)
+    family = FAMILIES[kind]
     folder = gather(files, name, weights=weights == OWN)
-    config, family = read_config(folder, name)
+    config = read_config(folder, name, kind)
     preprocessing = read_preprocessing(folder, name, family.norm)
     tokenizer = read_tokenizer(folder, name)
     if weights == OWN:
