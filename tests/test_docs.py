@@ -30,6 +30,8 @@ DOCS = ROOT / "docs"
 BESIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 PAGES = sorted(DOCS.rglob("*.md"))
 RUN = "<!-- run -->"
+FAILS = "<!-- fails -->"
+"""Before a command that is refused, with the beginnings of the lines that it says."""
 SHELLS = ("sh", "console", "bash", "shell")
 OTHER_TOOLS = {"--as-initialised", "--strict", "--check"}
 """Options in prose that are not xtool's."""
@@ -77,6 +79,7 @@ def commands_in(block: Block) -> Iterator[list[str]]:
 
 
 BLOCKS = [block for page in (*PAGES, *BESIDE) for block in blocks_of(page)]
+WITH_REAL_MODELS = {"own-model.md": pytest.mark.slow}
 RUNNABLE = sorted({block.page for block in BLOCKS if block.marker == RUN})
 
 
@@ -266,6 +269,8 @@ def table_names(page: Path, heading: str, column: int = 0) -> set[str]:
 # Blocks that run, with stand-ins for the bundled model and scenes.
 
 STAND_INS = "docs_stand_ins"
+REAL = ("cam", "clip", "transformers", "vlscore")
+"""Plugins that are there beside the stand-ins."""
 
 
 class StandInScenes:
@@ -335,7 +340,10 @@ def stand_ins() -> ModuleType:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Runs ``xtool`` in an empty folder with the real methods on the stand-ins; fails where the command does."""
+    """Runs ``xtool`` in an empty folder with the real methods on the stand-ins; fails where the command does.
+
+    With ``refused``, fails where the command does not, and gives what it says then.
+    """
     from xtool.cli import main
     from xtool.contracts.registry import registry
 
@@ -344,11 +352,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     def replaced(**wanted: Any) -> Any:
         if wanted.get("group") != "xtool":
             return entry_points(**wanted)
-        kept = [point for point in entry_points(group="xtool") if point.name in ("cam", "vlscore")]
+        kept = [point for point in entry_points(group="xtool") if point.name in REAL]
         return [*kept, importlib.metadata.EntryPoint("tiny", STAND_INS, "xtool")]
 
-    def call(*words: str) -> str:
+    def call(*words: str, refused: bool = False) -> str:
         result = CliRunner().invoke(main, words)
+        if refused:
+            assert isinstance(result.exception, SystemExit), result.output
+            return result.stderr
         if result.exit_code and result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == 0, result.output
@@ -362,7 +373,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     registry.cache_clear()
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=name_of(page), marks=WITH_REAL_MODELS.get(page.name, ())) for page in RUNNABLE]
+)
 def test_blocks_marked_runnable_run(page: Path, run: Callable[..., str]) -> None:
     namespace: dict[str, Any] = {}
     for block in blocks_of(page):
@@ -373,6 +386,10 @@ def test_blocks_marked_runnable_run(page: Path, run: Callable[..., str]) -> None
             target.write_text(block.text, "utf-8")
         elif block.marker == RUN and block.language == "python":
             exec(compile(block.text, f"{name_of(page)}:{block.line}", "exec"), namespace)
+        elif block.marker == FAILS:
+            (words,) = commands_in(block)
+            said = run(*words, refused=True)
+            assert [line for line in block.text.splitlines()[1:] if line not in said] == [], said
         elif block.marker == RUN:
             commands = list(commands_in(block))
             assert commands, f"line {block.line}: nothing to run"

@@ -79,7 +79,7 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             path = unquote(self.path.partition("?")[0]).strip("/")
             hub.requests.append(f"{self.command} {path}")
             if path.startswith("api/models/"):
-                self._tell_about("/".join(path.split("/")[2:4]))
+                self._tell_about("/".join(path.split("/")[2:4]), *path.split("/")[4:])
                 return
             repository, _, rest = path.partition("/resolve/")
             filename = rest.partition("/")[2]  # behind the revision
@@ -91,13 +91,20 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             else:
                 self._send(filename, files[filename], with_body=with_body)
 
-        def _tell_about(self, repository: str) -> None:
+        def _tell_about(self, repository: str, what: str = "", revision: str = "", folder: str = "") -> None:
             files = hub.repositories.get(repository)
             if files is None:
                 self._refuse("RepoNotFound", f"no repository {repository}")
                 return
-            siblings = [{"rfilename": name} for name in files]
-            told = {"id": repository, "modelId": repository, "sha": COMMIT, "siblings": siblings, "tags": []}
+            if folder:
+                self._refuse("EntryNotFound", f"no folder {folder}")
+                return
+            told: Any = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
+            if what == "tree":
+                told = [
+                    {"type": "file", "path": name, "size": len(content), "oid": etag(content)}
+                    for name, content in files.items()
+                ]
             self._write(HTTPStatus.OK, {"Content-Type": "application/json"}, json.dumps(told).encode())
 
         def _refuse(self, code: str, message: str) -> None:

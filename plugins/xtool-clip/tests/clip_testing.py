@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from xtool.plugin import EncoderOptions
 from xtool_clip.encoder import ClipEncoder
+from xtool_clip.load import load_local
 
 TEXT: dict[str, Any] = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 VIT: dict[str, Any] = {"image_size": 32, "patch_size": 8, "width": 48, "head_width": 16, "layers": 3}
@@ -48,6 +52,17 @@ VITS: dict[str, dict[str, Any]] = {
 }
 
 Build = Callable[..., ClipEncoder]
+
+
+def write_folder(folder: Path, model: dict[str, Any], seed: int = 7) -> Path:
+    """A folder in open_clip's layout, with random weights, normalised with 0.5."""
+    folder.mkdir()
+    config = folder / "open_clip_config.json"
+    half = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    config.write_text(json.dumps({"model_cfg": model, "preprocess_cfg": half}))
+    made = load_local("made", config=config, weights=None, options=CPU.model_copy(update={"seed": seed}))
+    save_file(made.model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
 
 
 def noise(encoder: ClipEncoder, batch: int = 2, seed: int = 0) -> torch.Tensor:

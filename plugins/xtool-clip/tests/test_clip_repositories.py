@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import open_clip
 import pytest
 import torch
-from clip_testing import CNN, CPU, TEXT, VIT, noise, timm_tower
-from safetensors.torch import save_file
+from clip_testing import CNN, TEXT, VIT, noise, timm_tower, write_folder
 from torch.nn import functional as F
 
 from xtool.plugin import SetupError, UsageError, load_encoder
-from xtool_clip.load import load_local
 
 if TYPE_CHECKING:
     from local_hub import LocalHub
 
-HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 MODELS: dict[str, dict[str, Any]] = {
     "CLIP with a ResNet": {"embed_dim": 24, "vision_cfg": CNN, "text_cfg": TEXT},
     "CLIP with a ViT and QuickGELU": {"embed_dim": 24, "quick_gelu": True, "vision_cfg": VIT, "text_cfg": TEXT},
@@ -33,19 +29,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def write(folder: Path, model: dict[str, Any], seed: int = 7) -> Path:
-    """A folder in open_clip's layout, with random weights."""
-    folder.mkdir()
-    config = folder / "open_clip_config.json"
-    config.write_text(json.dumps({"model_cfg": model, "preprocess_cfg": HALF}))
-    made = load_local("made", config=config, weights=None, options=CPU.model_copy(update={"seed": seed}))
-    save_file(made.model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
-
-
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_embeddings_of_a_folder_are_open_clips_own(kind: str, tmp_path: Path) -> None:
-    folder = write(tmp_path / "model", MODELS[kind])
+    folder = write_folder(tmp_path / "model", MODELS[kind])
     encoder = load_encoder(f"local-dir:{folder}", device="cpu")
     theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     theirs.eval()
@@ -63,7 +49,7 @@ def test_the_embeddings_of_a_folder_are_open_clips_own(kind: str, tmp_path: Path
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write(tmp_path / "model", MODELS["CLIP with a ViT and QuickGELU"])
+    return write_folder(tmp_path / "model", MODELS["CLIP with a ViT and QuickGELU"])
 
 
 def test_a_repository_is_downloaded_once_and_is_what_the_folder_is(
@@ -83,9 +69,10 @@ def test_a_repository_is_downloaded_once_and_is_what_the_folder_is(
 
 
 def test_weights_of_ones_own_go_into_the_model_of_a_repository(folder: Path, tmp_path: Path) -> None:
-    tuned = write(tmp_path / "tuned", MODELS["CLIP with a ViT and QuickGELU"], seed=8) / "open_clip_model.safetensors"
-    expected = load_encoder(f"local-dir:{tuned.parent}", device="cpu").encode_text(["a dog"])
-    encoder = load_encoder(f"local-dir:{folder}", pretrained=str(tuned), device="cpu")
+    tuned = write_folder(tmp_path / "tuned", MODELS["CLIP with a ViT and QuickGELU"], seed=8)
+    expected = load_encoder(f"local-dir:{tuned}", device="cpu").encode_text(["a dog"])
+    weights = str(tuned / "open_clip_model.safetensors")
+    encoder = load_encoder(f"local-dir:{folder}", pretrained=weights, device="cpu")
     assert torch.equal(encoder.encode_text(["a dog"]), expected)
     random = load_encoder(f"local-dir:{folder}", pretrained="none", device="cpu")
     assert (random.info.trained, random.info.mean) == (False, (0.5, 0.5, 0.5))

@@ -55,7 +55,8 @@ def encoder_options(command: F) -> F:
             "--encoder",
             metavar="NAME",
             shell_complete=complete_encoders,
-            help="`xtool encoders` lists them and says which is the default.",
+            help="`xtool encoders` lists them and says which is the default. Also a folder, or ORG/NAME on the Hugging "
+            "Face hub.",
         ),
     )
     for option in options:

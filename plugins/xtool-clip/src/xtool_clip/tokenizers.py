@@ -102,7 +102,7 @@ def _own(name: str, text: Mapping[str, Any], cache_dir: str | None, files: Model
             "CLIP's own tokenizer (RN50, ViT-B-16, …), or an encoder that needs no network: `xtool encoders` marks them"
         ) from error
     except Exception as error:  # the tokenizer's library is missing or too old, or its file is damaged
-        hint = f"; {name} needs transformers: pip install transformers" if repository else ""
+        hint = "; it needs transformers: pip install transformers" if isinstance(error, ImportError) else ""
         raise SetupError(f"cannot load the tokenizer of {name}: {type(error).__name__}: {error}{hint}") from error
 
 
