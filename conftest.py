@@ -108,7 +108,7 @@ def xtool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xtool]:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(PLANTED_PLUGIN)
-    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "app,clip,vlscore,cam,photo,tiny,timm")
+    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "app,clip,vlscore,cam,photo,tiny,timm,transformers")
     monkeypatch.setenv("COLUMNS", "160")
     registry.cache_clear()
     yield Xtool(tmp_path)

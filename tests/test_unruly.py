@@ -56,7 +56,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(PLANTED)
     monkeypatch.syspath_prepend(UNRULY)
-    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "app,clip,vlscore,cam,photo,tiny,timm,vit")
+    monkeypatch.setenv("XTOOL_DISABLE_PLUGINS", "app,clip,vlscore,cam,photo,tiny,timm,transformers,vit")
     registry.cache_clear()
     yield
     registry.cache_clear()

@@ -57,9 +57,11 @@ if TYPE_CHECKING:
         read_heads,
         read_maps,
     )
+    from xtool.engine.masked_attention import attend, attend_one, cell_weights
     from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means, resized_masks
     from xtool.engine.methods import MethodRequest, config_class, parse_methods
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
+    from xtool.engine.readers import read_under_masks
     from xtool.engine.texts import matches
     from xtool.engine.transformer import TokenStream, read_stream
     from xtool.engine.words import Word
@@ -130,10 +132,13 @@ __all__ = [
     "UsageError",
     "Word",
     "XtoolError",
+    "attend",
+    "attend_one",
     "box_iou",
     "box_sweep",
     "build_extractor",
     "calibration_option",
+    "cell_weights",
     "compare",
     "complete_datasets",
     "complete_encoders",
@@ -164,6 +169,7 @@ __all__ = [
     "read_heads",
     "read_maps",
     "read_stream",
+    "read_under_masks",
     "registry",
     "resized_masks",
     "resolve",
@@ -189,9 +195,11 @@ _HOMES = {
     "xtool.engine.encoders": "CountedEncoder load_encoder",
     "xtool.engine.features": "build_extractor",
     "xtool.engine.layers": "AUTO LayerFeatures cut_pass gradient_layer hooked layer_name read_heads read_maps",
+    "xtool.engine.masked_attention": "attend attend_one cell_weights",
     "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means resized_masks",
     "xtool.engine.methods": "MethodRequest config_class parse_methods",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
+    "xtool.engine.readers": "read_under_masks",
     "xtool.engine.texts": "matches",
     "xtool.engine.transformer": "TokenStream read_stream",
     "xtool.engine.words": "Word",

@@ -78,7 +78,7 @@ class Attack:
 def prepare() -> None:
     """Load what commands need, once, so that each process is a fork and takes milliseconds to start."""
     sys.path[:0] = [str(folder) for folder in PLUGINS]
-    os.environ["XTOOL_DISABLE_PLUGINS"] = "app,clip,vlscore,cam,photo,tiny,timm,vit"
+    os.environ["XTOOL_DISABLE_PLUGINS"] = "app,clip,vlscore,cam,photo,tiny,timm,transformers,vit"
     os.environ["COLUMNS"] = "160"
     import pyarrow.parquet  # noqa: F401
     import torch

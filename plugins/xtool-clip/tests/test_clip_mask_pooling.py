@@ -11,8 +11,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.engine import readers
 from xtool.plugin import UsageError
-from xtool_clip import readers
 from xtool_clip.encoder import ClipEncoder
 
 every_tower = pytest.mark.parametrize("tower", [*CNNS, *VITS], indirect=True)

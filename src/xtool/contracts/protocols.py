@@ -290,14 +290,14 @@ class PoolsMasks(Encoder, Protocol):
 
         A mask of ones gives ``encode_image``. A mask of zeros gives the embedding of nothing, the same for all images:
         what the tower makes of a mean that is zero, of an attention to no place at all, or of a class token that sees
-        no patch.
+        no patch. Of a tower that ends in the mean itself it is zero, which is like no text.
 
         Args:
             pixels: [B, 3, H, W] float32, normalised.
             masks: [B, N, h, w] in [0, 1], of any h×w; resized to that of the places that are pooled.
 
         Returns:
-            [B, N, D] unit vectors, float32.
+            [B, N, D] unit vectors, or zero where nothing is pooled, float32.
         """
         ...
 

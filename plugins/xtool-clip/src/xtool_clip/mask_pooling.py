@@ -10,10 +10,9 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from xtool.plugin import UsageError, hooked, resized_masks
+from xtool.plugin import UsageError, hooked, read_under_masks, resized_masks
 from xtool_clip import masked_pools
 from xtool_clip.layers import blocks_of, is_timm_vit, read_block, token_grid
-from xtool_clip.readers import read_under_masks
 from xtool_clip.token_pooling import read_pooling
 
 __all__ = ["MaskPooling", "pools_masks", "read_mask_pooling"]

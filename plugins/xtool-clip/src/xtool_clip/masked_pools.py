@@ -1,7 +1,7 @@
 """The poolings of image towers under masks: each takes what the tower pools, and N masks for each image.
 
 A pool that asks the image by attention has its keys masked; one that takes a mean, the mean. A tower that pools by its
-class token has nothing to mask there: see :mod:`xtool_clip.readers`.
+class token has nothing to mask there: see :func:`xtool.plugin.read_under_masks`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.plugin import TokenGrid, UsageError, masked_means
+from xtool.plugin import TokenGrid, UsageError, attend, attend_one, cell_weights, masked_means
 from xtool_clip.attention import joined, split
-from xtool_clip.masked_attention import attend, attend_one, cell_weights
 from xtool_clip.token_pooling import projected
 
 __all__ = ["Pool", "latent_pool", "mean_of_maps", "mean_of_tokens", "mean_token_pool", "queried_pool"]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xtool.contracts.protocols import PoolsMasks
+from xtool.contracts.registry import registry
 from xtool.engine.encoder_names import find_encoder
 from xtool.engine.encoders import load_encoder
 from xtool.engine.features import build_extractor
@@ -26,8 +27,12 @@ TEXTS = ("an image of a dog.", "an image of a traffic light.")
 def plan_encoder(name: str, pretrained: str | None) -> list[Case]:
     """Checks of the spec, then of the encoder with random weights, or with the given ones."""
     provided = find_encoder(name)
+    spec = provided.spec
     subject = EncoderSubject(name, pretrained)
-    return [*spec_cases(provided.owner, provided.spec), *cases((*CHECKS, *LAYER_CHECKS), subject)]
+    # Of a name behind a prefix, what the plugin lists is the prefix.
+    prefixes = [item.spec for item in registry().encoders if item.spec.is_prefix]
+    listed = next((prefix for prefix in prefixes if spec.name.startswith(prefix.name)), spec)
+    return [*spec_cases(provided.owner, listed), *cases((*CHECKS, *LAYER_CHECKS), subject)]
 
 
 def info_is_coherent(subject: EncoderSubject) -> None:
@@ -125,7 +130,9 @@ def pools_under_masks(subject: EncoderSubject) -> None:
         found = cast("PoolsMasks", encoder).encode_pooled(pixels, masks)
         alone = cast("PoolsMasks", encoder).encode_pooled(pixels[1:], masks[1:, 1:2])
     for image in found:
-        _require_unit_vectors(image, (4, encoder.info.embed_dim))
+        # An embedding that is a mean itself is zero where nothing is pooled.
+        seen = image if bool(image[3].any()) else image[:3]
+        _require_unit_vectors(seen, (len(seen), encoder.info.embed_dim))
     difference = float((found[:, 0] - _embedded(subject, pixels)).abs().max())
     require(difference < 1e-5, f"under a mask of ones an embedding is off encode_image by {difference:.1e}")
     require(same(found[0, 3], found[1, 3]), "two images of which nothing is pooled have different embeddings")

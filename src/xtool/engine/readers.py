@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtool.plugin import Block, resized_masks
-from xtool_clip.masked_attention import Own, attend, cell_weights
+from xtool.contracts.layers import Block
+from xtool.engine.masked_attention import Own, attend, cell_weights
+from xtool.engine.masking import resized_masks
 
 __all__ = ["read_under_masks"]
 
