@@ -92,6 +92,7 @@ def compare_command(
     encoder: str | None,
     dataset: str | None,
     settings: tuple[str, ...],
+    features_from: str | None,
     limit: int | None,
     classifier: str | None,
     classifier_pretrained: str,
@@ -122,8 +123,9 @@ def compare_command(
     shows = shown_by(dataset)
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
-        asked = parse_methods(methods or suggested_methods(), parse_settings(settings))
-        require_calibration(calibration, [resolve_options(request, loaded.info) for request in asked])
+        asked = parse_methods(methods or suggested_methods(), parse_settings(settings), features_from=features_from)
+        device = str(loaded.device)
+        require_calibration(calibration, [resolve_options(request, loaded.info, device) for request in asked])
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         say(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name))
@@ -139,6 +141,7 @@ def compare_command(
                 methods=methods,
                 encoder=loaded,
                 settings=parse_settings(settings),
+                features_from=features_from,
                 classifier=load_encoder(classifier, **naming) if classifier else None,
                 limit=limit,
                 out=out,

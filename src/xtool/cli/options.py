@@ -128,6 +128,12 @@ def method_options(command: F) -> F:
             metavar="METHOD.OPTION=VALUE",
             help="Option for every row of a method; repeatable.",
         ),
+        click.option(
+            "--features-from",
+            metavar="ENCODER[@WEIGHTS]",
+            shell_complete=complete_encoders,
+            help="Another encoder whose feature maps the methods take, to be judged by this one: photo, RN50@openai.",
+        ),
         fit_option,
     ):
         command = option(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, RLock
@@ -203,12 +203,21 @@ def counted(encoder: Encoder) -> CountedEncoder:
 
 
 @contextmanager
-def exclusive(encoder: Encoder) -> Iterator[None]:
-    """Inside the block only this thread runs the encoder, and it is in eval mode; afterwards it is in the mode it was.
+def exclusive(*encoders: Encoder) -> Iterator[None]:
+    """Inside the block only this thread runs these encoders, in eval mode; afterwards they are in the mode they were.
 
     Extractors and methods hook the tower's modules, and a hook sees the passes of every thread. In training mode, batch
-    norms would take their statistics from the image, and keep them.
+    norms would take their statistics from the image, and keep them. Who needs two encoders asks for both at once: they
+    are waited for in the same order by everyone, so that no two threads wait for each other.
     """
+    with ExitStack() as held:
+        for encoder in sorted(encoders, key=lambda each: id(each.visual)):
+            held.enter_context(_turn_of(encoder))
+        yield
+
+
+@contextmanager
+def _turn_of(encoder: Encoder) -> Iterator[None]:
     with _turns_lock:
         turn = _turns.setdefault(encoder.visual, _Turn())
     with turn.lock:

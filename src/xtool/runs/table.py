@@ -26,6 +26,7 @@ __all__ = ["ComparisonTable"]
 TELLING: dict[str, Callable[[Identity], str]] = {
     "data set": lambda identity: identity.dataset.name,
     "encoder": lambda identity: f"{identity.encoder.name} ({identity.encoder.weights})",
+    "features from": lambda identity: ", ".join(identity.features_from) or "itself",
     "input": lambda identity: "×".join(map(str, identity.encoder.input_size)),
     "fit": lambda identity: identity.fit,
     "protocol": lambda identity: identity.protocol,
