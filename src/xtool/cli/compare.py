@@ -131,7 +131,7 @@ def compare_command(
         say(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name))
     if warning := out_of_depth(loaded.info, shows):
         say(warning)
-    naming = {**loading, "pretrained": classifier_pretrained}
+    naming = {**loading, "pretrained": classifier_pretrained, "classes": None}
     if not loaded.info.trained:
         say(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.")
     with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:

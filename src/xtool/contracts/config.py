@@ -122,3 +122,4 @@ class EncoderOptions(BaseModel):
     input_size: int | None = Field(
         None, ge=1, description="Side of the square image that the model is given, in pixels; by default its own."
     )
+    classes: str | None = Field(None, description="File with the names of the classes of a classifier of one's own.")

@@ -35,6 +35,7 @@ def load_encoder(
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
     input_size: int | None = None,
+    classes: str | Path | None = None,
     calibration: str | Path | None = None,
 ) -> CountedEncoder:
     """Load an image–text model.
@@ -52,6 +53,7 @@ def load_encoder(
         compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder for downloaded weights.
         input_size: side of the square image that the model is given, in pixels; by default its own.
+        classes: a file with the names of the classes of a classifier of your own, in the order of its outputs.
         calibration: a file that ``xtool calibrate`` wrote for this encoder; it overrides the encoder's own.
 
     Raises:
@@ -75,6 +77,8 @@ def load_encoder(
         pretrained = None
     if input_size is not None and input_size < 1:
         raise UsageError(f"the input size must be at least 1 pixel, not {input_size}")
+    if classes is not None and not spec.own_classes:
+        raise UsageError(f"{spec.name} takes any text, and no names of classes; --classes is for classifiers (timm)")
     given = None if calibration is None else CalibrationFile.read(calibration)
     options = EncoderOptions(
         pretrained=pretrained,
@@ -84,6 +88,7 @@ def load_encoder(
         compile=compile,
         cache_dir=cache_dir,
         input_size=input_size,
+        classes=None if classes is None else str(classes),
     )
     with blamed(f"encoder {spec.name} of the plugin {provided.owner}"):
         encoder: Encoder = resolve(spec.factory)(spec.name, options)
