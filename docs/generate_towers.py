@@ -21,7 +21,7 @@ from xtool.errors import UsageError
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "plugins/xtool-vit/tests"))
 
-from vit_towers import CNNS, TOWERS, make_tower, pixels_for, texts_for  # noqa: E402
+from vit_towers import CNNS, FURTHER, TOWERS, make_tower, pixels_for, texts_for  # noqa: E402
 
 OWNERS = ("vit", "cam", "vlscore")
 CONTROLS = ("random", "center")
@@ -49,7 +49,7 @@ def main() -> None:
 
 def page() -> str:
     """The page as it should be now."""
-    kinds, calls = [*TOWERS, *CNNS], list(methods())
+    kinds, calls = [*TOWERS, *FURTHER, *CNNS], list(methods())
     found = {kind: answers(kind, calls) for kind in kinds}
     reasons = list(dict.fromkeys(why for call in calls for kind in kinds if (why := found[kind][call])))
     lines = [HEAD, *_table(kinds, calls, found, reasons), ""]
