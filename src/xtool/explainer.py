@@ -173,8 +173,7 @@ class Explainer:
             PluginError: a method or the encoder failed, or gave what is not finite or not what it promised.
         """
         wanted, prompts = read_texts(texts, templates)
-        device = str(self.encoder.device)
-        requests = [resolve_options(request, self.encoder.info, device) for request in methods]
+        requests = [resolve_options(request, self.encoder.info, self.encoder.device) for request in methods]
         built = [build_method(request, self.encoder.info) for request in requests]
         background = (against,) if isinstance(against, str) else tuple(against)
         with undisturbed(self.encoder.device), self._kept_work(on_pass) as work:

@@ -124,8 +124,7 @@ def compare_command(
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
         asked = parse_methods(methods or suggested_methods(), parse_settings(settings), features_from=features_from)
-        device = str(loaded.device)
-        require_calibration(calibration, [resolve_options(request, loaded.info, device) for request in asked])
+        require_calibration(calibration, [resolve_options(request, loaded.info, loaded.device) for request in asked])
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         say(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name))

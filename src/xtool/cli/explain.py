@@ -126,8 +126,7 @@ def explain_command(
 
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
-        device = str(loaded.device)
-        require_calibration(calibration, [resolve_options(request, loaded.info, device) for request in requests])
+        require_calibration(calibration, [resolve_options(request, loaded.info, loaded.device) for request in requests])
     explainer = Explainer(picture, loaded, fit=fit, shows=shows)
     from xtool.cli.progress import pass_bar
 

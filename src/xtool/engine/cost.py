@@ -66,7 +66,7 @@ def passes_of(request: MethodRequest, encoder: Encoder, pixels: Tensor, texts: i
 
     Where they depend on the number of feature maps, those are extracted, to be shared with the method itself.
     """
-    request = resolve_options(request, encoder.info, str(encoder.device))
+    request = resolve_options(request, encoder.info, encoder.device)
     config = request.config
     sizes = {name: value for name, value in config if isinstance(value, int) and not isinstance(value, bool)}
     if "C" in request.provided.spec.forwards:

@@ -15,6 +15,8 @@ from xtool.engine.calibration_file import CalibrationFile
 from xtool.errors import UsageError, blamed
 
 if TYPE_CHECKING:
+    import torch
+
     from xtool.contracts.config import MethodConfig
     from xtool.contracts.protocols import Calibration, Encoder, EncoderInfo, SaliencyMethod
     from xtool.engine.guard import Guarded
@@ -95,11 +97,11 @@ def suggested_methods() -> list[str]:
     return [catalogue.name_of(item) for item in catalogue.suggested()]
 
 
-def resolve_options(request: MethodRequest, encoder: EncoderInfo, device: str = "auto") -> MethodRequest:
+def resolve_options(request: MethodRequest, encoder: EncoderInfo, device: torch.device | None = None) -> MethodRequest:
     """The same request with every ``auto`` option by its name for this encoder, and the calibration that holds then.
 
     Rows that mean the same thus share their passes, whether they say so or leave it to ``auto``, and a run's manifest
-    says what was computed. An encoder that ``features_from`` names is loaded, on this device.
+    says what was computed. An encoder that ``features_from`` names is loaded, on this device or the best available.
     """
     request = _with_source(request, device)
     config = request.config.resolved(encoder)
@@ -193,7 +195,7 @@ def _with_features_from(requests: Sequence[MethodRequest], source: Encoder | str
     return [asked(request) for request in requests]
 
 
-def _with_source(request: MethodRequest, device: str) -> MethodRequest:
+def _with_source(request: MethodRequest, device: torch.device | None) -> MethodRequest:
     """With the encoder that its features come from, if that is another, and with that one's defaults by name."""
     from xtool.contracts.config import FeatureConfig
 

@@ -33,17 +33,18 @@ KEPT = 4
 
 
 @lru_cache(maxsize=KEPT)
-def load_source(asked: str, device: str = "auto") -> CountedEncoder:
+def load_source(asked: str, device: torch.device | None = None) -> CountedEncoder:
     """The encoder that ``features_from`` names.
 
     Args:
         asked: its name, or name and weights: ``"photo"``, ``"RN50@openai"``, ``"RN50@none"``.
-        device: as :func:`load_encoder` takes it.
+        device: the best available by default.
 
     Raises what :func:`load_encoder` raises.
     """
     name, at, weights = asked.partition(WEIGHTS)
-    return load_encoder(name, pretrained=weights if at else "auto", device=device)
+    where = "auto" if device is None else str(device) if device.type == "cuda" else device.type
+    return load_encoder(name, pretrained=weights if at else "auto", device=where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def compare(
     opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
     loaded = given_encoder(encoder, shown_by(dataset))
     asked = parse_methods(methods or suggested_methods(), settings, features_from=features_from)
-    requests = [resolve_options(request, loaded.info, str(loaded.device)) for request in asked]
+    requests = [resolve_options(request, loaded.info, loaded.device) for request in asked]
     evaluation = Evaluation(
         dataset=opened,
         encoder=loaded,
