@@ -136,13 +136,14 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
     options.add_argument("--out", type=Path, default=Path("runs/photographs"), help="folder of the runs")
     options.add_argument("--encoder", default="photo")
+    options.add_argument("--pretrained", default="auto", help="its weights, as of the program")
     options.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     options.add_argument("--methods", nargs="+", default=list(METHODS))
     options.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of passes without hooks")
     options.add_argument("--report-only", action="store_true", help="leave out the half that chooses")
     options.add_argument("--every", type=int, default=1, help="only every so many samples of a half, for slow methods")
     given = options.parse_args()
-    encoder = load_encoder(given.encoder, dtype=given.dtype)
+    encoder = load_encoder(given.encoder, pretrained=given.pretrained, dtype=given.dtype)
     parts = PARTS[1:] if given.report_only else PARTS
     for name in given.sets:
         loader, where = SETS[name]

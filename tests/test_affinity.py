@@ -26,7 +26,7 @@ def attention_of(vit: PlantedViT, pixels: torch.Tensor) -> list[np.ndarray]:
     found = []
     with torch.no_grad():
         patches = tower.conv1(pixels).flatten(2).transpose(1, 2)
-        tokens = torch.cat([tower.class_embedding.expand(len(pixels), 1, -1), patches], 1) + tower.positional_embedding
+        tokens = torch.cat([tower.prefix_embedding.expand(len(pixels), 1, -1), patches], 1) + tower.positional_embedding
         for block in tower.blocks:
             normed = block.ln_1(tokens)
             found.append(block.attn(normed, normed, normed, need_weights=True)[1][0, 1:, 1:].double().numpy())

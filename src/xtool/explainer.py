@@ -48,25 +48,25 @@ Settings = Mapping[str, Mapping[str, Any]]
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ..., words: str | None = ...,
+    fit: Fit = ..., words: str | None = ..., features_from: Encoder | str | None = ...,
 ) -> Explanation: ...  # fmt: skip
 @overload
 def explain(
     image: ImageSource, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ..., words: str | None = ...,
+    fit: Fit = ..., words: str | None = ..., features_from: Encoder | str | None = ...,
 ) -> Explanations: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: str | None = ..., encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ..., words: str | None = ...,
+    fit: Fit = ..., words: str | None = ..., features_from: Encoder | str | None = ...,
 ) -> list[Explanation]: ...  # fmt: skip
 @overload
 def explain(
     image: Images, texts: str | Sequence[str], *, methods: Names, encoder: Encoder | str | None = ...,
     against: str | Sequence[str] = ..., templates: Sequence[str] | None = ..., settings: Settings | None = ...,
-    fit: Fit = ..., words: str | None = ...,
+    fit: Fit = ..., words: str | None = ..., features_from: Encoder | str | None = ...,
 ) -> list[Explanations]: ...  # fmt: skip
 def explain(
     image: ImageSource | Images,
@@ -79,6 +79,7 @@ def explain(
     settings: Settings | None = None,
     fit: Fit = "squash",
     words: str | None = None,
+    features_from: Encoder | str | None = None,
 ) -> Explanation | Explanations | list[Explanation] | list[Explanations]:
     """Show where an encoder sees each text in an image, by one method or by several that share their work.
 
@@ -101,6 +102,8 @@ def explain(
         fit: how the image fills the model's input: ``squash``, ``crop`` or ``pad``.
         words: also say which words of each text mattered: by ``"removal"``, what the cosine of image and text loses
             without the word, or by one of the encoder's ``word_methods`` (:mod:`xtool.engine.words`).
+        features_from: another encoder whose feature maps the methods take, loaded or by name, ``"photo"`` or
+            ``"RN50@openai"``: it proposes, and ``encoder`` judges.
 
     Raises:
         UsageError: no text, an unknown method or option, or an image of an unsupported kind.
@@ -112,7 +115,7 @@ def explain(
     if not pictures:
         raise UsageError("give at least one image; the list is empty")
     methods = suggested_methods()[0] if methods is None else methods
-    requests = parse_methods([methods] if isinstance(methods, str) else methods, settings)
+    requests = parse_methods([methods] if isinstance(methods, str) else methods, settings, features_from=features_from)
     if isinstance(methods, str) and len(requests) > 1:
         raise UsageError(f"{methods!r} names several methods; give them as a list")
     read_texts(texts, templates)
@@ -170,7 +173,7 @@ class Explainer:
             PluginError: a method or the encoder failed, or gave what is not finite or not what it promised.
         """
         wanted, prompts = read_texts(texts, templates)
-        requests = [resolve_options(request, self.encoder.info) for request in methods]
+        requests = [resolve_options(request, self.encoder.info, self.encoder.device) for request in methods]
         built = [build_method(request, self.encoder.info) for request in requests]
         background = (against,) if isinstance(against, str) else tuple(against)
         with undisturbed(self.encoder.device), self._kept_work(on_pass) as work:
@@ -198,10 +201,13 @@ class Explainer:
         """Inside, shared work about this image is taken from what is kept, and added to it."""
         return account(self._kept, on_pass=on_pass)
 
+    def _towers(self, request: MethodRequest) -> tuple[Encoder, ...]:
+        return (self.encoder,) if request.source is None else (self.encoder, request.source)
+
     def _explanation(
         self, request: MethodRequest, method: SaliencyMethod, question: _Question, work: Work
     ) -> Explanation:
-        with exclusive(self.encoder):
+        with exclusive(*self._towers(request)):
             forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
             saliency = question.answered(method.explain(self.encoder, self.pixels, question.asked))
         seconds = time.perf_counter() - start + work.charged_seconds - charged
@@ -237,7 +243,7 @@ class Explainer:
         )
         if dear > FEW_PASSES or not more:
             return None, []
-        with exclusive(self.encoder):
+        with exclusive(*self._towers(request)):
             probed = method.explain(self.encoder, self.pixels, question.probes).maps[0].float().cpu().numpy()
         own = saliency.maps[0].float().cpu().numpy()
         likest = [_likest(heat, probed, question.probe_texts) for heat in own]

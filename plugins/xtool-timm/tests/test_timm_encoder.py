@@ -157,9 +157,10 @@ def test_what_lies_between_maps_and_classifier_is_refused() -> None:
         ("timm-resnet5O", None, "did you mean"),
         ("timm-resnet18", "tv_in1kk", "has no weights 'tv_in1kk'; timm has"),
         ("timm-resnet18", "packaged", "only for timm-tf_efficientnet_lite0"),
-        ("timm-vit_tiny_patch16_224", None, "xtool-timm reads CNNs"),
         ("timm", None, "MODEL.TAG"),
-        ("timm", "resnet18", "MODEL.TAG"),
+        ("timm", "resnet5O=none", "did you mean"),
+        ("timm", "resnet5O", "did you mean"),
+        ("timm", "efficientnet_b8", "no weights of efficientnet_b8; give MODEL=FILE"),
     ],
 )
 def test_what_cannot_be_loaded_is_told(name: str, pretrained: str | None, told: str) -> None:

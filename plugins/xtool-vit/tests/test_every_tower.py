@@ -1,12 +1,13 @@
-"""The gradient methods on a small tower of every kind: a map for each image and text, and nothing left behind."""
+"""A small tower of every kind: its embeddings are open_clip's own, and the gradient methods leave nothing behind."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import open_clip
 import pytest
 import torch
-from vit_towers import TOWERS, make_tower, pixels_for, texts_for
+from vit_towers import CNNS, FURTHER, TOWERS, make_tower, pixels_for, texts_for
 
 from xtool_vit.clipes import CLIPES
 from xtool_vit.config import CheferConfig, CLIPESConfig, GradECLIPConfig, LeGradConfig
@@ -16,6 +17,24 @@ from xtool_vit.relevance import Chefer
 
 METHODS = (LeGrad(LeGradConfig()), GradECLIP(GradECLIPConfig()), Chefer(CheferConfig(start_layer=0)),
            CLIPES(CLIPESConfig()))  # fmt: skip
+
+
+QUICK = ("class token", "SigLIP", "ResNet")
+EVERY = [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in (*TOWERS, *FURTHER, *CNNS)]
+TEXTS = ["an image of a dog.", "", "a long sentence about a small bird on a tall tree " * 9]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_images_and_texts_are_embedded_as_open_clip_embeds_them(kind: str) -> None:
+    encoder = make_tower(kind, small=True)
+    model: Any = encoder.model
+    pixels = pixels_for(encoder)
+    with torch.no_grad():
+        images, texts = model.encode_image(pixels, normalize=True), model.encode_text(open_clip.tokenize(TEXTS), True)
+        torch.testing.assert_close(encoder.encode_image(pixels), images, rtol=0, atol=1e-5)
+        torch.testing.assert_close(encoder.encode_text(TEXTS), texts, rtol=0, atol=1e-5)
+    with torch.inference_mode():  # a faster way through the tower, where there is one
+        torch.testing.assert_close(encoder.encode_image(pixels.clone()), images, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", TOWERS)

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from timm.models.eva import Eva
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,35 +38,80 @@ TOWERS: dict[str, dict[str, Any]] = {
     "PE": _timm("vit_pe_core_tiny_patch16_384", 384, "map"),
 }
 
+FURTHER: dict[str, dict[str, Any]] = {
+    "CLIPA": {**VIT, "pool_type": "avg", "final_ln_after_pool": True, "no_ln_pre": True},
+    "registers, mean": _timm("test_vit2", 160, "avg"),
+    "registers, map": _timm("test_vit3", 160, "map"),
+    "relative positions": _timm("test_vit_relpos", 160, "avg"),
+    "EVA01": _timm("eva02_tiny_patch14_224", 224, "token"),
+    "PE without class token": _timm("vit_pe_core_tiny_patch16_384", 384, "map"),
+    "ViTamin": _timm("vitamin_small_224", 224, "avg"),
+}
+"""Transformers that only pages and tests of every tower look at: none of them takes another way through a method."""
+
+TRUNKS: dict[str, dict[str, Any]] = {
+    "EVA01": {
+        "patch_size": 14,
+        "embed_dim": 192,
+        "depth": 2,
+        "num_heads": 3,
+        "mlp_ratio": 3.0,
+        "global_pool": "token",
+    },
+    "PE without class token": {
+        "patch_size": 16,
+        "embed_dim": 192,
+        "depth": 2,
+        "num_heads": 3,
+        "mlp_ratio": 3.0,
+        "global_pool": "map",
+        "attn_type": "rope",
+        "class_token": False,
+        "use_pre_transformer_norm": True,
+        "use_rot_pos_emb": True,
+        "ref_feat_shape": (24, 24),
+        "rope_grid_indexing": "xy",
+        "attn_pool_num_heads": 3,
+        "attn_pool_mlp_ratio": 4.0,
+    },
+}
+"""How timm builds ``eva_giant_patch14_224`` and ``vit_pe_core_gigantic_patch14_448``, of which it has none that are
+small: sizes apart, the arguments are its own."""
+
 CNNS: dict[str, dict[str, Any]] = {
     "ResNet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None, "head_width": 8},
     "ConvNeXt": _timm("test_convnext", 160, "avg"),
     "EfficientNet": _timm("test_efficientnet", 160, "avg"),
+    "FastViT": _timm("fastvit_mci0", 256, "avg"),
+    "Swin": _timm("swin_tiny_patch4_window7_224", 224, "avg"),
 }
 
 
+SMALL = {"test": 64, "eva02": 56, "vit": 64, "fastvit": 64, "vitamin": 64}
+"""Sides of small images for models of timm, by how their names begin; Swin's windows need its own."""
+
+
 def make_tower(kind: str, *, small: bool = False) -> ClipEncoder:
-    """A random tower of a kind in :data:`TOWERS` or :data:`CNNS`, with every bias and attention set apart from zero.
+    """A random tower of a kind above, with every bias and attention set apart from zero.
 
     With ``small``, timm's are given images of four by four patches only.
     """
-    vision = {**TOWERS, **CNNS}[kind]
+    vision = {**TOWERS, **FURTHER, **CNNS}[kind]
     torch.manual_seed(0)
-    content = {
-        "embed_dim": 64 if vision.get("timm_proj") == "none" else 32,
-        "vision_cfg": vision,
-        "text_cfg": TEXT,
-    }
+    content = {"embed_dim": 64 if vision.get("timm_proj") == "none" else 32, "vision_cfg": vision, "text_cfg": TEXT}
+    model = str(vision.get("timm_model_name", ""))
     with TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
         config.write_text(json.dumps(content))
-        size = {"160": 64, "224": 56, "384": 64}.get(str(vision["image_size"])) if small else None
+        size = SMALL.get(model.partition("_")[0]) if small else None
         options = EncoderOptions(device="cpu", input_size=size)
         encoder = load_local("small", config=config, weights=None, options=options)
-    if "timm_model_name" in vision and kind in TOWERS:  # two blocks of twelve show as much, and sooner
-        trunk: Any = encoder.visual.trunk
-        trunk.blocks = trunk.blocks[:2]
-        seen = describe(encoder.visual)
+    if model and kind not in CNNS:
+        visual: Any = encoder.visual
+        if kind in TRUNKS:
+            visual.trunk = Eva(img_size=encoder.info.input_size, num_classes=0, **TRUNKS[kind]).eval()
+        visual.trunk.blocks = visual.trunk.blocks[:2]  # two blocks of twelve show as much, and sooner
+        seen = describe(visual)
         layers = {"layers": seen.layers, "default_layer": seen.layers[-1], "gradient_layer": seen.gradient_layer}
         encoder.info = replace(encoder.info, **layers)
     for part in encoder.visual.modules():  # biases start at zero, and would hide that one is left out

@@ -15,11 +15,13 @@ from torch.nn import functional as F
 
 from xtool.engine.encoders import counted
 from xtool.engine.methods import parse_methods
+from xtool.engine.sources import FeaturesFrom
 from xtool.engine.work import Kept, account
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.plugin import FeatureMaps, LayerFeatures, UsageError
 from xtool.testing.planted import PlantedCNN, planted_image
 from xtool.testing.planted_pool import PlantedPool
+from xtool.testing.planted_vit import PlantedViT
 from xtool_vlscore import contrast
 from xtool_vlscore.config import VLScoreConfig
 from xtool_vlscore.method import VLScore
@@ -416,3 +418,24 @@ def test_ways_to_fewer_passes_say_nothing_at_the_pool() -> None:
     config = VLScoreConfig(top_k=2, stop_at=0.5)
     assert (config.resolved(info).top_k, config.resolved(info).stop_at) == (None, None)
     assert config.model_copy(update={"mask_at": "pixels"}).resolved(info).top_k == 2
+
+
+def test_maps_that_another_encoder_proposes_are_judged_by_this_one() -> None:
+    judge = PlantedViT()
+    image = planted_image({"red": (48, 8, 72, 24), "green": (8, 24, 24, 48)}, size=(80, 48))
+    pixels = to_pixels(fit_image(image, judge.info, "squash"), judge)
+    method = VLScore(VLScoreConfig(mask_at="pixels"), FeaturesFrom(PlantedCNN(), LayerFeatures()))
+    result = method.explain(judge, pixels, judge.encode_text(("red", "green")))
+    assert result.maps.shape[2:] == (8, 8)  # the proposer's grid, not the judge's 6 rows of 10 patches
+    for heat, (x0, y0, x1, y1) in zip(result.maps[0], ((48, 8, 72, 24), (8, 24, 24, 48)), strict=True):
+        x, y = centre_of(heat)
+        assert x0 < 80 * x < x1
+        assert y0 < 48 * y < y1
+
+
+@pytest.mark.parametrize("options", [{"top_k": 5}, {"stop_at": 0.9}])
+def test_maps_of_another_encoder_have_no_gradient_to_rank_them_by(options: dict[str, Any]) -> None:
+    config = VLScoreConfig(features_from="photo", **options)
+    with pytest.raises(UsageError, match=r"features_from=photo\); use pca or clusters"):
+        config.resolved(PlantedCNN().info)
+    assert config.model_copy(update={"mask_at": "pool"}).resolved(PlantedPool().info).features_from == "photo"

@@ -118,6 +118,7 @@ def compare_command(
     encoder: str | None,
     dataset: str | None,
     settings: tuple[str, ...],
+    features_from: str | None,
     limit: int | None,
     classifier: str | None,
     classifier_pretrained: str,
@@ -152,14 +153,14 @@ def compare_command(
     shows = shown_by(dataset)
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
-        asked = parse_methods(methods or suggested_methods(), parse_settings(settings))
-        require_calibration(calibration, [resolve_options(request, loaded.info) for request in asked])
+        asked = parse_methods(methods or suggested_methods(), parse_settings(settings), features_from=features_from)
+        require_calibration(calibration, [resolve_options(request, loaded.info, loaded.device) for request in asked])
     if encoder is None and dataset is None:
         limit = GLANCE if limit is None else limit
         say(UNASKED.format(loaded.info.name, limit, registry().datasets.default().spec.name))
     if warning := out_of_depth(loaded.info, shows):
         say(warning)
-    naming = {**loading, "pretrained": classifier_pretrained}
+    naming = {**loading, "pretrained": classifier_pretrained, "classes": None}
     if not loaded.info.trained:
         say(f"{loaded.info.name} has random weights: untrained, so its maps are meaningless.")
     with progress_bar() as on_progress, _watching(loaded.device, profile) as spent:
@@ -169,6 +170,7 @@ def compare_command(
                 methods=methods,
                 encoder=loaded,
                 settings=parse_settings(settings),
+                features_from=features_from,
                 classifier=load_encoder(classifier, **naming) if classifier else None,
                 limit=limit,
                 out=out,

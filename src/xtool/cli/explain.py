@@ -77,6 +77,7 @@ def explain_command(
     calibration: str | None,
     fit: Any,
     settings: tuple[str, ...],
+    features_from: str | None,
     threshold: float | None,
     boxes: str | None,
     against: tuple[str, ...],
@@ -115,7 +116,7 @@ def explain_command(
     cut = threshold if boxes is None else boxes
     if cut is not None:
         box_rule(str(cut))
-    requests = parse_methods(methods or suggested_methods()[:1], parse_settings(settings))
+    requests = parse_methods(methods or suggested_methods()[:1], parse_settings(settings), features_from=features_from)
     filled = resolve_templates(templates)
     picture, own, shows = _first_sample() if image is None else (to_image(image), (), PHOTOGRAPHS)
     texts = texts or own
@@ -125,7 +126,7 @@ def explain_command(
 
     loaded = load_encoder(encoder, shows=shows, calibration=calibration, **loading)
     if calibration is not None:
-        require_calibration(calibration, [resolve_options(request, loaded.info) for request in requests])
+        require_calibration(calibration, [resolve_options(request, loaded.info, loaded.device) for request in requests])
     explainer = Explainer(picture, loaded, fit=fit, shows=shows)
     from xtool.cli.progress import pass_bar
 

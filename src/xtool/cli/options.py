@@ -14,7 +14,7 @@ from xtool.cli.completion import complete_datasets, complete_encoders, complete_
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LOADING = ("pretrained", "seed", "device", "dtype", "compile", "cache_dir", "input_size")
+LOADING = ("pretrained", "seed", "device", "dtype", "compile", "cache_dir", "input_size", "classes")
 """Arguments of :func:`xtool.load_encoder` other than the name."""
 
 
@@ -27,6 +27,12 @@ def encoder_options(command: F) -> F:
         return command(**given, loading=loading)
 
     options = (
+        click.option(
+            "--classes",
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            help="Names of the classes of a classifier of your own: one a line in the order of its outputs, or JSON.",
+        ),
         click.option(
             "--input-size",
             type=click.IntRange(min=1),
@@ -128,6 +134,12 @@ def method_options(command: F) -> F:
             multiple=True,
             metavar="METHOD.OPTION=VALUE",
             help="Option for every row of a method; repeatable.",
+        ),
+        click.option(
+            "--features-from",
+            metavar="ENCODER[@WEIGHTS]",
+            shell_complete=complete_encoders,
+            help="Another encoder whose feature maps the methods take, to be judged by this one: photo, RN50@openai.",
         ),
         fit_option,
     ):

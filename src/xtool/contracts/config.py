@@ -55,6 +55,11 @@ class FeatureConfig(MethodConfig):
     """Options of a method that works on feature maps."""
 
     features: str = Field("auto", description="Feature extractor; auto takes the encoder's default.")
+    features_from: str | None = Field(
+        None,
+        description="Another encoder that the features come from, to be judged by this one: NAME, or NAME@WEIGHTS with "
+        "a tag, a checkpoint file or none; features and layer are then its own.",
+    )
     layer: str = Field("auto", description="Layer that the features come from; auto takes the encoder's default.")
     pca: int | None = Field(
         None, ge=1, description="Reduce the features of each image to this many principal components."
@@ -64,7 +69,9 @@ class FeatureConfig(MethodConfig):
     )
 
     def resolved(self, encoder: EncoderInfo) -> Self:
-        """With the encoder's default feature extractor and layer by name."""
+        """With the encoder's default feature extractor and layer by name; those of another encoder stay as they are."""
+        if self.features_from is not None:
+            return self
         chosen = {
             "features": encoder.default_features if self.features == AUTO else self.features,
             "layer": encoder.default_layer if self.layer == AUTO else self.layer,
@@ -115,3 +122,4 @@ class EncoderOptions(BaseModel):
     input_size: int | None = Field(
         None, ge=1, description="Side of the square image that the model is given, in pixels; by default its own."
     )
+    classes: str | None = Field(None, description="File with the names of the classes of a classifier of one's own.")

@@ -41,6 +41,9 @@ class EncoderSpec:
     if that is unknown."""
     parameters: int | None = None
     """How many weights it has, both towers together."""
+    own_classes: bool = False
+    """Whether it is a classifier that :attr:`EncoderOptions.classes <xtool.plugin.EncoderOptions>` can name the classes
+    of."""
     on_disk: str = ""
     """Import string of a function that is called with the name and returns whether the default weights are on this
     machine; empty if that is unknown. It is called for listings, so it must be quick and use no network."""

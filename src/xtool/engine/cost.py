@@ -12,7 +12,7 @@ import torch
 
 from xtool.contracts.config import FeatureConfig, MaskConfig
 from xtool.engine.features import build_extractor
-from xtool.engine.methods import MethodRequest
+from xtool.engine.methods import MethodRequest, resolve_options
 from xtool.errors import XtoolError
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def passes_of(request: MethodRequest, encoder: Encoder, pixels: Tensor, texts: i
 
     Where they depend on the number of feature maps, those are extracted, to be shared with the method itself.
     """
-    config = request.config.resolved(encoder.info)
+    request = resolve_options(request, encoder.info, encoder.device)
+    config = request.config
     sizes = {name: value for name, value in config if isinstance(value, int) and not isinstance(value, bool)}
     if "C" in request.provided.spec.forwards:
         pooled = isinstance(config, MaskConfig) and config.masks_at(encoder.info) == "pool"
@@ -76,6 +77,7 @@ def passes_of(request: MethodRequest, encoder: Encoder, pixels: Tensor, texts: i
         sizes["C"] = channels if top_k is None else min(channels, top_k * texts)
     sizes["T"] = texts
     passes = count_passes(request.provided.spec.forwards, sizes) or 1
+    passes = passes if request.source is None else passes + 1
     passes = 2 * passes if config.flip else passes
     return passes + 1 if "caa" in (config.refine or "") else passes
 
@@ -103,7 +105,7 @@ def _channels(request: MethodRequest, encoder: Encoder, pixels: Tensor) -> int:
         asked = [("auto", str(getattr(config, "layer", "auto")), None, None), ("auto", "auto", None, None)]
     for features, layer, pca, clusters in asked:
         try:
-            extractor = build_extractor(features, layer, pca, info, clusters=clusters)
+            extractor = build_extractor(features, layer, pca, info, clusters=clusters, source=request.source)
             with torch.no_grad():
                 return int(extractor.extract(encoder, pixels).maps.shape[1])
         except XtoolError:

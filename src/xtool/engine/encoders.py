@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, RLock
@@ -36,6 +36,7 @@ def load_encoder(
     compile: bool = False,  # noqa: A002 (the name of the option everywhere)
     cache_dir: str | None = None,
     input_size: int | None = None,
+    classes: str | Path | None = None,
     calibration: str | Path | None = None,
 ) -> CountedEncoder:
     """Load an image–text model.
@@ -54,6 +55,7 @@ def load_encoder(
         compile: compile the image tower for passes without gradients, where the encoder can.
         cache_dir: folder for downloaded weights.
         input_size: side of the square image that the model is given, in pixels; by default its own.
+        classes: a file with the names of the classes of a classifier of your own, in the order of its outputs.
         calibration: a file that ``xtool calibrate`` wrote for this encoder; it overrides the encoder's own.
 
     Raises:
@@ -79,6 +81,8 @@ def load_encoder(
         pretrained = None
     if input_size is not None and input_size < 1:
         raise UsageError(f"the input size must be at least 1 pixel, not {input_size}")
+    if classes is not None and not spec.own_classes:
+        raise UsageError(f"{spec.name} takes any text, and no names of classes; --classes is for classifiers (timm)")
     given = None if calibration is None else CalibrationFile.read(calibration)
     options = EncoderOptions(
         pretrained=pretrained,
@@ -88,6 +92,7 @@ def load_encoder(
         compile=compile,
         cache_dir=cache_dir,
         input_size=input_size,
+        classes=None if classes is None else str(classes),
     )
     with blamed(f"encoder {spec.name} of the plugin {provided.owner}"):
         encoder: Encoder = resolve(spec.factory)(spec.name, options)
@@ -207,12 +212,21 @@ def counted(encoder: Encoder) -> CountedEncoder:
 
 
 @contextmanager
-def exclusive(encoder: Encoder) -> Iterator[None]:
-    """Inside the block only this thread runs the encoder, and it is in eval mode; afterwards it is in the mode it was.
+def exclusive(*encoders: Encoder) -> Iterator[None]:
+    """Inside the block only this thread runs these encoders, in eval mode; afterwards they are in the mode they were.
 
     Extractors and methods hook the tower's modules, and a hook sees the passes of every thread. In training mode, batch
-    norms would take their statistics from the image, and keep them.
+    norms would take their statistics from the image, and keep them. Who needs two encoders asks for both at once: they
+    are waited for in the same order by everyone, so that no two threads wait for each other.
     """
+    with ExitStack() as held:
+        for encoder in sorted(encoders, key=lambda each: id(each.visual)):
+            held.enter_context(_turn_of(encoder))
+        yield
+
+
+@contextmanager
+def _turn_of(encoder: Encoder) -> Iterator[None]:
     with _turns_lock:
         turn = _turns.setdefault(encoder.visual, _Turn())
     with turn.lock:

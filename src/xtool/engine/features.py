@@ -13,6 +13,7 @@ from xtool.engine.encoders import exclusive
 from xtool.engine.guard import checked_features
 from xtool.engine.layers import AUTO, layer_name
 from xtool.engine.reduce import cluster_sums, principal_components
+from xtool.engine.sources import FeaturesFrom
 from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
 
@@ -21,16 +22,23 @@ if TYPE_CHECKING:
 
 
 def build_extractor(
-    features: str, layer: str, pca: int | None, encoder: EncoderInfo, *, clusters: int | None = None
+    features: str,
+    layer: str,
+    pca: int | None,
+    encoder: EncoderInfo,
+    *,
+    clusters: int | None = None,
+    source: Encoder | None = None,
 ) -> FeatureExtractor:
     """The feature extractor ``features`` at ``layer`` (each may be ``auto``), with its maps reduced if asked.
 
     Args:
         features: its name.
-        layer: a layer of the encoder.
+        layer: a layer of the encoder that is read.
         pca: how many principal components to reduce the maps of each image to.
-        encoder: the encoder to read.
+        encoder: the encoder that is explained, and read if there is no other source.
         clusters: how many sums of similar maps to reduce the maps of each image to.
+        source: another encoder to read (:mod:`xtool.engine.sources`).
 
     Raises:
         UsageError: an unknown extractor, one for another architecture, a layer that the encoder does not have, or
@@ -38,15 +46,17 @@ def build_extractor(
     """
     if pca is not None and clusters is not None:
         raise UsageError("pca and clusters both reduce the number of maps; give only one of them")
-    name = encoder.default_features if features == AUTO else features
+    read = encoder if source is None else source.info
+    name = read.default_features if features == AUTO else features
     spec = registry().feature_extractors.find(name).spec
-    if encoder.architecture not in spec.architectures:
+    if read.architecture not in spec.architectures:
         raise UsageError(
             f"features={name} reads {' and '.join(spec.architectures)} encoders; "
-            f"{encoder.name} is a {encoder.architecture}, try features={encoder.default_features}"
+            f"{read.name} is a {read.architecture}, try features={read.default_features}"
         )
-    layer = layer_name(encoder, layer)  # so that who names the default layer shares the pass of who does not
-    return SharedExtractor(resolve(spec.factory)(layer), (name, layer), pca, clusters)
+    layer = layer_name(read, layer)  # so that who names the default layer shares the pass of who does not
+    extractor = SharedExtractor(resolve(spec.factory)(layer), (name, layer), pca, clusters)
+    return extractor if source is None else FeaturesFrom(source, extractor)
 
 
 class SharedExtractor:

@@ -16,8 +16,10 @@ from xtool.engine.calibration_file import CalibrationFile
 from xtool.errors import UsageError, blamed
 
 if TYPE_CHECKING:
+    import torch
+
     from xtool.contracts.config import MethodConfig
-    from xtool.contracts.protocols import Calibration, EncoderInfo, SaliencyMethod
+    from xtool.contracts.protocols import Calibration, Encoder, EncoderInfo, SaliencyMethod
     from xtool.engine.guard import Guarded
 
 
@@ -32,6 +34,8 @@ class MethodRequest:
     preset: str | None = None
     calibration: Calibration | None = None
     """The bar between absent and present for an encoder, once options are resolved for it."""
+    source: Encoder | None = None
+    """The encoder that ``features_from`` names, loaded when options are resolved, or handed over."""
 
     def describe(self) -> dict[str, Any]:
         """For the manifest: everything that decides what the method computes."""
@@ -51,15 +55,23 @@ class _Parsed:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def parse_methods(texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[MethodRequest]:
+def parse_methods(
+    texts: Iterable[str],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    features_from: Encoder | str | None = None,
+) -> list[MethodRequest]:
     """Parse ``name``, ``name:option=value:option=value`` and comma-separated lists of them.
 
     Args:
         texts: what the user wrote, for example ``["vlscore:top_k=256,gradcam"]``.
         settings: options by method name that hold for every row of that method (``--set``, TOML); a row's own win.
+        features_from: the option ``features_from`` of all methods that work on feature maps and do not set it; also
+            an encoder that is loaded.
 
     Raises:
-        UsageError: an unknown method or option, a bad value, or the same row twice.
+        UsageError: an unknown method or option, a bad value, or the same row twice; ``features_from`` where no method
+            works on feature maps.
     """
     settings = settings or {}
     parsed = [_parse(part.strip()) for text in texts for part in text.split(",") if part.strip()]
@@ -72,7 +84,8 @@ def parse_methods(texts: Iterable[str], settings: Mapping[str, Mapping[str, Any]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:
         raise UsageError(f"method {', '.join(sorted(twice))} is given twice; give the rows different options")
-    return [_request(item, settings.get(item.name, {})) for item in parsed]
+    requests = [_request(item, settings.get(item.name, {})) for item in parsed]
+    return requests if features_from is None else _with_features_from(requests, features_from)
 
 
 def suggested_methods() -> list[str]:
@@ -85,12 +98,13 @@ def suggested_methods() -> list[str]:
     return [catalogue.name_of(item) for item in catalogue.suggested()]
 
 
-def resolve_options(request: MethodRequest, encoder: EncoderInfo) -> MethodRequest:
+def resolve_options(request: MethodRequest, encoder: EncoderInfo, device: torch.device | None = None) -> MethodRequest:
     """The same request with every ``auto`` option by its name for this encoder, and the calibration that holds then.
 
     Rows that mean the same thus share their passes, whether they say so or leave it to ``auto``, and a run's manifest
-    says what was computed.
+    says what was computed. An encoder that ``features_from`` names is loaded, on this device or the best available.
     """
+    request = _with_source(request, device)
     config = request.config.resolved(encoder)
     calibration = calibration_for(request.provided.spec.name, config, encoder)
     return replace(request, config=config, calibration=calibration)
@@ -132,7 +146,9 @@ def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:
     if not isinstance(request.config, FeatureConfig):
         raise UsageError(f"method {spec.name} requires features, so its config must be a FeatureConfig")
     config = request.config
-    extractor = build_extractor(config.features, config.layer, config.pca, encoder, clusters=config.clusters)
+    extractor = build_extractor(
+        config.features, config.layer, config.pca, encoder, clusters=config.clusters, source=request.source
+    )
     with_features: SaliencyMethod = factory(config, extractor)
     return refined(with_features, config, encoder)
 
@@ -162,6 +178,39 @@ def require_calibration(path: str | Path, requests: Sequence[MethodRequest]) -> 
             reason = "it was made with " + ", ".join(f"{key}={other.get(key)}, not {own.get(key)}" for key in keys)
         told.append(f"{request.label}: {reason}")
     raise UsageError(f"the calibration {path} fits none of the methods\n" + "\n".join(f"  {line}" for line in told))
+
+
+def _with_features_from(requests: Sequence[MethodRequest], source: Encoder | str) -> list[MethodRequest]:
+    from xtool.contracts.config import FeatureConfig
+
+    if not any(isinstance(request.config, FeatureConfig) for request in requests):
+        names = ", ".join(request.label for request in requests)
+        raise UsageError(f"features can come from another encoder only for methods that work on them, not for {names}")
+
+    def asked(request: MethodRequest) -> MethodRequest:
+        if not isinstance(request.config, FeatureConfig) or request.config.features_from is not None:
+            return request
+        name = source if isinstance(source, str) else f"{source.info.name}@{source.info.weights}"
+        config = request.config.model_copy(update={"features_from": name})
+        return replace(request, config=config, source=None if isinstance(source, str) else source)
+
+    return [asked(request) for request in requests]
+
+
+def _with_source(request: MethodRequest, device: torch.device | None) -> MethodRequest:
+    """With the encoder that its features come from, if that is another, and with that one's defaults by name."""
+    from xtool.contracts.config import FeatureConfig
+
+    config = request.config
+    if not isinstance(config, FeatureConfig) or config.features_from is None:
+        return request
+    from xtool.engine.encoders import counted
+    from xtool.engine.sources import load_source
+
+    source = load_source(config.features_from, device) if request.source is None else counted(request.source)
+    # Only what these options mean is the source's to say; all others are resolved for the encoder that is explained.
+    own = FeatureConfig.resolved(config.model_copy(update={"features_from": None}), source.info)
+    return replace(request, config=own.model_copy(update={"features_from": config.features_from}), source=source)
 
 
 def config_class(spec: SaliencyMethodSpec) -> type[MethodConfig]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from xtool.image.geometry import Fit, Geometry
 
@@ -37,12 +38,33 @@ def fit_image(image: Image.Image, info: EncoderInfo, fit: Fit) -> FittedImage:
 
 def to_pixels(fitted: FittedImage | Sequence[FittedImage], encoder: Encoder) -> Tensor:
     """Normalised pixels [B, 3, H, W] of B images, float32, on the encoder's device."""
-    info, device = encoder.info, encoder.device
+    device = encoder.device
     images = [fitted] if isinstance(fitted, FittedImage) else fitted
     colours = torch.from_numpy(np.stack([image.colours for image in images]))
     if device.type == "cuda":  # from pinned memory the copy goes on while the device computes
         colours = colours.pin_memory()
     scaled = colours.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255.0)
-    mean = torch.tensor(info.mean, dtype=torch.float32, device=device)[:, None, None]
-    std = torch.tensor(info.std, dtype=torch.float32, device=device)[:, None, None]
+    mean, std = _colour_scale(encoder.info, scaled)
     return ((scaled - mean) / std).contiguous()
+
+
+def refitted(pixels: Tensor, of: EncoderInfo, to: EncoderInfo) -> Tensor:
+    """The input [B, 3, H, W] of one encoder as that of another, whose size, mean and standard deviation it gets.
+
+    It is resized as a picture is, bicubic and antialiased, whatever its aspect ratio: a place keeps its share of the
+    width and of the height. Detail that the first input has lost does not come back.
+    """
+    if (of.input_size, of.mean, of.std) == (to.input_size, to.mean, to.std):
+        return pixels
+    mean, std = _colour_scale(of, pixels)
+    colours = pixels * std + mean
+    if pixels.shape[-2:] != to.input_size:
+        colours = F.interpolate(colours, to.input_size, mode="bicubic", antialias=True).clamp(0.0, 1.0)
+    mean, std = _colour_scale(to, pixels)
+    return (colours - mean) / std
+
+
+def _colour_scale(info: EncoderInfo, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [3, 1, 1] of the encoder's colours."""
+    mean, std = like.new_tensor(info.mean), like.new_tensor(info.std)
+    return mean[:, None, None], std[:, None, None]

@@ -56,6 +56,7 @@ def compare(
     templates: Sequence[str] = (),
     fit: Fit = "squash",
     classifier: Encoder | None = None,
+    features_from: Encoder | str | None = None,
     metrics: Sequence[str] = (),
     maps: Maps = "low",
     limit: int | None = None,
@@ -80,6 +81,8 @@ def compare(
         templates: prompt templates with ``{label}``; the article's by default.
         fit: how images fill the model's input: ``squash``, ``crop`` or ``pad``.
         classifier: another encoder that names the class for Top-1 and Top-5.
+        features_from: another encoder whose feature maps the methods take, loaded or by name, ``"photo"`` or
+            ``"RN50@openai"``; of a row that has the option ``features_from`` its own.
         metrics: additional metrics by name: ``pxap``, ``insertion``, ``deletion``, …
         maps: what records keep of maps: ``low``, 16 bits of each value; ``full``, all 32; ``none``, nothing, so that
             there are no galleries and no counts. What is kept is what is scored; ``none`` scores as ``low`` does.
@@ -100,8 +103,8 @@ def compare(
     """
     opened = open_dataset(dataset, data_dir) if dataset is None or isinstance(dataset, str) else dataset
     loaded = given_encoder(encoder, shown_by(dataset))
-    asked = parse_methods(methods or suggested_methods(), settings)
-    requests = [resolve_options(request, loaded.info) for request in asked]
+    asked = parse_methods(methods or suggested_methods(), settings, features_from=features_from)
+    requests = [resolve_options(request, loaded.info, loaded.device) for request in asked]
     evaluation = Evaluation(
         dataset=opened,
         encoder=loaded,

@@ -56,6 +56,7 @@ def manifest_of(
             ),
             encoder=_identity(encoder),
             classifier=_identity(classifier) if classifier else None,
+            features_from={asked: _identity(source) for asked, source in _sources(requests).items()},
             methods=[request.describe() for request in requests],
             protocol=evaluation.protocol.name,
             templates=list(evaluation.templates),
@@ -75,6 +76,15 @@ def manifest_of(
         python=platform.python_version(),
         platform=platform.platform(),
     )
+
+
+def _sources(requests: Sequence[MethodRequest]) -> dict[str, Encoder]:
+    """The other encoders that feature maps come from, by what the option says."""
+    return {
+        str(request.config.features_from): request.source
+        for request in requests
+        if isinstance(request.config, FeatureConfig) and request.source is not None
+    }
 
 
 def _identity(encoder: Encoder) -> EncoderIdentity:
@@ -101,6 +111,7 @@ def _plugins(evaluation: Evaluation, requests: Sequence[MethodRequest]) -> dict[
         (known.datasets, evaluation.dataset.name.partition(":")[0], evaluation.dataset)
     ]
     encoders = [each for each in (evaluation.encoder, evaluation.classifier) if each is not None]
+    encoders += _sources(requests).values()
     parts += [(known.encoders, encoder.info.name, encoder) for encoder in encoders]
     for catalogue, name, thing in parts:
         named = catalogue.owners(name)

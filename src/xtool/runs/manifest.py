@@ -52,6 +52,8 @@ class Identity(BaseModel):
     dataset: DatasetIdentity
     encoder: EncoderIdentity
     classifier: EncoderIdentity | None = None
+    features_from: dict[str, EncoderIdentity] = Field(default_factory=dict)
+    """Other encoders that feature maps come from, by what the methods' option says."""
     methods: list[dict[str, Any]]
     """Label, qualified name, preset, and every option with its value: no ``auto``."""
     protocol: str

@@ -26,6 +26,7 @@ __all__ = ["ComparisonTable"]
 TELLING: dict[str, Callable[[Identity], str]] = {
     "data set": lambda identity: identity.dataset.name,
     "encoder": lambda identity: f"{identity.encoder.name} ({identity.encoder.weights})",
+    "features from": lambda identity: ", ".join(identity.features_from) or "itself",
     "input": lambda identity: "×".join(map(str, identity.encoder.input_size)),
     "fit": lambda identity: identity.fit,
     "protocol": lambda identity: identity.protocol,
@@ -125,10 +126,9 @@ def _caption(runs: Sequence[tuple[Identity, Summary]], shown: Sequence[Column], 
     asked = {name for identity, _ in runs for name in identity.metrics}
     there = {column.info.name for column in shown if column.info}
     notes += [f"No {name}: nothing in these data to measure it on (masks, classes)." for name in sorted(asked - there)]
-    if not all(identity.encoder.trained for identity, _ in runs):
-        notes.append(
-            "This encoder has random weights: the numbers show that the program works, not where a model looks."
-        )
+    others = [other.trained for identity, _ in runs for other in identity.features_from.values()]
+    if not all([*others, *(identity.encoder.trained for identity, _ in runs)]):
+        notes.append("An encoder has random weights: the numbers show that the program works, not where a model looks.")
     failed = sum(len(summary.failures) for _, summary in runs)
     if failed:
         notes.append(f"{failed} image(s) could not be used; their files and reasons are in the records.")

@@ -5,18 +5,23 @@
 - in block 1 the class token attends, with one head per colour, to where that colour was detected, and takes it over;
 - the projection sends what the class token has of each colour to the direction of the colour's text.
 
+Without a class token every patch attends as it does, and the patches are pooled: by their mean, or by an attention that
+asks, with one head per colour, for what was detected. Registers, which hold nothing, may stand before the patches.
+
 Two large constant entries of opposite sign keep every layer norm close to the identity.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from xtool.testing.planted import CELL, COLOURS, DIMENSIONS, background_direction, colour_directions
+
+Pools = Literal["class token", "mean", "attention"]
 
 WIDTH, HEADS, BLOCKS = 12, 3, 2
 SLOT = WIDTH // HEADS
@@ -44,28 +49,41 @@ class PlantedBlock(nn.Module):
 
 
 class PlantedTransformer(nn.Module):
-    """[B, 3, H, W] → [B, D], not normalised: a class token and patches of 8×8 pixels through two blocks."""
+    """[B, 3, H, W] → [B, D], not normalised: patches of 8×8 pixels through two blocks, and one way to pool them."""
 
-    def __init__(self, grid: tuple[int, int]) -> None:
+    def __init__(self, grid: tuple[int, int], pooling: Pools = "class token", registers: int = 0) -> None:
         super().__init__()
+        self.pooling = pooling
+        self.prefix = registers + (pooling == "class token")
         self.conv1 = nn.Conv2d(3, WIDTH, CELL, stride=CELL, bias=False)
-        self.class_embedding = nn.Parameter(torch.zeros(WIDTH))
-        self.positional_embedding = nn.Parameter(torch.zeros(1 + grid[0] * grid[1], WIDTH))
+        self.prefix_embedding = nn.Parameter(torch.zeros(self.prefix, WIDTH))
+        self.positional_embedding = nn.Parameter(torch.zeros(self.prefix + grid[0] * grid[1], WIDTH))
         self.blocks = nn.ModuleList([PlantedBlock() for _ in range(BLOCKS)])
         self.ln_post = nn.LayerNorm(WIDTH)
+        if pooling == "attention":
+            self.probe = nn.Parameter(torch.zeros(WIDTH))
+            self.pool = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
         self.proj = nn.Parameter(torch.zeros(WIDTH, DIMENSIONS))
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.conv1(pixels).flatten(2).transpose(1, 2)
-        first = self.class_embedding.expand(len(patches), 1, -1)
+        first = self.prefix_embedding.expand(len(patches), -1, -1)
         tokens = torch.cat([first, patches], dim=1) + self.positional_embedding
         for block in self.blocks:
             tokens = block(tokens)
         return self.embed(tokens)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, n, WIDTH] after the last block to the class token's embedding [B, D]."""
-        return self.ln_post(tokens[:, 0]) @ self.proj  # type: ignore[no-any-return]
+        """Tokens [B, n, WIDTH] after the last block to the embedding [B, D]."""
+        normed = self.ln_post(tokens)
+        if self.pooling == "class token":
+            pooled = normed[:, 0]
+        elif self.pooling == "mean":
+            pooled = normed[:, self.prefix :].mean(dim=1)
+        else:
+            probe = self.probe.expand(len(tokens), 1, -1)
+            pooled = self.pool(probe, normed, normed, need_weights=False)[0][:, 0]
+        return pooled @ self.proj  # type: ignore[no-any-return]
 
 
 def plant(tower: Any) -> None:
@@ -79,7 +97,10 @@ def plant(tower: Any) -> None:
         norm.weight.fill_(scale)
     tower.positional_embedding[:, ANCHORS[0]] = ANCHOR
     tower.positional_embedding[:, ANCHORS[1]] = -ANCHOR
-    tower.class_embedding[IS_CLASS] = 1.0
+    if tower.pooling == "class token":
+        tower.prefix_embedding[0, IS_CLASS] = 1.0
+    else:  # every patch asks, as a class token does
+        tower.positional_embedding[tower.prefix :, IS_CLASS] = 1.0
     opponent = 1.5 * torch.eye(3) - 0.5  # a colour, minus half of each other one
     tower.conv1.weight[: len(COLOURS)] = (opponent / CELL**2)[:, :, None, None]
 
@@ -93,6 +114,10 @@ def plant(tower: Any) -> None:
         last.attn.out_proj.weight[EVIDENCE[colour], colour * SLOT] = 1.0
         tower.proj[EVIDENCE[colour]] = 4.0 * colour_directions()[colour]
     tower.proj[ANCHORS[0]] = background_direction() / ANCHOR
+    if tower.pooling == "mean":
+        tower.proj[list(DETECTED)] = 4.0 * colour_directions()
+    elif tower.pooling == "attention":
+        _pool(tower)
 
 
 def _attend(attention: Any, *, sees: range) -> None:
@@ -104,3 +129,14 @@ def _attend(attention: Any, *, sees: range) -> None:
         key[slot, sees[colour]] = 1.0
         value[slot, sees[colour]] = 1.0
         query[slot + 1, sees[colour]] = 1.0  # says where the colour is, and meets keys that are zero
+
+
+def _pool(tower: Any) -> None:
+    """The probe asks as a class token does, and takes over what was detected, and a little of what patches gathered."""
+    _attend(tower.pool, sees=DETECTED)
+    tower.probe[IS_CLASS] = 1.0
+    value = tower.pool.in_proj_weight.chunk(3)[2]
+    for colour in range(len(COLOURS)):
+        value[colour * SLOT, EVIDENCE[colour]] = 0.5
+        tower.pool.out_proj.weight[EVIDENCE[colour], colour * SLOT] = 1.0
+    tower.pool.out_proj.bias[ANCHORS[0]] = ANCHOR

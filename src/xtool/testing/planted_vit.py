@@ -14,7 +14,7 @@ from xtool.contracts.layers import Block, Heads, Layer, Pooling, SelfAttention, 
 from xtool.contracts.protocols import EncoderInfo
 from xtool.engine.layers import layer_name
 from xtool.testing.planted import CELL, DIMENSIONS, PlantedEncoder
-from xtool.testing.planted_transformer import BLOCKS, HEADS, SLOT, PlantedBlock, PlantedTransformer, plant
+from xtool.testing.planted_transformer import BLOCKS, HEADS, SLOT, PlantedBlock, PlantedTransformer, Pools, plant
 
 
 class PlantedViT(PlantedEncoder):
@@ -23,12 +23,22 @@ class PlantedViT(PlantedEncoder):
     Args:
         input_size: height and width in pixels, multiples of 8; not square, so that rows are not columns.
         seed: of random weights, ``None`` for the planted ones.
+        pooling: how the tokens become one embedding; there is a class token only where it is the embedding.
+        registers: how many tokens without a position stand before the patches, after the class token.
     """
 
-    def __init__(self, input_size: tuple[int, int] = (48, 80), seed: int | None = None) -> None:
-        self._grid = TokenGrid(input_size[0] // CELL, input_size[1] // CELL, prefix_tokens=1)
+    def __init__(
+        self,
+        input_size: tuple[int, int] = (48, 80),
+        seed: int | None = None,
+        *,
+        pooling: Pools = "class token",
+        registers: int = 0,
+    ) -> None:
+        size, prefix = (input_size[0] // CELL, input_size[1] // CELL), registers + (pooling == "class token")
+        self._grid = TokenGrid(*size, prefix_tokens=prefix)
         with torch.random.fork_rng(devices=[]):  # its initialisation is overwritten and must not disturb the caller's
-            self._visual = PlantedTransformer((self._grid.height, self._grid.width)).eval()
+            self._visual = PlantedTransformer(size, pooling, registers).eval()
         with torch.no_grad():
             if seed is None:
                 plant(self._visual)
@@ -47,7 +57,7 @@ class PlantedViT(PlantedEncoder):
             patch_size=CELL,
             layers=layers,
             default_layer=layers[-1],
-            gradient_layer=f"{layers[-1]}.ln_1",
+            gradient_layer=f"{layers[-1]}.ln_1" if pooling == "class token" else layers[-1],
             default_features="planted-tokens",
             weights="planted" if seed is None else f"random (seed {seed})",
             trained=seed is None,
@@ -70,15 +80,14 @@ class PlantedViT(PlantedEncoder):
         )
 
 
+def _heads(attention: nn.MultiheadAttention, tokens: Tensor) -> Heads:
+    fused = F.linear(tokens, attention.in_proj_weight, attention.in_proj_bias)
+    parts = (part.reshape(*part.shape[:2], HEADS, SLOT).transpose(1, 2) for part in fused.chunk(3, dim=2))
+    return Heads(tokens, *parts)
+
+
 def _block(block: PlantedBlock, grid: TokenGrid) -> Block:
     attention = block.attn
-
-    def project(tokens: Tensor, _: Tensor | None) -> Heads:
-        fused = F.linear(tokens, attention.in_proj_weight, attention.in_proj_bias)
-        return Heads(
-            tokens, *(part.reshape(*part.shape[:2], HEADS, SLOT).transpose(1, 2) for part in fused.chunk(3, dim=2))
-        )
-
     return Block(
         block,
         grid,
@@ -87,7 +96,7 @@ def _block(block: PlantedBlock, grid: TokenGrid) -> Block:
             attention,
             scale=SLOT**-0.5,
             arguments=lambda query, *_, **__: (query, None),
-            project=project,
+            project=lambda tokens, _: _heads(attention, tokens),
             merge=lambda found, _: attention.out_proj(found.transpose(1, 2).flatten(2)),
         ),
         residual=nn.Identity(),
@@ -96,16 +105,46 @@ def _block(block: PlantedBlock, grid: TokenGrid) -> Block:
 
 
 def _pooling(tower: PlantedTransformer) -> Pooling:
+    if tower.pooling == "attention":
+        return _attention_pooling(tower)
+
     def shares(tokens: Tensor) -> Tensor:
-        return torch.eye(tokens.shape[1])[:1].expand(len(tokens), 1, -1)
+        given = tokens.new_zeros(tokens.shape[1])
+        if tower.pooling == "class token":
+            given[0] = 1.0
+        else:
+            given[tower.prefix :] = 1 / (tokens.shape[1] - tower.prefix)
+        return given.expand(len(tokens), 1, -1)
 
     def embed_each(tokens: Tensor) -> Tensor:
         return tower.ln_post(tokens) @ tower.proj  # type: ignore[no-any-return]
 
     return Pooling(
-        "class token",
+        tower.pooling,
         tower.embed,
         embed_each,
         shares,
         embed_shared=lambda tokens, shares: (shares @ embed_each(tokens))[:, 0],
+    )
+
+
+def _attention_pooling(tower: PlantedTransformer) -> Pooling:
+    def heads(tokens: Tensor) -> Heads:
+        return _heads(tower.pool, tower.ln_post(tokens))
+
+    def shares(tokens: Tensor) -> Tensor:
+        asked = _heads(tower.pool, tower.probe[None, None]).queries
+        scores: Tensor = asked @ heads(tokens).keys.transpose(2, 3) * SLOT**-0.5
+        return scores.softmax(dim=-1)[:, :, 0]
+
+    def embedded(values: Tensor) -> Tensor:
+        """[B, heads, n, d] to [B, n, D]."""
+        return tower.pool.out_proj(values.transpose(1, 2).flatten(2)) @ tower.proj  # type: ignore[no-any-return]
+
+    return Pooling(
+        "attention",
+        tower.embed,
+        embed_each=lambda tokens: embedded(heads(tokens).values),
+        shares=shares,
+        embed_shared=lambda tokens, shares: embedded(shares[:, :, None] @ heads(tokens).values)[:, 0],
     )

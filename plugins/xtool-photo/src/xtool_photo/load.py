@@ -9,6 +9,7 @@ from xtool_photo.encoder import PhotoEncoder
 from xtool_photo.lexicon import bundled
 from xtool_photo.text import TextSide
 from xtool_timm import PREFIX
+from xtool_timm.encoder import ClassifierEncoder
 from xtool_timm.load import load as load_classifier
 from xtool_timm.weights import LITE0, PACKAGED
 
@@ -40,6 +41,7 @@ def load(name: str, options: EncoderOptions) -> PhotoEncoder:
     if options.input_size is None:
         options = options.model_copy(update={"input_size": INPUT_SIZE})
     classifier = load_classifier(PREFIX + LITE0, options)
+    assert isinstance(classifier, ClassifierEncoder)
     usual = options.pretrained == PACKAGED and options.input_size == INPUT_SIZE
     info = replace(classifier.info, name=name, calibrations=CALIBRATIONS if usual else ())
     return PhotoEncoder(classifier, TextSide(bundled()), info)

@@ -46,20 +46,28 @@ def xtool_encoders() -> Iterator[EncoderSpec]:
             family="timm",
             knows="photographs",
             parameters=parameters,
+            own_classes=True,
             on_disk="xtool_timm:on_disk",
         )
     yield EncoderSpec(
         name="timm",
         factory="xtool_timm.load:load",
-        summary="Any ImageNet classifier of timm: --pretrained MODEL.TAG, for example resnet50d.ra2_in1k.",
+        summary="Any model of timm: --pretrained MODEL.TAG, for example resnet50d.ra2_in1k; DINO for --features-from.",
         family="timm",
         knows="photographs",
+        own_classes=True,
     )
 
 
 @hookimpl
 def xtool_feature_extractors() -> Iterator[FeatureExtractorSpec]:
     """Any layer that the encoder lists."""
+    yield FeatureExtractorSpec(
+        name="timm-tokens",
+        factory="xtool.plugin:LayerFeatures",
+        summary="Patch tokens after a block of a timm vision transformer.",
+        architectures=("vit",),
+    )
     yield FeatureExtractorSpec(
         name="timm-spatial",
         factory="xtool.plugin:LayerFeatures",

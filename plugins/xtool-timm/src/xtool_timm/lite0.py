@@ -29,16 +29,16 @@ STEM, HEAD, CLASSES = 32, 1280, 1000
 
 
 class Lite0(nn.Module):
-    """Pixels [B, 3, H, W], scaled to [-1, 1], to logits [B, 1000] of ImageNet."""
+    """Pixels [B, 3, H, W], scaled to [-1, 1], to logits [B, classes], by default ImageNet's 1000."""
 
     pretrained_cfg: ClassVar = {"input_size": (3, 224, 224), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     feature_info: ClassVar = [{"module": f"blocks.{stage}"} for stage in (0, 1, 2, 4, 6)]
     """The last stage of each size."""
     num_features = HEAD
-    num_classes = CLASSES
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
+        self.num_classes = classes
         self.conv_stem = SameConv(3, STEM, 3, stride=2)
         self.bn1 = _norm(STEM)
         stages, channels = [], STEM
@@ -55,7 +55,7 @@ class Lite0(nn.Module):
         self.blocks = nn.Sequential(*stages)
         self.conv_head = nn.Conv2d(channels, HEAD, 1, bias=False)
         self.bn2 = _norm(HEAD)
-        self.classifier = nn.Linear(HEAD, CLASSES)
+        self.classifier = nn.Linear(HEAD, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 # Torch's own start shrinks activations from block to block, until all images embed alike.
@@ -63,7 +63,7 @@ class Lite0(nn.Module):
                 nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits [B, 1000]."""
+        """Logits [B, classes]."""
         logits: Tensor = self.classifier(self.forward_head(self.forward_features(pixels), pre_logits=True))
         return logits
 

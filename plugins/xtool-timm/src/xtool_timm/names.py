@@ -175,7 +175,7 @@ class ClassNames:
 
 def words(text: str) -> tuple[str, ...]:
     """Lower-case words, plurals cut: ``"Raccoon-like dogs"`` → ``("raccoon", "like", "dog")``."""
-    return tuple(_singular(word) for word in re.findall(r"[a-z0-9']+", text.lower()))
+    return tuple(_singular(word) for word in re.findall(r"(?:[^\W_]|')+", text.lower()))
 
 
 def _singular(word: str) -> str:

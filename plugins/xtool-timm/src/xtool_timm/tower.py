@@ -18,7 +18,11 @@ from torch import Tensor, nn
 
 from xtool.plugin import UsageError, masked_means
 
-__all__ = ["ClassifierTower", "class_vectors"]
+__all__ = ["ClassifierTower", "NoClassifierError", "class_vectors"]
+
+
+class NoClassifierError(UsageError):
+    """A model has no linear classifier over feature maps whose classes have names."""
 
 
 class ClassifierTower(nn.Module):
@@ -79,9 +83,11 @@ def _joint(features: Tensor) -> Tensor:
 
 
 def class_vectors(classifier: nn.Module) -> Tensor:
-    """Unit vectors [classes, C + 2] float32 of a linear classifier. Raises :class:`UsageError` for any other."""
+    """Unit vectors [classes, C + 2] float32 of a linear classifier. Raises :class:`NoClassifierError` for any other."""
+    if isinstance(classifier, nn.Identity):
+        raise NoClassifierError("it has no classifier")
     if not isinstance(classifier, nn.Linear):
-        raise UsageError(f"its classifier is a {type(classifier).__name__}; xtool-timm reads linear ones")
+        raise NoClassifierError(f"its classifier is a {type(classifier).__name__}; xtool-timm reads linear ones")
     weight = classifier.weight.detach().float()
     bias = classifier.bias.detach().float() if classifier.bias is not None else weight.new_zeros(len(weight))
     vectors = torch.cat([weight, bias[:, None]], dim=1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from xtool.loading import DownloadError, fetch, read_checkpoint
-from xtool.plugin import SetupError
+from xtool.plugin import SetupError, UsageError
 from xtool_timm import FILES, PREFIX
 
 __all__ = ["LITE0", "PACKAGED", "load_weights", "packaged_weights", "published_weights"]
@@ -52,9 +54,11 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
     """Load a checkpoint; one with other names is taken in order, if all shapes agree.
 
     The package's tensors have the names of another implementation of the same network, in the same order.
-    Raises :class:`SetupError` for a file that is damaged or of another model.
+    Raises :class:`SetupError` for a file that is damaged or of another model, and :class:`UsageError` for one whose
+    classifier has more or fewer classes.
     """
     state, wanted = read_checkpoint(file), model.state_dict()
+    _check_classes(model, state, wanted, file)
     if state.keys() != wanted.keys():
         shapes = [tuple(value.shape) for value in state.values()]
         if shapes != [tuple(value.shape) for value in wanted.values()]:
@@ -64,3 +68,17 @@ def load_weights(model: nn.Module, name: str, file: Path) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise SetupError(f"{file} contains the weights of another model than {name}: {error}") from error
+
+
+def _check_classes(model: Any, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
+    classifier = model.get_classifier()
+    place = next((name for name, module in model.named_modules() if module is classifier), "")
+    weight = f"{place}.weight"
+    if weight not in state or weight not in wanted or state[weight].shape[1:] != wanted[weight].shape[1:]:
+        return  # another model, or one without a classifier
+    found, expected = len(state[weight]), len(wanted[weight])
+    if found != expected:
+        raise UsageError(
+            f"{file} is of a classifier with {found} classes, and there are names for {expected}; name each, in their "
+            "order, with --classes FILE"
+        )

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from xtool.plugin import EncoderInfo, MaskConfig
+from xtool.plugin import EncoderInfo, MaskConfig, UsageError
 
 
 class VLScoreConfig(MaskConfig):
@@ -86,10 +86,19 @@ class VLScoreConfig(MaskConfig):
     batch: int | None = Field(None, ge=1, description="Masked images per forward pass; by default set by the device.")
 
     def resolved(self, encoder: EncoderInfo) -> Self:
-        """With the place of the masks by name; at the pool, where all maps cost one pass, no way to score fewer."""
+        """With the place of the masks by name; at the pool, where all maps cost one pass, no way to score fewer.
+
+        Raises :class:`UsageError` for fewer of the maps of another encoder, which have no gradient to rank them by.
+        """
         resolved = super().resolved(encoder)
         if resolved.mask_at == "pool":
             resolved = resolved.model_copy(update={"top_k": None, "stop_at": None})
+        if resolved.features_from is not None and (resolved.top_k is not None or resolved.stop_at is not None):
+            raise UsageError(
+                "vlscore: top_k and stop_at rank feature maps by their gradient, and the embedding does not depend on "
+                f"those of another encoder (features_from={resolved.features_from}); use pca or clusters to have fewer "
+                "maps, or leave out top_k, stop_at and presets that set them"
+            )
         return resolved
 
     def evidence_options(self) -> dict[str, Any] | None:
