@@ -19,6 +19,8 @@ from benchmarks.speed import (
     peers,
     scaling,
     startup,
+    transformers,
+    workers,
 )
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import say
@@ -28,6 +30,8 @@ SECTIONS = {
     "engine": engine,
     "methods": methods,
     "peers": peers,
+    "transformers": transformers,
+    "workers": workers,
     "agreement": agreement,
     "scaling": scaling,
     "startup": startup,

@@ -32,7 +32,6 @@ from benchmarks.speed.timing import once
 
 FEW = 24
 """Maps on which agreement is checked first."""
-CORRELATION = 0.999
 DIFFERENCE = 1e-3
 
 Check = Callable[[Tensor, Tensor], None]
@@ -143,7 +142,7 @@ def _measure(row: Table, plan: Plan, name: str, check: Check, lines: list[Line],
 
 def _correlate(one: Tensor, other: Tensor) -> None:
     found = rivals.correlation(one, other)
-    if not found > CORRELATION:
+    if not found > rivals.ALIKE:
         raise AssertionError(f"the maps of two tools that compute the same have a correlation of only {found:.5f}")
 
 

@@ -21,6 +21,8 @@ from xtool.contracts.protocols import Encoder
 from xtool.engine.masking import embed_masked
 
 LOGIT_SCALE = 100.0
+ALIKE = 0.999
+"""Correlation of maps that compute the same."""
 BATCH = 32
 """Masked images to a pass of the other tools: torchcam's default, and what the VL-Score article's code has."""
 
