@@ -1,7 +1,7 @@
 """Transformers: LeGrad and GEM as their papers describe them, in plain loops, beside xtool's
 
 One image on ViT-B-16 with random weights. The loops use nothing but open_clip's own modules and autograd, and take a
-pass for each text. Before anything is timed the maps are **checked to agree**. *Passes* are the seconds as a multiple of
+pass for each text. Before anything is timed the maps are **checked to agree**. *Passes* are the seconds as multiples of
 those of open_clip's tower for the same image without gradients; all lines are measured in turn.
 """
 
