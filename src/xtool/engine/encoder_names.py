@@ -28,7 +28,8 @@ def find_encoder(name: str, cache_dir: str | None = None) -> Provided[EncoderSpe
         if files is None:
             raise
         try:
-            claimed = [item for item in encoders if item.spec.claims and resolve(item.spec.claims)(files)]
+            prefixes = [item for item in encoders if item.spec.is_prefix and item.spec.claims]
+            claimed = [item for item in prefixes if resolve(item.spec.claims)(files)]
         except DownloadError as error:
             raise UsageError(f"{unknown}\nIt was also looked for on the hub: {error}") from error
     if not claimed:
