@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 HERE = Path(__file__).resolve().parent
-OWNERS = ("core", "app", "clip", "vlscore", "cam", "vit", "tiny", "timm")
+OWNERS = ("core", "app", "clip", "vlscore", "cam", "vit", "tiny", "timm", "transformers")
 NOTE = "<!-- Written by docs/generate_reference.py. Do not edit: change the code and run it again. -->"
 
 

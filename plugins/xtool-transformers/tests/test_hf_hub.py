@@ -79,6 +79,7 @@ def test_a_repository_without_weights_or_of_another_kind_is_told(saved: Saved, l
 def test_a_photograph_is_explained_and_only_random_weights_are_said_to_be_untrained(
     own: bool, saved: Saved, tmp_path: Path
 ) -> None:
+    pytest.importorskip("xtool_cam", reason="needs Grad-CAM")
     given = ["explain", str(PHOTOGRAPH), "--text", "dog", "--encoder", str(saved("clip")[0]), "--method", "gradcam"]
     given += ["--device", "cpu", "-o", str(tmp_path / "map.png")]
     result = CliRunner().invoke(main, [*given, *([] if own else ["--pretrained", "none"])])

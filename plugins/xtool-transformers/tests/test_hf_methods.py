@@ -12,6 +12,9 @@ from xtool.engine.methods import build_method
 from xtool.plugin import UsageError, parse_methods, registry
 from xtool_transformers.encoder import TransformersEncoder
 
+for needed in ("xtool_cam", "xtool_vit", "xtool_vlscore"):
+    pytest.importorskip(needed, reason=f"needs the methods of {needed}")
+
 OWNERS = ("cam", "vit", "vlscore")
 BESIDE = ("vlscore:mask_at=pool", "scorecam:mask_at=pool", "gradcam:refine=caa", "gradcam:flip=true")
 SLOW = ("m2ib", "pgc")

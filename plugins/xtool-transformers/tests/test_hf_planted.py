@@ -13,6 +13,9 @@ from xtool.testing.planted import CELL
 from xtool.testing.setups import scene, texts
 from xtool_transformers.encoder import TransformersEncoder
 
+for needed in ("xtool_cam", "xtool_vit", "xtool_vlscore"):
+    pytest.importorskip(needed, reason=f"needs the methods of {needed}")
+
 BOXES = {"red": (1, 1, 3, 3), "green": (6, 2, 8, 5)}
 """In cells of the 6×10 grid: x0, y0, x1, y1."""
 EVERYWHERE = ("gradcam", "layercam", "hirescam", "scorecam:temperature=0.1", "vlscore", "vlscore:mask_at=pool")
