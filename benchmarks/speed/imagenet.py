@@ -28,7 +28,7 @@ def run(plan: Plan) -> None:
     row = Table("device", "encoder", "method", "images", "images/s", f"h for {WHOLE:,}")
     with tempfile.TemporaryDirectory(prefix="xtool-speed-") as folder:
         photographs = Photographs.written(Path(folder), count)
-        few = replace(photographs, count=2)
+        few = replace(photographs, count=len(photographs.files))  # all texts that are asked for
         for device in plan.devices:
             encoder = models.encoder(plan.encoder, device=device)
             compare(few, methods=[METHOD], encoder=encoder, out=Path(folder) / f"warm-{device}")
