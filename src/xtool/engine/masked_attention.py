@@ -54,7 +54,7 @@ def attend_one(query: Tensor, keys: Tensor, values: Tensor, seen: Tensor, scale:
     weighed = (strength[..., None] * values).transpose(1, 2).flatten(2)  # [B, n, heads * d]
     taken = split(seen @ weighed, keys.shape[1])  # [B, heads, N, d]
     total = (strength @ seen.transpose(1, 2))[..., None]  # [B, heads, N, 1]
-    return torch.where(total > 0, taken / total.clamp(min=torch.finfo(total.dtype).tiny), 0.0)
+    return taken.div_(total.clamp(min=torch.finfo(total.dtype).tiny))  # 0/tiny for a query that sees nothing
 
 
 def cell_weights(masks: Tensor, others: int) -> Tensor:

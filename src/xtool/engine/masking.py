@@ -177,34 +177,37 @@ def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -
     if not encoder.info.pools_masks:
         raise UsageError(f"{encoder.info.name} cannot pool under a mask; mask the pixels")
     images, channels, height, width = maps.shape
-    with torch.inference_mode():
+    with torch.inference_mode(False), torch.no_grad():
         masks = _finite(maps.detach().float())
         alive = live_maps(masks) if scale else torch.ones(images, channels, dtype=torch.bool, device=maps.device)
         if scale:
             masks = scaled_masks(masks.reshape(-1, 1, height, width), (height, width)).reshape(maps.shape)
-        found = _pooled(encoder, pixels, torch.cat([masks.new_zeros(images, 1, height, width), masks], dim=1), alive)
-        if not torch.isfinite(found).all():
-            raise UsageError("embeddings of masked images contain NaN or infinite values; try --dtype float32")
-    whole = found.clone()  # outside inference mode it can be saved for backward by a caller that differentiates
-    return _only(MaskedEmbeddings(whole[:, 1:], whole[:, 0], alive.clone()), alive.clone())
+        masks = torch.cat([masks.new_zeros(images, 1, height, width), masks], dim=1)
+        found = _pooled(encoder, pixels, masks, torch.cat([alive.new_ones(images, 1), alive], dim=1))
+    if not torch.isfinite(found.sum()):  # one that is not makes the sum so, and the sum takes no memory
+        raise UsageError("embeddings of masked images contain NaN or infinite values; try --dtype float32")
+    return MaskedEmbeddings(found[:, 1:], found[:, 0], alive)
 
 
-def _pooled(encoder: Encoder, pixels: Tensor, masks: Tensor, alive: Tensor) -> Tensor:
-    """[B, 1 + C, D] float32 under masks [B, 1 + C, h, w], the first of them zero; what is not ``alive`` [B, C] is as it
-    comes.
+def _pooled(encoder: Encoder, pixels: Tensor, masks: Tensor, wanted: Tensor) -> Tensor:
+    """[B, N, D] float32 under those of N masks [B, N, h, w] that are ``wanted`` [B, N]; else as under the first.
 
     From the pass that gave the features, where the encoder can go on from there, and then image by image, so that
     what is computed for thousands of masks stays small.
     """
     layer = encoder.layer(AUTO)
     if layer.cut is None or layer.cut.pooled is None:
-        return cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), masks).float()
+        with torch.inference_mode():
+            found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), masks).float()
+        # A copy, which can be saved for backward by a caller that differentiates.
+        return torch.where(wanted[:, :, None], found.clone(), found[:, :1].clone())
     output = cut_pass(encoder, pixels, layer, layer.cut).output
-    found = masks.new_zeros(*masks.shape[:2], encoder.info.embed_dim)
-    asked = torch.cat([alive.new_ones(len(alive), 1), alive], dim=1)
     with part(TOWER):
-        for image, own in enumerate(asked):
-            found[image, own] = layer.cut.pooled(output[image : image + 1], masks[image : image + 1, own])[0].float()
+        found = masks.new_empty(*masks.shape[:2], encoder.info.embed_dim)
+        for image, own in enumerate(wanted):
+            some = layer.cut.pooled(output[image : image + 1], masks[image : image + 1, own])[0].float()
+            found[image] = some[0]
+            found[image, own] = some
     return found
 
 

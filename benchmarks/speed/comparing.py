@@ -1,0 +1,85 @@
+"""Comparing: images a second through `compare`, one method, against the encoder alone
+
+Both sides decode JPEGs of mixed sizes, by the same threads. *Encoder alone* is `encode_image` in batches of 16 under
+`torch.inference_mode()`, in float32, and nothing else; `compare` also makes maps, boxes and records. *Share* is the
+median of alternate measurements. One-pass methods compute in float32 whatever `--dtype` says.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.speed import models
+from benchmarks.speed.photographs import Photographs
+from benchmarks.speed.plan import Plan
+from benchmarks.speed.tables import Table
+from benchmarks.speed.timing import interleaved
+from xtool.contracts.protocols import Encoder
+from xtool.image.pixels import to_pixels
+from xtool.runs.comparison import compare
+from xtool.runs.decoding import Decoded, decoded
+from xtool.runs.slices import sliced
+
+METHODS = {"RN50": ("gradcam", "vlscore:mask_at=pool"), "ViT-B-16": ("gradcam", "dense"), "photo": ("gradcam", "cam")}
+ONE_PASS = ("gradcam",)
+BATCHES = (1, 2, 4, 8, 16, 32)
+IMAGES = {"cpu": 96, "cuda": 2048}
+SLOW = {"ViT-B-16": 32}
+"""Images that a CPU is given for an encoder that is slow on it."""
+BARE_BATCH = {"cpu": 16, "cuda": 256}
+
+
+def run(plan: Plan) -> None:
+    chosen = {plan.encoder: METHODS.get(plan.encoder, ONE_PASS)} if plan.quick else METHODS
+    with tempfile.TemporaryDirectory(prefix="xtool-speed-") as folder:
+        for device in plan.devices:
+            photographs = Photographs.written(Path(folder), 4 if plan.quick else IMAGES[torch.device(device).type])
+            row = Table("device", "encoder", "method", "batch", "images/s", "encoder alone", "share")
+            for name, methods in chosen.items():
+                encoder = models.encoder(name, device=device)
+                most = SLOW.get(name, len(photographs)) if device == "cpu" else len(photographs)
+                some = replace(photographs, count=min(most, len(photographs)))
+                for method in methods:
+                    _measure(row, plan, device, encoder, some, method, None)
+            name = next(iter(chosen))
+            for batch in BATCHES[:2] if plan.quick else BATCHES:
+                _measure(row, plan, device, models.encoder(name, device=device), photographs, "gradcam", batch)
+
+
+def _measure(
+    row: Table, plan: Plan, device: str, encoder: Encoder, photographs: Photographs, method: str, batch: int | None
+) -> None:
+    works = [_compared(encoder, photographs, method, batch), _alone(encoder, photographs)]
+    ours, alone = interleaved(works, plan.rounds)
+    share = median(bare / own for own, bare in zip(ours, alone, strict=True))
+    count = len(photographs)
+    shown = "automatic" if batch is None else batch
+    rates = count / median(ours), count / median(alone)
+    row(device, encoder.info.name, f"`{method}`", shown, *rates, f"**{share:.2f}**")
+
+
+def _compared(encoder: Encoder, photographs: Photographs, method: str, batch: int | None) -> Callable[[], object]:
+    def work() -> None:
+        with tempfile.TemporaryDirectory(prefix="xtool-speed-") as out:
+            compare(photographs, methods=[method], encoder=encoder, batch=batch, out=Path(out) / "run")
+
+    return work
+
+
+def _alone(encoder: Encoder, photographs: Photographs) -> Callable[[], object]:
+    size = BARE_BATCH[encoder.device.type]
+
+    def work() -> None:
+        slices = sliced(range(len(photographs)), size, ("bare",), lambda index, label: False)
+        for _, images in decoded(slices, photographs, (encoder.info,), "squash"):
+            fitted = [image.fitted[0] for image in images if isinstance(image, Decoded)]
+            with torch.inference_mode():
+                encoder.encode_image(to_pixels(fitted, encoder)).cpu()
+
+    return work
