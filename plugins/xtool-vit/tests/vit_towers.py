@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from timm.models.eva import Eva
+from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -74,8 +75,9 @@ TRUNKS: dict[str, dict[str, Any]] = {
         "attn_pool_num_heads": 3,
         "attn_pool_mlp_ratio": 4.0,
     },
+    "Swin": {"patch_size": 4, "embed_dim": 96, "depths": (1, 1, 1, 1), "num_heads": (2, 2, 2, 2), "window_size": 2},
 }
-"""How timm builds ``eva_giant_patch14_224`` and ``vit_pe_core_gigantic_patch14_448``, of which it has none that are
+"""How timm builds ``eva_giant_patch14_224``, ``vit_pe_core_gigantic_patch14_448`` and Swin, of which none of its own are
 small: sizes apart, the arguments are its own."""
 
 CNNS: dict[str, dict[str, Any]] = {
@@ -87,8 +89,9 @@ CNNS: dict[str, dict[str, Any]] = {
 }
 
 
+SWIN_SIDE = 64
 SMALL = {"test": 64, "eva02": 56, "vit": 64, "fastvit": 64, "vitamin": 64}
-"""Sides of small images for models of timm, by how their names begin; Swin's windows need its own."""
+"""Sides of small images for models of timm, by how their names begin."""
 
 
 def make_tower(kind: str, *, small: bool = False) -> ClipEncoder:
@@ -106,10 +109,14 @@ def make_tower(kind: str, *, small: bool = False) -> ClipEncoder:
         size = SMALL.get(model.partition("_")[0]) if small else None
         options = EncoderOptions(device="cpu", input_size=size)
         encoder = load_local("small", config=config, weights=None, options=options)
+    visual: Any = encoder.visual
+    if kind in TRUNKS:
+        build = SwinTransformer if kind == "Swin" else Eva
+        side = SWIN_SIDE if kind == "Swin" else encoder.info.input_size[0]
+        visual.trunk = build(img_size=side, num_classes=0, **TRUNKS[kind]).eval()
+        visual.image_size = (side, side)
+        encoder.info = replace(encoder.info, input_size=(side, side))
     if model and kind not in CNNS:
-        visual: Any = encoder.visual
-        if kind in TRUNKS:
-            visual.trunk = Eva(img_size=encoder.info.input_size, num_classes=0, **TRUNKS[kind]).eval()
         visual.trunk.blocks = visual.trunk.blocks[:2]  # two blocks of twelve show as much, and sooner
         seen = describe(visual)
         layers = {"layers": seen.layers, "default_layer": seen.layers[-1], "gradient_layer": seen.gradient_layer}
