@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.campaign import inputs, kills, misbehaviours, pictures, states
+from tests.campaign import checkpoints, datasets, inputs, kills, misbehaviours, pictures, states
 from tests.campaign.harness import Attack, Tally, prepare
 
 KINDS: dict[str, tuple[Callable[[Attack], Tally], int]] = {
@@ -18,6 +18,8 @@ KINDS: dict[str, tuple[Callable[[Attack], Tally], int]] = {
     "plugins": (misbehaviours.attack, 150),
     "states": (states.attack, 500),
     "inputs": (inputs.attack, 500),
+    "datasets": (datasets.attack, 150),
+    "checkpoints": (checkpoints.attack, 60),
     "pictures": (pictures.attack, 2000),
 }
 """Each kind with the number of attempts of the large campaign."""
