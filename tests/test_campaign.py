@@ -13,7 +13,7 @@ import pytest
 def test_nothing_breaks_in_a_small_campaign() -> None:
     kinds = (
         *("kills=4", "plugins=12", "states=5", "inputs=20", "pictures=30"),
-        *("datasets=12", "checkpoints=12", "threads=5", "explains=100"),
+        *("datasets=12", "checkpoints=12", "places=12", "threads=5", "explains=100"),
     )
     done = subprocess.run(
         [sys.executable, "-m", "tests.campaign", *kinds, "--seed", "7"],

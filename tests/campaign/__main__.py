@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.campaign import checkpoints, datasets, endurance, inputs, kills, misbehaviours, pictures, states
+from tests.campaign import checkpoints, datasets, endurance, inputs, kills, misbehaviours, pictures, places, states
 from tests.campaign.harness import Attack, Tally, prepare
 
 
@@ -35,6 +35,7 @@ class Kind:
 KINDS = {
     "checkpoints": Kind(checkpoints.attack, 60, 60),
     "plugins": Kind(misbehaviours.attack, 150, 150),
+    "places": Kind(places.attack, 64, 64),
     "datasets": Kind(datasets.attack, 150, 50),
     "kills": Kind(kills.attack, 200, 20),
     "inputs": Kind(inputs.attack, 500, 50),
@@ -93,9 +94,8 @@ def campaign(kinds: Sequence[tuple[str, int]], seed: int, results: Path | None, 
                         stream.write(json.dumps(asdict(done[name])) + "\n")
                     print(done[name].row(), *done[name].faults, sep="\n  ", flush=True)
             found.setdefault(kind, []).append(done[name])
-    print(
-        "\n| attack | attempts | ended well | refused in words | faults | minutes of a processor |\n|---|---|---|---|---|---|"
-    )
+    print("\n| attack | attempts | ended well | refused in words | faults | minutes of a processor |")
+    print("|---|---|---|---|---|---|")
     for parts in found.values():
         whole = _together(parts)
         print(whole.row(), *whole.faults, sep="\n  ", flush=True)
