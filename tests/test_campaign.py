@@ -1,4 +1,4 @@
-"""The campaign of ``tests/campaign`` in small: kills, corrupt states, odd inputs, broken plugins, damaged pictures."""
+"""The campaign of ``tests/campaign`` in small: kills, corrupt states, odd inputs, broken plugins, damaged files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pytest
 
 @pytest.mark.slow
 def test_nothing_breaks_in_a_small_campaign() -> None:
-    kinds = ("kills=4", "plugins=12", "states=5", "inputs=20", "pictures=30")
+    kinds = (
+        *("kills=4", "plugins=12", "states=5", "inputs=20", "pictures=30"),
+        *("datasets=12", "checkpoints=12", "places=12", "threads=5", "explains=100"),
+    )
     done = subprocess.run(
         [sys.executable, "-m", "tests.campaign", *kinds, "--seed", "7"],
         capture_output=True,
@@ -19,4 +22,4 @@ def test_nothing_breaks_in_a_small_campaign() -> None:
         cwd=Path(__file__).parents[1],
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sum(line.startswith("| ") for line in done.stdout.splitlines()) == len(kinds)
+    assert sum(line.startswith("| ") for line in done.stdout.splitlines()) == 1 + len(kinds)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
+import subprocess
 
 import pytest
 from PIL import Image
 
+from xtool.datasets.files import Tar
 from xtool.datasets.imagenet import open_imagenet
 from xtool.datasets.table import open_table
 from xtool.datasets.voc import open_voc
@@ -81,6 +84,22 @@ class TestImageNet:
         sample = imagenet(tmp_path, "a,n00000002 0 0 39 19")[0]
         assert sample.id == "val/a.JPEG", "the same in every layout"
         assert pickle.loads(pickle.dumps(sample)).open().size == (40, 20)
+
+    @pytest.mark.skipif(shutil.which("tar") is None, reason="packs with tar")
+    def test_a_sparse_member_of_a_tar_is_told_and_costs_no_other(self, tmp_path):
+        """Its bytes do not lie side by side: what is read there would be another picture, or none."""
+        for name in ("a.JPEG", "b.JPEG"):
+            picture(tmp_path / name)
+        with (tmp_path / "a.JPEG").open("r+b") as file:
+            file.truncate(2**22)  # a hole
+        tar = tmp_path / "ILSVRC2012_img_val.tar"
+        packed = subprocess.run(["tar", "--sparse", "-cf", tar, "a.JPEG", "b.JPEG"], cwd=tmp_path)
+        if packed.returncode or tar.stat().st_size > 2**21:
+            pytest.skip("this tar or file system knows no sparse files")
+        files = Tar(tar)
+        assert files.image("b.JPEG").size == (40, 20)
+        with pytest.raises(DataError, match=r"a\.JPEG.*sparse"):
+            files.image("a.JPEG")
 
     @pytest.mark.parametrize("factor", [1.5, 2])
     def test_images_larger_than_their_boxes_say_stop_at_once(self, factor, tmp_path):

@@ -164,6 +164,14 @@ def test_a_file_without_tensors_is_named(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "log.pth")
 
 
+def test_a_checkpoint_that_holds_itself_comes_to_an_end(tmp_path: Path) -> None:
+    circle: dict[str, Any] = {}
+    circle["state_dict"] = {"model": circle}
+    torch.save(circle, tmp_path / "circle.pt")
+    with pytest.raises(SetupError, match="holds no tensors"):
+        read_checkpoint(tmp_path / "circle.pt")
+
+
 def test_a_path_is_a_file_and_a_word_is_a_tag(tmp_path: Path) -> None:
     (tmp_path / "w.pth").touch()
     assert local_checkpoint(str(tmp_path / "w.pth"), "x") == tmp_path / "w.pth"

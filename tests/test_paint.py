@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from xtool.errors import RunError, UsageError
@@ -213,6 +214,15 @@ def test_a_file_that_could_not_be_written_is_refused_before_any_work(tmp_path: P
         check_target(tmp_path / "folder.png")
     with pytest.raises(RunError, match="is not a folder"):
         check_target(tmp_path / "file" / "out.png")
+
+
+@pytest.mark.parametrize(("ending", "largest"), [("webp", 16_383), ("jpg", 65_535)])
+def test_a_figure_larger_than_its_format_allows_is_drawn_smaller(ending: str, largest: int, tmp_path: Path) -> None:
+    """The widest picture of WebP has 16,383 pixels (RFC 9649, 2.5), of JPEG 65,535 (ITU-T T.81, B.2.2)."""
+    figure = Figure(figsize=(500, 0.5))
+    figure.add_axes((0, 0, 1, 1))
+    with Image.open(save_figure(figure, tmp_path / f"wide.{ending}")) as image:
+        assert 0.9 * largest < max(image.size) <= largest
 
 
 def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,16 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 PLUGINS = (TESTS / "planted_plugin", TESTS / "unruly_plugin")
+LEFT_OUT = ("app", "clip", "vlscore", "cam", "photo", "tiny", "timm", "vit", "transformers")
+"""Plugins that attempts do without, unless they ask for them."""
 LONGEST = 20
 """Seconds of a processor after which a command hangs."""
 PATIENCE = 120.0
@@ -78,7 +81,7 @@ class Attack:
 def prepare() -> None:
     """Load what commands need, once, so that each process is a fork and takes milliseconds to start."""
     sys.path[:0] = [str(folder) for folder in PLUGINS]
-    os.environ["XTOOL_DISABLE_PLUGINS"] = "app,clip,vlscore,cam,photo,tiny,timm,transformers,vit"
+    os.environ["XTOOL_DISABLE_PLUGINS"] = ",".join(LEFT_OUT)
     os.environ["COLUMNS"] = "160"
     import pyarrow.parquet  # noqa: F401
     import torch
@@ -96,6 +99,23 @@ def prepare() -> None:
     from xtool.contracts.registry import registry
 
     registry()
+
+
+@contextmanager
+def with_plugins(*names: str) -> Iterator[None]:
+    """Inside, these plugins are there as well."""
+    from xtool.contracts.registry import registry
+
+    before = os.environ["XTOOL_DISABLE_PLUGINS"]
+    os.environ["XTOOL_DISABLE_PLUGINS"] = ",".join(name for name in LEFT_OUT if name not in names)
+    registry.cache_clear()
+    registry()
+    try:
+        yield
+    finally:
+        os.environ["XTOOL_DISABLE_PLUGINS"] = before
+        registry.cache_clear()
+        registry()
 
 
 def start(arguments: Sequence[str], out: Path, before: Callable[[], object] = lambda: None) -> int:

@@ -1,10 +1,20 @@
-"""What the tests of the page share: the planted encoder in place of the bundled one, and fresh models."""
+"""What the tests of the page share: the planted encoder in place of the bundled one, fresh models, and a server."""
 
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,6 +28,16 @@ from xtool_app.pictures import Picture, open_upload
 from xtool_app.search import Query, Search
 from xtool_app.wording import questions
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 PLANTED_PLUGIN = Path(__file__).parents[3] / "tests" / "planted_plugin"
 RED, GREEN = (0, 0, 24, 24), (40, 40, 64, 64)
 
@@ -79,3 +99,80 @@ def png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A page that is served by a process of its own, with the planted encoder."""
+
+    port: int
+    process: subprocess.Popen[str]
+
+    @property
+    def address(self) -> str:
+        return f"http://localhost:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page, served from a folder that must stay empty."""
+    pytest.importorskip("streamlit", reason="the web app needs streamlit")
+    folder = tmp_path_factory.mktemp("served")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xtool", "app", "--port", str(port), "--encoder", "planted-cnn"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(PLANTED_PLUGIN),
+            "XTOOL_DISABLE_PLUGINS": "clip,cam,tiny,timm,vlscore,photo",
+            "HOME": str(folder),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_for_server(port, process)
+        yield Server(port, process)
+    finally:
+        process.terminate()
+        log, _ = process.communicate(timeout=30)
+    assert "Traceback" not in log, log
+    left = [path for path in folder.rglob("*") if path.is_file() and "matplotlib" not in str(path)]
+    assert left == [], "nothing is written to disk"
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Callable[..., Any]]:
+    """Starts a browser, with further flags."""
+    if CHROMIUM is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the group browser: playwright")
+    with playwright.sync_playwright() as driver:
+        yield lambda *flags: driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[..., Any]) -> Iterator[Any]:
+    with launch() as chromium:
+        yield chromium
+
+
+def free_port() -> int:
+    with socket.socket() as any_:
+        any_.bind(("127.0.0.1", 0))
+        return int(any_.getsockname()[1])
+
+
+def wait_for_server(port: int, process: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    process.kill()
+    raise AssertionError(f"the server did not start: {process.communicate()[0]}")

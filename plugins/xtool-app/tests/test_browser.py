@@ -1,20 +1,12 @@
 """The page in a real browser: upload → find → overlay → download, as a newcomer meets it.
 
-The server is a process of its own with the planted encoder. Screenshots are kept in ``build/screenshots``.
+Screenshots are kept in ``build/screenshots``.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,71 +18,18 @@ from PIL import Image
 
 from xtool.testing.planted import planted_image
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-ROOT = Path(__file__).parents[3]
-SCREENSHOTS = ROOT / "build" / "screenshots"
+SCREENSHOTS = Path(__file__).parents[3] / "build" / "screenshots"
 TIMEOUT = 120_000
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 GREEN = (40, 40, 64, 64)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page is served, from a folder that must stay empty."""
-    pytest.importorskip("streamlit", reason="the web app needs streamlit")
-    folder = tmp_path_factory.mktemp("served")
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "xtool", "app", "--port", str(port), "--encoder", "planted-cnn"],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "tests" / "planted_plugin"),
-            "XTOOL_DISABLE_PLUGINS": "clip,cam,tiny,timm,vlscore,photo",
-            "HOME": str(folder),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        wait_for_server(port, process)
-        yield f"http://localhost:{port}"
-    finally:
-        process.terminate()
-        log, _ = process.communicate(timeout=30)
-    assert "Traceback" not in log, log
-    left = [path for path in folder.rglob("*") if path.is_file() and "matplotlib" not in str(path)]
-    assert left == [], "nothing is written to disk"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the group browser: playwright")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Any]:
+def visit(browser: Any, served: Any) -> Iterator[Any]:
     """Opens the page for a new visitor; nobody but the server may be talked to."""
     contexts, asked = [], []
 
@@ -100,7 +39,7 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         page = context.new_page()
         page.set_default_timeout(TIMEOUT)
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
+        page.goto(served.address)
         page.get_by_role("button", name="Find it!").wait_for()
         return page
 
@@ -297,22 +236,3 @@ def iou(one: list[int], other: tuple[int, int, int, int]) -> float:
     height = max(0, min(one[3], other[3]) - max(one[1], other[1]))
     areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
     return width * height / (areas - width * height)
-
-
-def free_port() -> int:
-    with socket.socket() as any_:
-        any_.bind(("127.0.0.1", 0))
-        return int(any_.getsockname()[1])
-
-
-def wait_for_server(port: int, process: subprocess.Popen[str]) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    process.kill()
-    raise AssertionError(f"the server did not start: {process.communicate()[0]}")

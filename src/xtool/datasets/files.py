@@ -113,7 +113,10 @@ class Tar:
     def _member(self, name: str) -> Iterator[IO[bytes]]:
         if name not in self.index:
             raise DataError(self.describe(name), "no such file in the tar")
-        offset, size = self.index[name]
+        where = self.index[name]
+        if where is None:
+            raise DataError(self.describe(name), "stored as a sparse file; pack the tar without --sparse")
+        offset, size = where
         try:
             with self.path.open("rb") as tar:
                 tar.seek(offset)
@@ -123,11 +126,18 @@ class Tar:
         yield BytesIO(data)
 
     @cached_property
-    def index(self) -> dict[str, tuple[int, int]]:
-        """(offset, size) of each member. Raises :class:`DataError` for a file that is not a plain tar."""
+    def index(self) -> dict[str, tuple[int, int] | None]:
+        """(offset, size) of each member; ``None`` of a sparse one, whose bytes do not lie side by side.
+
+        Raises :class:`DataError` for a file that is not a plain tar.
+        """
         try:
             with tarfile.open(self.path, "r:") as tar:
-                return {Path(member.name).name: (member.offset_data, member.size) for member in tar if member.isfile()}
+                return {
+                    Path(member.name).name: None if member.issparse() else (member.offset_data, member.size)
+                    for member in tar
+                    if member.isfile()
+                }
         except (OSError, tarfile.TarError) as error:
             raise DataError(os.fspath(self.path), f"not an uncompressed tar ({error})") from error
 

@@ -18,6 +18,8 @@ from xtool.loading.digests import intact, stored_as
 SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Under which training scripts keep the weights, beside epoch and optimiser."""
+WRAPPED_DEEP = 8
+"""Wrappers in wrappers that are taken off; a pickle may also hold itself."""
 PREFIXES = ("module.", "_orig_mod.")
 """What ``DataParallel`` and ``torch.compile`` put before every name, in any order."""
 
@@ -102,14 +104,16 @@ def _state(file: Path, device: str) -> dict[str, Tensor]:
         raise
     except Exception as error:  # zip, pickle, safetensors and OS errors alike
         raise _unreadable(file, error) from error
-    while isinstance(content, Mapping) and (inner := _wrapped(content)) is not None:
-        content = inner
+    for _ in range(WRAPPED_DEEP):
+        content = _wrapped(content) or content
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise SetupError(f"cannot read weights {file}: it holds no tensors by name")
     return {_bare(str(key)): value for key, value in content.items() if isinstance(value, Tensor)}
 
 
-def _wrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any] | None:
+def _wrapped(content: Any) -> Mapping[Any, Any] | None:
+    if not isinstance(content, Mapping):
+        return None
     return next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
 
 

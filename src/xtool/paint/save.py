@@ -19,6 +19,10 @@ __all__ = ["ENDINGS", "check_target", "figure_png", "figure_svg", "save_figure"]
 
 ENDINGS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 DPI = 150
+LARGEST_SIDE = {".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500, ".png": 65_500}
+"""Pixels that a format, or matplotlib's drawing for it, can have on a side; the others are drawings without pixels."""
+MARGIN = 0.95
+"""What is drawn over the edge of a figure makes it a little larger."""
 
 
 def check_target(path: str | Path, endings: tuple[str, ...] = ENDINGS) -> Path:
@@ -43,16 +47,24 @@ def check_target(path: str | Path, endings: tuple[str, ...] = ENDINGS) -> Path:
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure in the format of the file's ending, and return the file. Raises as :func:`check_target`."""
+    """Write a figure in the format of the file's ending, and return the file. Raises as :func:`check_target`.
+
+    One with more pixels than the format can have, as of hundreds of texts, is drawn smaller.
+    """
     path = check_target(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _any_script():
-            figure.savefig(path, dpi=DPI, bbox_inches="tight")
+            figure.savefig(path, dpi=_dpi(figure, path), bbox_inches="tight")
     except (OSError, ValueError, MemoryError) as error:  # each format has its own largest size
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise RunError(f"{path} cannot be written: {reason}") from error
     return path
+
+
+def _dpi(figure: Figure, path: Path) -> float:
+    largest = LARGEST_SIDE.get(path.suffix.lower())
+    return DPI if largest is None else min(DPI, MARGIN * largest / max(figure.get_size_inches()))
 
 
 def figure_png(figure: Figure) -> bytes:

@@ -10,9 +10,11 @@ What the app knows and does lives in modules that never import Streamlit, in thi
 - ``evidence``: a method's evidence for each text, as bars
 - ``models``: loaded models, and the work kept for each picture
 - ``search``: one search in a thread of its own, with progress, a question before slow work, and a stop
+- ``hosts``: the names of this computer that the page answers to, and where it can listen
+- ``visitors``: who has left, whose search is stopped and whose memory is given back
 - ``drawing``, ``agreement``, ``markup``, ``export``: the answer as pictures, numbers, HTML and files
 
-``page`` is the script that Streamlit runs, and ``shell`` the thin layer of widgets over the rest.
+``server`` is what Streamlit serves, ``page`` the script that it runs for each visitor, and ``shell`` the thin layer of widgets over the rest.
 """
 
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ import click
 
 from xtool.plugin import calibration_option, encoder_options
 
-LOCAL = ("localhost", "127.0.0.1", "::1")
-
 
 @click.command("app")
 @click.option("--host", default="localhost", show_default=True, help="Address to listen on; 0.0.0.0 lets others in.")
@@ -31,11 +29,15 @@ def app_command(*, host: str, port: int, encoder: str | None, loading: dict[str,
         encoder = encoders.name_of(find_encoder(encoder, loading["cache_dir"]))
     else:
         encoders.default()  # and so is a missing plugin
-    if host not in LOCAL:
-        click.echo(f"Listening on {host}: whoever reaches this address can use the app.", err=True)
     from xtool_app import settings
+    from xtool_app.hosts import check_address, names_for
 
-    settings.configure(settings.Settings(encoder=encoder, loading={**loading, "calibration": calibration}))
+    check_address(host, port)
+    hosts = names_for(host)
+    if not hosts:
+        click.echo(f"Listening on {host}: whoever reaches this address can use the app.", err=True)
+    asked = settings.Settings(encoder=encoder, loading={**loading, "calibration": calibration}, hosts=hosts)
+    settings.configure(asked)
     from streamlit.web import cli
 
     cli.main(server_arguments(host, port), prog_name="xtool app", standalone_mode=False)
@@ -59,19 +61,5 @@ def server_arguments(host: str, port: int) -> list[str]:
         "theme.dark.primaryColor": "#8b7dff",
         "theme.baseRadius": "large",
     }
-    # A site elsewhere whose name is made to point at this computer is refused.
-    names = LOCAL if host in LOCAL and _knows_hosts() else ()
-    script = Path(__file__).with_name("page.py")
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    return ["run", str(script), *flags, *(f"--server.allowedHosts={name}" for name in names)]
-
-
-def _knows_hosts() -> bool:
-    """Newer versions of Streamlit can refuse hosts; older ones check only the origin of the page's connection."""
-    from streamlit import config
-
-    try:
-        config.get_option("server.allowedHosts")
-    except RuntimeError:
-        return False
-    return True
+    script = Path(__file__).with_name("server.py")
+    return ["run", str(script), *(f"--{name}={value}" for name, value in options.items())]

@@ -42,6 +42,10 @@ class RecentlyUsed(Generic[T]):
             self._things.popitem(last=False)
         return thing
 
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._things.clear()
+
 
 class Models:
     """Loaded encoders, and explainers with their kept work: everything slow that a search needs.
@@ -77,6 +81,10 @@ class Models:
         # The encoder itself is in the key: one that was dropped and loaded anew shares nothing with its forerunner.
         key = (picture.digest, picture.shows, id(loaded), fit)
         return self._explainers.get_or_make(key, lambda: Explainer(picture.image, loaded, fit=fit, shows=picture.shows))
+
+    def forget_pictures(self) -> None:
+        """Drop the work kept for pictures; loaded encoders stay."""
+        self._explainers.clear()
 
     def answered(self, explainer: Explainer) -> set[Hashable]:
         """What has been asked of this explainer before; whoever finishes a search adds to it."""

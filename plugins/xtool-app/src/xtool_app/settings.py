@@ -18,6 +18,8 @@ class Settings:
     loading: Mapping[str, Any] = field(default_factory=dict)
     """How encoders are loaded: device, precision and so on. ``pretrained`` and ``calibration`` hold for that encoder
     only, every other one takes its own: only whoever starts the server may name files."""
+    hosts: tuple[str, ...] = ()
+    """Names of this computer that requests may ask for; none for any."""
 
 
 _current = Settings()

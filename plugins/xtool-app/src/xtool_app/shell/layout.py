@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from xtool.plugin import DEFAULT_TEMPLATES, FITS, UsageError
 from xtool_app.drawing import resized
@@ -17,6 +18,7 @@ from xtool_app.shell.answer import show_answer
 from xtool_app.shell.guard import guarded
 from xtool_app.shell.options import choose_methods
 from xtool_app.shell.running import scroll_to_answer, show_search
+from xtool_app.visitors import visitors
 from xtool_app.wording import lines, plain, questions
 
 STYLE = Path(__file__).with_name("style.css")
@@ -28,6 +30,7 @@ def show_page() -> None:
     """Draw everything."""
     st.set_page_config(page_title="xtool: where does the model look?", page_icon="🔎", layout="wide")
     st.html(STYLE)
+    visitors().came(_session())
     with guarded():
         _show()
 
@@ -43,7 +46,8 @@ def _show() -> None:
     st.session_state["opened"] = True
     if query is not None and (clicked or (first and key != "upload")):
         st.session_state.pop("answer", None)
-        st.session_state["search"] = Search(query, models()).start()
+        search = st.session_state["search"] = Search(query, models()).start()
+        visitors().searches(_session(), search)
         st.session_state["scroll"] = clicked
         st.rerun()
     with right, st.container(key="answer"):
@@ -182,3 +186,8 @@ def _choose_how(picture: Picture | None, typed: str) -> tuple[Query | None, str]
 def _busy() -> bool:
     search = st.session_state.get("search")
     return search is not None and search.active
+
+
+def _session() -> str:
+    context = get_script_run_ctx()
+    return "" if context is None else context.session_id
