@@ -182,8 +182,8 @@ class RunDirectory:
                     done.add(record.index, record.method)
             return done
         with sealed:
-            for index, method in sealed.answers():
-                done.add(index, method)
+            for method, indices in sealed.answers():
+                done.add_all(indices, method)
         return done
 
     def numbers(self) -> Numbers:
