@@ -137,7 +137,9 @@ def test_a_flipped_bit_within_a_seal_is_told(sealed: Path) -> None:
 
 def test_a_complete_run_is_resumed_without_being_sealed_again(sealed: Path) -> None:
     before = (sealed / SEALED).stat()
+    dated = (sealed / RECORDS).stat().st_mtime_ns
     run = RunDirectory.resume(sealed, MANIFEST)
+    assert (sealed / RECORDS).stat().st_mtime_ns == dated, "or the file would be read through"
     done = run.done()
     assert len(done) == 60
     assert (done.missing(2), done.missing(30)) == (["y", "centre"], ["x", "y", "slow", "centre"])

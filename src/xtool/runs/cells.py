@@ -13,7 +13,7 @@ from xtool.runs.resampling import Resampled
 if TYPE_CHECKING:
     from xtool.runs.manifest import Identity
     from xtool.runs.resampling import Interval
-    from xtool.runs.summary import Summary
+    from xtool.runs.summary import MethodResult, Summary
 
 __all__ = ["MARKS", "Cell", "Line", "Mark", "cells", "on_same_images"]
 
@@ -66,16 +66,11 @@ def cells(runs: Sequence[tuple[Identity, Summary]], *, detail: bool) -> tuple[li
 
 def on_same_images(runs: Sequence[tuple[Identity, Summary]]) -> list[Resampled]:
     """The methods of all runs, those together that were measured on the same data set under the same protocol."""
-    groups: dict[tuple[str, ...], list[Summary]] = {}
+    groups: dict[tuple[str, ...], list[MethodResult]] = {}
     for identity, summary in runs:
         key = (identity.dataset.name, identity.dataset.fingerprint, identity.protocol)
-        groups.setdefault(key, []).append(summary)
-    return [
-        summaries[0].resampled
-        if len(summaries) == 1
-        else Resampled([result for summary in summaries for result in summary.methods])
-        for summaries in groups.values()
-    ]
+        groups.setdefault(key, []).extend(summary.methods)
+    return [Resampled(results) for results in groups.values()]
 
 
 def _marks(column: Column, rows: Resampled) -> dict[int, Mark]:

@@ -182,8 +182,8 @@ class RunDirectory:
                     done.add(record.index, record.method)
             return done
         with sealed:
-            for index, method in sealed.answers():
-                done.add(index, method)
+            for method, indices in sealed.answers():
+                done.add_all(indices, method)
         return done
 
     def numbers(self) -> Numbers:
@@ -248,7 +248,7 @@ class RunDirectory:
         if not path.exists():
             return
         with _told(path), path.open("rb+") as stream:
-            end = stream.seek(0, os.SEEK_END)
+            size = end = stream.seek(0, os.SEEK_END)
             while end:
                 start = max(end - BLOCK, 0)
                 stream.seek(start)
@@ -257,7 +257,8 @@ class RunDirectory:
                     end = start + newline + 1
                     break
                 end = start
-            stream.truncate(end)
+            if end < size:  # else the file would get another date, and its seal be doubted
+                stream.truncate(end)
 
 
 @contextmanager

@@ -35,6 +35,11 @@ class Done:
         self._there[row, column] = True
         return bool(new)
 
+    def add_all(self, indices: NDArray[np.int64], label: str) -> None:
+        """Add one method's answers for many samples."""
+        if indices.size:
+            self._there[(indices - self._first) // self._step, self._column[label]] = True
+
     def missing(self, index: int) -> list[str]:
         """The methods that have not answered for a sample, in the order of the run."""
         there = self._there[(index - self._first) // self._step].tolist()

@@ -77,12 +77,16 @@ class Numbers(AbstractContextManager["Numbers"]):
     def schema(self) -> pa.Schema:
         return self._file.schema_arrow
 
-    def answers(self) -> Iterator[tuple[int, str]]:
-        """Index and method of each record. Raises :class:`RunError` for a damaged file."""
+    def answers(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Methods, and the indices of samples that they answered for. Raises :class:`RunError` for a damaged file."""
         for table in self.batches(("index", "method", "error")):
+            methods = table["method"].combine_chunks()
             # An image that failed is no answer, whoever failed on it.
-            columns = (table[name].to_pylist() for name in ("index", "method", "error"))
-            yield from ((index, method) for index, method, error in zip(*columns, strict=True) if error is None)
+            answered = table["error"].combine_chunks().is_null().to_numpy(zero_copy_only=False)
+            codes = np.where(answered, methods.indices.fill_null(-1).to_numpy(zero_copy_only=False), -1)
+            indices = table["index"].to_numpy()
+            for code, method in enumerate(methods.dictionary.to_pylist()):
+                yield method, indices[codes == code]
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Tables with these columns, in the order of the records. Raises :class:`RunError` for a damaged file."""

@@ -69,10 +69,10 @@ class Run:
         """One result per method."""
         return self.summary.methods
 
-    @property
+    @cached_property
     def resampled(self) -> Resampled:
-        """See :attr:`xtool.runs.summary.Summary.resampled`."""
-        return self.summary.resampled
+        """Every number on resamples of the images: how certain it is, and whether methods differ."""
+        return Resampled(self.results)
 
     def rows(self) -> list[Row]:
         """One row of numbers per method."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ from xtool.runs.gathering import Gathered, Sweep, gather, sweep
 from xtool.runs.images import ImageResults
 from xtool.runs.numbers import Numbers
 from xtool.runs.records import Failure
-from xtool.runs.resampling import Resampled
 
 __all__ = ["MethodResult", "Row", "Summary", "Threshold", "fixed_threshold", "summarise"]
 
@@ -67,7 +65,7 @@ class MethodResult:
     """Whether any image has more than one true box."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Everything about a run."""
 
@@ -81,11 +79,6 @@ class Summary:
     """With at least one record."""
     threshold: Threshold
     """As it was asked for."""
-
-    @cached_property
-    def resampled(self) -> Resampled:
-        """Every number on resamples of the images: how certain it is, and whether methods differ."""
-        return Resampled(self.methods)
 
 
 def summarise(
