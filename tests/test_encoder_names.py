@@ -28,6 +28,7 @@ def encoders() -> EncoderCatalogue:
     names = ("ViT-B-32", "ViT-L-14-336", "RN50", "RN50x4", "near", "ne-ar")
     provided = [Provided("own", spec(name)) for name in names]
     provided += [Provided("own", spec("dir:", "is_dir")), Provided("own", spec("hub:", "is_hub"))]
+    provided += [Provided("same", spec("same:"))]  # called as its plugin is
     return EncoderCatalogue("encoder", "encoders", provided, "none")
 
 
@@ -44,6 +45,7 @@ def encoders() -> EncoderCatalogue:
         ("dir:/a folder/x:y", "dir:/a folder/x:y"),
         ("own:hub:org/name", "hub:org/name"),
         ("hub:", "hub:"),
+        ("same:x", "same:x"),
     ],
 )
 def test_a_name_in_any_spelling_or_behind_a_prefix_finds_its_encoder(
@@ -62,7 +64,12 @@ def test_an_unknown_name_gets_the_nearest_ones_and_the_ways_out(encoders: Encode
     with pytest.raises(UsageError) as caught:
         encoders.find("RN51")
     told = str(caught.value)
-    for words in ("did you mean RN50", "`xtool encoders` lists all", "dir:…, hub:…, a folder", "--pretrained PATH"):
+    for words in (
+        "did you mean RN50",
+        "`xtool encoders` lists all",
+        "dir:…, hub:…, same:…, a folder",
+        "--pretrained PATH",
+    ):
         assert words in told
 
 

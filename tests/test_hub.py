@@ -97,6 +97,6 @@ def test_a_damaged_json_file_is_named(tmp_path: Path, content: str) -> None:
         ModelFiles.in_folder(str(tmp_path)).json("config.json")
 
 
-@pytest.mark.parametrize("name", ["RN50", "a/b/c", "/nowhere/at/all", ""])
+@pytest.mark.parametrize("name", ["RN50", "a/b/c", "./gone", "../gone", "/nowhere/at/all", ""])
 def test_what_is_neither_folder_nor_repository(name: str) -> None:
     assert ModelFiles.named(name) is None

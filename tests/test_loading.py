@@ -171,6 +171,8 @@ def test_a_path_is_a_file_and_a_word_is_a_tag(tmp_path: Path) -> None:
     for missing in ("gone.pth", "folder/gone"):
         with pytest.raises(SetupError, match=f"weights of x: there is no file {re.escape(missing)}"):
             local_checkpoint(missing, "x")
+    with pytest.raises(SetupError, match=f"weights of x: {tmp_path} is a folder; name the file in it"):
+        local_checkpoint(str(tmp_path), "x")
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ SHAPES: dict[str, Any] = {
     "a part of a larger model": lambda state: {
         "state_dict": {**under("model.clip.", state), "model.head.weight": torch.ones(3), "loss.scale": torch.ones(1)}
     },
+    "a module of Lightning": lambda state: {"state_dict": under("model.", state), "hyper_parameters": {"lr": 0.1}},
     "another name for it": lambda state: under("clip.", state),
     "numbers of NumPy beside it": lambda state: {"loss": np.float64(0.5), "epoch": np.int64(3), "state_dict": state},
     "numbers for keys": lambda state: {"state_dict": state, "optimizer": {0: torch.ones(2), 1: torch.ones(2)}},

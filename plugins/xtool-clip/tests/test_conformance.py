@@ -1,4 +1,4 @@
-"""The feature extractors keep the promises of every xtool feature extractor."""
+"""What this plugin contributes keeps the promises of its kind."""
 
 import xtool.testing
 
@@ -8,3 +8,5 @@ test_attention_conforms = xtool.testing.conformance("attention")
 test_queries_conforms = xtool.testing.conformance("queries")
 test_keys_conforms = xtool.testing.conformance("keys")
 test_values_conforms = xtool.testing.conformance("values")
+test_hub_conforms = xtool.testing.conformance("hf-hub:", "encoder")
+test_folder_conforms = xtool.testing.conformance("local-dir:", "encoder")

@@ -29,9 +29,10 @@ class EncoderCatalogue(Catalogue[EncoderSpec]):
     def _prefixed(self, name: str) -> list[Provided[EncoderSpec]]:
         found = []
         for item in self:
-            bare = name.removeprefix(f"{item.owner}:")
-            if item.spec.is_prefix and bare.startswith(item.spec.name):
-                found.append(Provided(item.owner, replace(item.spec, name=bare)))
+            # A plugin may be called as its prefix is, so the name comes first as it stands.
+            whole = name if name.startswith(item.spec.name) else name.removeprefix(f"{item.owner}:")
+            if item.spec.is_prefix and whole.startswith(item.spec.name):
+                found.append(Provided(item.owner, replace(item.spec, name=whole)))
         return found
 
     def _respelt(self, name: str) -> str:

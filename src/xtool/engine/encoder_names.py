@@ -24,15 +24,16 @@ def find_encoder(name: str, cache_dir: str | None = None) -> Provided[EncoderSpe
     try:
         return encoders.find(name)
     except UnknownNameError as unknown:
+        prefixes = [item for item in encoders if item.spec.is_prefix and item.spec.claims]
         files = ModelFiles.named(name, cache_dir)
-        if files is None:
+        if files is None or not prefixes:
             raise
         try:
-            claimed = [item for item in encoders if item.spec.claims and resolve(item.spec.claims)(files)]
+            claimed = [item for item in prefixes if resolve(item.spec.claims)(files)]
+            if not claimed:
+                raise UsageError(f"{_unclaimed(files)}{encoders.missing()}")
         except DownloadError as error:
             raise UsageError(f"{unknown}\nIt was also looked for on the hub: {error}") from error
-    if not claimed:
-        raise UsageError(f"{_unclaimed(files)}{encoders.missing()}")
     if len(claimed) > 1:
         raise UsageError(f"{files} may be {' or '.join(item.spec.name + files.place for item in claimed)}: say which")
     return encoders.find(claimed[0].spec.name + files.place)

@@ -31,7 +31,8 @@ def local_checkpoint(pretrained: str, encoder: str) -> Path | None:
     if path.is_file():
         return path
     if path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
-        raise SetupError(f"weights of {encoder}: there is no file {pretrained}")
+        told = f"{pretrained} is a folder; name the file in it" if path.is_dir() else f"there is no file {pretrained}"
+        raise SetupError(f"weights of {encoder}: {told}")
     return None
 
 

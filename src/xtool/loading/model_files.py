@@ -10,7 +10,7 @@ from typing import Any
 from xtool.errors import SetupError
 from xtool.loading.hub import fetch_any
 
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 class ModelFiles:

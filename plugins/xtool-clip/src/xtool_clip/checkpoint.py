@@ -93,7 +93,10 @@ def _in_todays_words(model: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _made_by(state: Mapping[str, Tensor]) -> str:
     """What to do about a checkpoint in the layout of another library; empty if it is not one."""
     if any(key.startswith(("vision_model.", "text_model.")) for key in state):
-        return ". It is a checkpoint of transformers; take the model's weights in open_clip's layout"
+        return (
+            ". It is a checkpoint of transformers; the folder or repository that it is from can be loaded with "
+            "xtool-transformers, or take the model's weights in open_clip's layout"
+        )
     return ""
 
 

@@ -22,6 +22,9 @@ WEIGHTS = (
 )
 """Under which weights lie beside the configuration, in order of preference."""
 
+PARTS = ("embed_dim", "vision_cfg", "text_cfg")
+"""Without which open_clip calls nothing a model."""
+
 
 def load_from_hub(name: str, options: EncoderOptions) -> ClipEncoder:
     """Load ``hf-hub:ORG/NAME``.
@@ -45,12 +48,13 @@ def _load(name: str, files: ModelFiles, options: EncoderOptions) -> ClipEncoder:
     content, config = files.json(CONFIG), files.get(CONFIG)
     if content is None or config is None:
         raise SetupError(f"cannot load {name}: {files} has no {CONFIG}, so it is not in open_clip's layout")
-    try:
-        text = content.get("model_cfg", content)["text_cfg"]
-    except (AttributeError, KeyError) as error:
-        raise SetupError(f"cannot load {name}: its {CONFIG} describes no model: {error} is missing") from error
+    model = content.get("model_cfg", content)
+    if missing := [part for part in PARTS if part not in model]:
+        raise SetupError(
+            f"cannot load {name}: its {CONFIG} describes no model, as it has no {' and no '.join(missing)}"
+        )
     weights = _weights(name, files, options.pretrained)
-    tokenizer = tokenizer_of(name, text, options.cache_dir, trained=weights is not None, files=files)
+    tokenizer = tokenizer_of(name, model["text_cfg"], options.cache_dir, trained=weights is not None, files=files)
     return load_local(name, config=config, weights=weights, options=options, tokenizer=tokenizer)
 
 

@@ -28,6 +28,8 @@ def plan_encoder(name: str, pretrained: str | None) -> list[Case]:
     """Checks of the spec, then of the encoder with random weights, or with the given ones."""
     provided = find_encoder(name)
     spec = provided.spec
+    if spec.is_prefix:  # it stands for encoders, and is none itself
+        return spec_cases(provided.owner, spec)
     subject = EncoderSubject(name, pretrained)
     # Of a name behind a prefix, what the plugin lists is the prefix.
     prefixes = [item.spec for item in registry().encoders if item.spec.is_prefix]

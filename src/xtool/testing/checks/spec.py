@@ -30,8 +30,10 @@ print(json.dumps(sorted({"torch", "numpy", "open_clip", "torchvision"} & (set(sy
 def specs_resolve(spec: Any) -> None:
     """Every import string of the spec leads to something, and the summary says what it is."""
     require(bool(spec.summary.strip()), "the summary is empty")
-    bare = spec.name.removesuffix(":") if isinstance(spec, EncoderSpec) else spec.name
+    is_prefix = isinstance(spec, EncoderSpec) and spec.is_prefix
+    bare = spec.name.removesuffix(":") if is_prefix else spec.name
     require(bare == bare.strip() and not set(bare) & set(" ,:="), f"{spec.name!r} cannot be typed as a name")
+    require(is_prefix or not getattr(spec, "claims", ""), "claims is for a name that ends in a colon")
     for field in fields(spec):
         target = getattr(spec, field.name)
         if field.name in ("factory", "config", "command", "on_disk", "claims") and target:
