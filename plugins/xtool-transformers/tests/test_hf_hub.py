@@ -75,6 +75,7 @@ def test_a_repository_without_weights_or_of_another_kind_is_told(saved: Saved, l
         load_encoder("hf:org/gone", device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False], ids=["own weights", "random weights"])
 def test_a_photograph_is_explained_and_only_random_weights_are_said_to_be_untrained(
     own: bool, saved: Saved, tmp_path: Path

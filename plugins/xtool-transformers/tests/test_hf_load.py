@@ -146,7 +146,10 @@ def test_a_repository_out_of_reach_tells_the_ways_out(monkeypatch: pytest.Monkey
 def test_weights_in_parts_in_half_precision_and_in_a_torch_file(saved: Saved, tmp_path: Path) -> None:
     folder, model = saved("clip")
     exact = open_model(folder).encode_text(["a dog"])
-    for name, options in (("parts", {"max_shard_size": "20kB"}), ("half", {}), ("torch", {})):
+    kinds: list[tuple[str, dict[str, str]]] = [("parts", {"max_shard_size": "20kB"}), ("half", {})]
+    if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6):  # with older ones transformers reads no torch files
+        kinds.append(("torch", {}))
+    for name, options in kinds:
         place = Path(shutil.copytree(folder, tmp_path / name))
         (place / "model.safetensors").unlink()
         if name == "torch":
@@ -179,8 +182,8 @@ def test_a_checkpoint_of_ones_own_is_taken_whatever_training_put_around_it(saved
     torch.save({"visual.proj": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(SetupError, match=r"do not fit hf:.*the first that is missing is logit_scale"):
         open_model(folder, pretrained=str(tmp_path / "other.pt"))
-    torch.save({**tuned, "logit_scale": torch.zeros(7)}, tmp_path / "shape.pt")
-    with pytest.raises(SetupError, match=r"do not fit hf:.*logit_scale"):
+    torch.save({**tuned, "visual_projection.weight": torch.zeros(7)}, tmp_path / "shape.pt")
+    with pytest.raises(SetupError, match=r"do not fit hf:.*visual_projection\.weight"):
         open_model(folder, pretrained=str(tmp_path / "shape.pt"))
 
 
