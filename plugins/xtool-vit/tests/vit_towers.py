@@ -77,8 +77,8 @@ TRUNKS: dict[str, dict[str, Any]] = {
     },
     "Swin": {"patch_size": 4, "embed_dim": 96, "depths": (1, 1, 1, 1), "num_heads": (2, 2, 2, 2), "window_size": 2},
 }
-"""How timm builds ``eva_giant_patch14_224``, ``vit_pe_core_gigantic_patch14_448`` and Swin, of which none of its own
-are small: sizes apart, the arguments are its own."""
+"""How timm builds ``eva_giant_patch14_224``, ``vit_pe_core_gigantic_patch14_448`` and Swin, of which none of its own is
+small: sizes apart, the arguments are its own."""
 
 CNNS: dict[str, dict[str, Any]] = {
     "ResNet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None, "head_width": 8},
