@@ -16,6 +16,7 @@ from xtool.engine.encoders import counted
 from xtool.engine.features import SharedExtractor
 from xtool.engine.guard import Guarded
 from xtool.engine.layers import LayerFeatures
+from xtool.engine.work import account
 from xtool.errors import DataError
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.metrics.protocols import ANYBOX
@@ -215,7 +216,9 @@ def test_each_text_is_embedded_once_and_each_image_passed_once(monkeypatch: pyte
 
 
 def test_boxes_wait_for_nobody_who_uses_the_encoder() -> None:
-    of = evaluation(ColourCAM(True))
-    found = run(replace(of, metrics=chosen_metrics(["deletion"])), 4)
+    of = replace(evaluation(ColourCAM(True)), metrics=chosen_metrics(["positive_perturbation"]))
+    with account() as work:
+        found = run(of, 4)
     assert len(found) == 11
-    assert all("deletion" in one.values for one in found)
+    assert all(len(one.values["positive_perturbation"]) == 9 for one in found)
+    assert work.forwards > 9 * 11, "they are counted where the run is, not in a thread of their own"

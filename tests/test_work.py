@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from xtool.engine.work import OTHER, TOWER, Kept, Work, account, part, shared, tower_pass
+from xtool.engine.work import OTHER, TOWER, Kept, Work, account, charged_once, part, shared, tower_pass
 
 
 class Clock:
@@ -110,6 +110,36 @@ def test_shared_work_is_done_once_and_charged_to_everyone(clock: Clock) -> None:
     with account(kept) as later:  # the same results serve a later account
         method()
     assert (later.forwards, later.charged_seconds, later.total) == (10, 5, 1)
+
+
+def test_a_method_pays_once_for_what_it_uses_twice_and_for_what_that_needed(clock: Clock) -> None:
+    """Masks need the pass (2 seconds, 5 images) and 3 seconds of their own; another method has made both."""
+    image = object()
+
+    def run_pass() -> str:
+        with tower_pass(5):
+            clock.passes(2)
+        return "pass"
+
+    def mask() -> str:
+        shared("pass", (image,), run_pass)
+        clock.passes(3)
+        return "masks"
+
+    kept = Kept()
+    with account(kept):
+        shared("masks", (image,), mask)
+    with account(kept) as both, charged_once():
+        shared("pass", (image,), run_pass)
+        shared("masks", (image,), mask)
+        shared("masks", (image,), mask)
+    assert (both.forwards, both.charged_seconds) == (5, 5)
+    with account(kept) as masks_alone, charged_once():
+        shared("masks", (image,), mask)
+    assert (masks_alone.forwards, masks_alone.charged_seconds) == (5, 5)
+    with account(kept) as pass_alone, charged_once():
+        shared("pass", (image,), run_pass)
+    assert (pass_alone.forwards, pass_alone.charged_seconds) == (5, 2)
 
 
 def test_other_subjects_are_other_work_even_when_they_are_equal() -> None:

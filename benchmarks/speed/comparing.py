@@ -1,13 +1,14 @@
 """Comparing: images a second through `compare`, one method, against the encoder alone
 
 Both sides decode JPEGs of mixed sizes, by the same threads. *Encoder alone* is `encode_image` in batches of 16 under
-`torch.inference_mode()`, in float32, and nothing else; `compare` also makes maps, boxes and records. *Share* is the
-median of alternate measurements. One-pass methods compute in float32 whatever `--dtype` says.
+`torch.inference_mode()`, in float32, and nothing else; `compare` also makes maps, boxes and records, and is timed from
+the first image to the last record, without manifest and Parquet. *Share* is the median of alternate measurements. One-pass methods compute in float32 whatever `--dtype` says.
 """
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,6 @@ from benchmarks.speed import models
 from benchmarks.speed.photographs import Photographs
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table
-from benchmarks.speed.timing import interleaved
 from xtool.contracts.protocols import Encoder
 from xtool.image.pixels import to_pixels
 from xtool.runs.comparison import compare
@@ -55,8 +55,8 @@ def run(plan: Plan) -> None:
 def _measure(
     row: Table, plan: Plan, device: str, encoder: Encoder, photographs: Photographs, method: str, batch: int | None
 ) -> None:
-    works = [_compared(encoder, photographs, method, batch), _alone(encoder, photographs)]
-    ours, alone = interleaved(works, plan.rounds)
+    works = _compared(encoder, photographs, method, batch), _alone(encoder, photographs)
+    ours, alone = zip(*[[work() for work in works] for _ in range(plan.rounds + 1)][1:], strict=True)  # one to warm up
     share = median(bare / own for own, bare in zip(ours, alone, strict=True))
     count = len(photographs)
     shown = "automatic" if batch is None else batch
@@ -64,22 +64,33 @@ def _measure(
     row(device, encoder.info.name, f"`{method}`", shown, *rates, f"**{share:.2f}**")
 
 
-def _compared(encoder: Encoder, photographs: Photographs, method: str, batch: int | None) -> Callable[[], object]:
-    def work() -> None:
+def _compared(encoder: Encoder, photographs: Photographs, method: str, batch: int | None) -> Callable[[], float]:
+    def work() -> float:
+        told: list[float] = []  # at the beginning, and after each image
         with tempfile.TemporaryDirectory(prefix="xtool-speed-") as out:
-            compare(photographs, methods=[method], encoder=encoder, batch=batch, out=Path(out) / "run")
+            compare(
+                photographs,
+                methods=[method],
+                encoder=encoder,
+                batch=batch,
+                out=Path(out) / "run",
+                on_progress=lambda _: told.append(time.perf_counter()),
+            )
+        return told[-1] - told[0]
 
     return work
 
 
-def _alone(encoder: Encoder, photographs: Photographs) -> Callable[[], object]:
+def _alone(encoder: Encoder, photographs: Photographs) -> Callable[[], float]:
     size = BARE_BATCH[encoder.device.type]
 
-    def work() -> None:
+    def work() -> float:
+        start = time.perf_counter()
         slices = sliced(range(len(photographs)), size, ("bare",), lambda index, label: False)
         for _, images in decoded(slices, photographs, (encoder.info,), "squash"):
             fitted = [image.fitted[0] for image in images if isinstance(image, Decoded)]
             with torch.inference_mode():
                 encoder.encode_image(to_pixels(fitted, encoder)).cpu()
+        return time.perf_counter() - start
 
     return work

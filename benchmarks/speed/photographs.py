@@ -12,7 +12,11 @@ from benchmarks.speed import models
 from xtool.contracts.protocols import Sample
 from xtool.image.files import open_image
 
-SIZES = ((500, 375), (375, 500), (500, 333), (640, 480), (500, 500), (1024, 768), (256, 192), (2048, 1536))
+SIZES = (
+    *((500, 375), (375, 500), (500, 333), (333, 500), (640, 480), (500, 500), (256, 192)) * 2,
+    (1024, 768),
+    (1600, 1200),
+)
 """Width and height; ImageNet's photographs are most often the first, and some are large."""
 DIFFERENT = 32
 """Files; more images are the same again, which no method can tell, as all work on an image ends with it."""

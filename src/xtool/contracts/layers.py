@@ -201,6 +201,8 @@ class Pooling:
 class Cut:
     """An image tower in two parts, before and after a layer, for passes that need no gradient before it."""
 
+    encoder: object
+    """Whose ``encode_image`` the two parts are. One that wraps it, with an ``encode_image`` of its own, is not cut."""
     before: Callable[[Tensor], Tensor]
     """Pixels [B, 3, H, W] to the layer's output, up to rounding, by the fastest way there is. Not differentiable."""
     after: Callable[[Tensor], Tensor]

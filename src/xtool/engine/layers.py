@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtool.contracts.layers import Cut, Heads, Layer
 from xtool.contracts.protocols import FeatureMaps
-from xtool.engine.encoders import exclusive
+from xtool.engine.encoders import CountedEncoder, exclusive
 from xtool.engine.guard import checked_embeddings
 from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
@@ -71,6 +71,12 @@ class CutPass:
     """[B, D] unit vectors, float32, without gradient."""
 
 
+def cut_of(encoder: Encoder, layer: Layer) -> Cut | None:
+    """How the encoder's tower can be run in two parts at a layer; ``None`` where it cannot."""
+    own = encoder._encoder if isinstance(encoder, CountedEncoder) else encoder
+    return layer.cut if layer.cut is not None and layer.cut.encoder is own else None
+
+
 def cut_pass(encoder: Encoder, pixels: Tensor, layer: Layer, cut: Cut) -> CutPass:
     """Run the tower on pixels [B, 3, H, W] up to a layer, and on. All who explain the very same pixels share it."""
     import torch
@@ -95,8 +101,9 @@ def read_maps(encoder: Encoder, pixels: Tensor, layer: Layer) -> FeatureMaps:
     """
     import torch
 
-    if layer.cut is not None and not torch.is_grad_enabled():
-        found = cut_pass(encoder, pixels, layer, layer.cut)
+    cut = cut_of(encoder, layer)
+    if cut is not None and not torch.is_grad_enabled():
+        found = cut_pass(encoder, pixels, layer, cut)
         return FeatureMaps(layer.maps(found.output).float(), found.embedding)
     outputs: list[Any] = []
     with hooked(layer.module, outputs.append):

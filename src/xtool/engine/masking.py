@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.layers import AUTO, cut_pass
+from xtool.engine.layers import AUTO, cut_of, cut_pass
 from xtool.engine.texts import matches
 from xtool.engine.work import TOWER, part, shared
 from xtool.errors import UsageError
@@ -196,16 +196,17 @@ def _pooled(encoder: Encoder, pixels: Tensor, masks: Tensor, wanted: Tensor) -> 
     what is computed for thousands of masks stays small.
     """
     layer = encoder.layer(AUTO)
-    if layer.cut is None or layer.cut.pooled is None:
+    cut = cut_of(encoder, layer)
+    if cut is None or cut.pooled is None:
         with torch.inference_mode():
             found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), masks).float()
         # A copy, which can be saved for backward by a caller that differentiates.
         return torch.where(wanted[:, :, None], found.clone(), found[:, :1].clone())
-    output = cut_pass(encoder, pixels, layer, layer.cut).output
+    output = cut_pass(encoder, pixels, layer, cut).output
     with part(TOWER):
         found = masks.new_empty(*masks.shape[:2], encoder.info.embed_dim)
         for image, own in enumerate(wanted):
-            some = layer.cut.pooled(output[image : image + 1], masks[image : image + 1, own])[0].float()
+            some = cut.pooled(output[image : image + 1], masks[image : image + 1, own])[0].float()
             found[image] = some[0]
             found[image, own] = some
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtool.plugin import Encoder, Layer, Saliency, UsageError, cut_pass, gradient_layer, hooked, matches, shared
+from xtool.plugin import Encoder, Layer, Saliency, UsageError, cut_of, cut_pass, gradient_layer, hooked, matches, shared
 from xtool_cam import formulas
 from xtool_cam.config import GradCAMPlusPlusConfig, GradientConfig, Score
 from xtool_cam.scores import embed_for
@@ -91,11 +91,12 @@ def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer,
     Raises:
         UsageError: the score does not depend on the layer's spatial activations.
     """
-    if layer.cut is not None and score == "cosine":
-        found = cut_pass(encoder, pixels, layer, layer.cut)
+    cut_here = cut_of(encoder, layer)
+    if cut_here is not None and score == "cosine":
+        found = cut_pass(encoder, pixels, layer, cut_here)
         with torch.enable_grad():
             leaf = found.output.detach().requires_grad_()
-            compared = layer.cut.after(leaf.clone())
+            compared = cut_here.after(leaf.clone())
             gradients = _gradients(matches(compared, text), leaf)
         return LayerEvidence(
             layer.maps(leaf.detach()).float(), found.embedding, [layer.maps(gradient) for gradient in gradients]

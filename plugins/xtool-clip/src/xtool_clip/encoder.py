@@ -147,13 +147,14 @@ class ClipEncoder:
         """Describe a layer of the image tower; see :mod:`xtool_clip.layers`."""
         layer = describe_layer(self.visual, self.info, name)
         twin = self._maps_twin
-        if twin is None or not twin.unwatched or layer.name != self.info.layers[-1]:
+        if twin is None or layer.name != self.info.layers[-1] or not (twin.unwatched and _is_float32(self.visual)):
             return layer
         pool: Any = self.visual.attnpool
         one_query, under_masks = OneQueryPool(pool), mean_token_pool(pool)
         return replace(
             layer,
             cut=Cut(
+                encoder=self,
                 before=twin,
                 after=lambda maps: F.normalize(one_query(maps), dim=-1),
                 pooled=lambda maps, masks: F.normalize(
@@ -173,3 +174,8 @@ class ClipEncoder:
             self._texts.move_to_end(text)
         while len(self._texts) > CACHED_TEXTS:
             self._texts.popitem(last=False)
+
+
+def _is_float32(tower: nn.Module) -> bool:
+    """A tower that somebody has cast is run as it is, and its own words say what is wrong."""
+    return next(tower.parameters()).dtype == torch.float32

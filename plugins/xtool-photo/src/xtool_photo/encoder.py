@@ -11,6 +11,7 @@ image and every masked part of it: no evidence, and no gradient. Cosines of text
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -60,7 +61,9 @@ class PhotoEncoder:
 
     def layer(self, name: str) -> Layer:
         """A layer of the image tower, as :mod:`xtool_timm` describes it."""
-        return self._classifier.layer(name)
+        layer = self._classifier.layer(name)
+        # Images are embedded as the classifier embeds them; only texts are not.
+        return layer if layer.cut is None else replace(layer, cut=replace(layer.cut, encoder=self))
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

@@ -112,10 +112,12 @@ class ClassifierEncoder:
 
     def _cut(self, layer: str) -> Cut | None:
         """At the last maps."""
-        if layer != self._info.layers[-1] or not self._maps_twin.unwatched:
-            return None
         tower = self._tower
+        cast = next(tower.parameters()).dtype != torch.float32  # by somebody; its own words say what is wrong
+        if layer != self._info.layers[-1] or cast or not self._maps_twin.unwatched:
+            return None
         return Cut(
+            encoder=self,
             before=self._maps_twin,
             after=lambda maps: F.normalize(tower.embedded(maps), dim=1),
             pooled=lambda maps, masks: F.normalize(tower.embedded_under(masks, maps), dim=2),
