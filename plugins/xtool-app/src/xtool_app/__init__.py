@@ -14,7 +14,8 @@ What the app knows and does lives in modules that never import Streamlit, in thi
 - ``visitors``: who has left, whose search is stopped and whose memory is given back
 - ``drawing``, ``agreement``, ``markup``, ``export``: the answer as pictures, numbers, HTML and files
 
-``server`` is what Streamlit serves, ``page`` the script that it runs for each visitor, and ``shell`` the thin layer of widgets over the rest.
+``server`` is what Streamlit serves, ``page`` the script that it runs for each visitor, and ``shell`` the thin layer of
+widgets over the rest.
 """
 
 from collections.abc import Iterator
