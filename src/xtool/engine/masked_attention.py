@@ -50,7 +50,7 @@ def attend_one(query: Tensor, keys: Tensor, values: Tensor, seen: Tensor, scale:
     scores = (query @ keys.transpose(-2, -1)).squeeze(2) * scale  # [B, heads, n]
     strength = (scores - scores.amax(dim=-1, keepdim=True)).exp()
     weighed = (strength[..., None] * values).transpose(1, 2).flatten(2)  # [B, n, heads * d]
-    taken = (seen @ weighed).unflatten(2, (keys.shape[1], -1)).transpose(1, 2)  # [B, heads, N, d]
+    taken = (seen @ weighed).reshape(*seen.shape[:2], keys.shape[1], -1).transpose(1, 2)  # [B, heads, N, d]
     total = (strength @ seen.transpose(1, 2))[..., None]  # [B, heads, N, 1]
     return taken.div_(total.clamp(min=torch.finfo(total.dtype).tiny))  # 0/tiny for a query that sees nothing
 
