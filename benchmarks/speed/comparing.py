@@ -2,7 +2,8 @@
 
 Both sides decode JPEGs of mixed sizes, by the same threads. *Encoder alone* is `encode_image` in batches of 16 under
 `torch.inference_mode()`, in float32, and nothing else; `compare` also makes maps, boxes and records, and is timed from
-the first image to the last record, without manifest and Parquet. *Share* is the median of alternate measurements. One-pass methods compute in float32 whatever `--dtype` says.
+the first image to the last record, without manifest and Parquet. *Share* is the median of alternate measurements.
+One-pass methods compute in float32 whatever `--dtype` says.
 """
 
 from __future__ import annotations
