@@ -125,6 +125,14 @@ def test_a_hub_that_cannot_be_asked_is_told_beside_the_unknown_name(claims: Clai
         find_encoder("org/gone")
 
 
+def test_what_one_claims_needs_no_answer_to_anothers_question(claims: Claims) -> None:
+    def unreachable(files: ModelFiles) -> bool:
+        raise DownloadError("no network")
+
+    claims["is_dir"], claims["is_hub"] = unreachable, lambda files: True
+    assert find_encoder("org/model").spec.name == "hub:org/model"
+
+
 def test_a_prefix_alone_is_no_encoder(claims: Claims) -> None:
     with pytest.raises(UsageError, match="hub: is only the beginning of a name"):
         load_encoder("hub:")

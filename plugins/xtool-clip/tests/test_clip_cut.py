@@ -7,9 +7,8 @@ from clip_testing import noise
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import Cut, hooked
+from xtool.plugin import Cut, attend, attend_one, hooked
 from xtool_clip.encoder import ClipEncoder
-from xtool_clip.masked_attention import attend, attend_one
 
 
 def cut_of(encoder: ClipEncoder) -> Cut:

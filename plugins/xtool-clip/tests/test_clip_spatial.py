@@ -21,8 +21,9 @@ def test_a_stage_is_what_a_hook_on_its_module_sees(cnn: ClipEncoder, layer: str)
     handle.remove()
     with torch.no_grad():
         features = LayerFeatures(layer).extract(cnn, pixels)
-    assert torch.equal(features.maps, seen[0])
-    assert torch.equal(features.embedding, embedding)
+    # Without gradients the twin runs, with its batch norms folded.
+    torch.testing.assert_close(features.maps, seen[0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(features.embedding, embedding, rtol=1e-4, atol=1e-6)
 
 
 @torch.inference_mode()

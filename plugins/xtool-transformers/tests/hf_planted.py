@@ -87,7 +87,7 @@ def _clip() -> tuple[nn.Module, ImageTower, int]:
     model = transformers.CLIPModel(config)
     vision, like = model.vision_model, _planted()
     _copy_blocks(vision, like)
-    vision.embeddings.class_embedding.copy_(like.class_embedding)
+    vision.embeddings.class_embedding.copy_(like.prefix_embedding[0])
     for norm in (vision.pre_layrnorm, vision.post_layernorm):
         _near_identity(norm)
     model.visual_projection.weight.copy_(like.proj.T)

@@ -28,12 +28,21 @@ def find_encoder(name: str, cache_dir: str | None = None) -> Provided[EncoderSpe
         files = ModelFiles.named(name, cache_dir)
         if files is None or not prefixes:
             raise
-        try:
-            claimed = [item for item in prefixes if resolve(item.spec.claims)(files)]
-            if not claimed:
-                raise UsageError(f"{_unclaimed(files)}{encoders.missing()}")
-        except DownloadError as error:
-            raise UsageError(f"{unknown}\nIt was also looked for on the hub: {error}") from error
+        claimed, unanswered = [], None
+        for item in prefixes:
+            try:
+                if resolve(item.spec.claims)(files):
+                    claimed.append(item)
+            except DownloadError as error:  # what another needs may be on this machine
+                unanswered = error
+        if not claimed:
+            try:
+                reason = _unclaimed(files) if unanswered is None else None
+            except DownloadError as error:
+                reason, unanswered = None, error
+            if reason is None:
+                raise UsageError(f"{unknown}\nIt was also looked for on the hub: {unanswered}") from unanswered
+            raise UsageError(f"{reason}{encoders.missing()}") from None
     if len(claimed) > 1:
         raise UsageError(f"{files} may be {' or '.join(item.spec.name + files.place for item in claimed)}: say which")
     return encoders.find(claimed[0].spec.name + files.place)

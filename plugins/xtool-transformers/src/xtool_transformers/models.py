@@ -58,8 +58,10 @@ BESIDE = (
 
 def claims(files: ModelFiles) -> bool:
     """Whether ``hf:`` loads what a folder or repository holds."""
+    if files.get(OPEN_CLIP) is not None:
+        return False
     config = files.json(CONFIG)
-    return config is not None and config.get("model_type") in KINDS and files.get(OPEN_CLIP) is None
+    return config is not None and config.get("model_type") in KINDS
 
 
 def kind_of(files: ModelFiles, name: str) -> str:
