@@ -21,9 +21,10 @@ def test_a_stage_is_what_a_hook_on_its_module_sees(cnn: ClipEncoder, layer: str)
     handle.remove()
     with torch.no_grad():
         features = LayerFeatures(layer).extract(cnn, pixels)
-    # Without gradients the twin runs, with its batch norms folded.
-    torch.testing.assert_close(features.maps, seen[0], rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(features.embedding, embedding, rtol=1e-4, atol=1e-6)
+    # The last maps come from the twin, whose folded norms round differently.
+    room = 1e-5 * float(seen[0].abs().max()) if layer == "layer4" else 0.0
+    torch.testing.assert_close(features.maps, seen[0], rtol=0, atol=room)
+    torch.testing.assert_close(features.embedding, embedding, rtol=0, atol=1e-5 if layer == "layer4" else 0.0)
 
 
 @torch.inference_mode()
