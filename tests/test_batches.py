@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xtool.contracts.protocols import Encoder, Saliency, Sample
-from xtool.engine.encoders import counted
+from xtool.engine.encoders import counted, exclusive
 from xtool.engine.features import SharedExtractor
 from xtool.engine.guard import Guarded
 from xtool.engine.layers import LayerFeatures
@@ -222,3 +223,22 @@ def test_boxes_wait_for_nobody_who_uses_the_encoder() -> None:
     assert len(found) == 11
     assert all(len(one.values["positive_perturbation"]) == 9 for one in found)
     assert work.forwards > 9 * 11, "they are counted where the run is, not in a thread of their own"
+
+
+def test_while_a_method_explains_nobody_else_runs_an_encoder_whose_maps_it_takes() -> None:
+    # Taken one after the other, two encoders would block two threads that take them in opposite order.
+    source = PlantedCNN()
+    entered: list[bool] = []
+
+    def intrude() -> None:
+        with exclusive(source):
+            entered.append(True)
+
+    def intruded(_: Tensor) -> None:
+        intruder = Thread(target=intrude, daemon=True)
+        intruder.start()
+        intruder.join(timeout=0.1)
+        entered.append(False)
+
+    run(replace(evaluation(ColourCAM(batches=True, fails=intruded)), sources=[source]), 11)
+    assert entered[0] is False

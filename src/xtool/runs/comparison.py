@@ -114,6 +114,7 @@ def compare(
         fit=fit,
         classifier=None if classifier is None else counted(classifier),
         metrics=chosen_metrics(metrics),
+        sources=[request.source for request in requests if request.source is not None],
         maps=_known(maps),
     )
     indices = _chosen(len(opened), limit, shard)

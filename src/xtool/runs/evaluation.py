@@ -31,5 +31,7 @@ class Evaluation:
     classifier: Encoder | None = None
     """Names the class for Top-1 and Top-5; the encoder itself when ``None``."""
     metrics: Sequence[Metric] = ()
+    sources: Sequence[Encoder] = ()
+    """Encoders whose feature maps methods work on, beside the one that is explained."""
     maps: Maps = "low"
     """What is kept of maps, and scored."""

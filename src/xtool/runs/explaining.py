@@ -95,6 +95,7 @@ class SliceExplainer:
                 [each.image.fitted[0] for each in asked],
                 [each.texts for each in asked],
                 evaluation.encoder,
+                evaluation.sources,
                 evaluation.protocol,
                 evaluation.maps,
             )

@@ -76,6 +76,8 @@ class Question:
     """What every method is asked about the samples of a slice."""
 
     encoder: Encoder
+    sources: Sequence[Encoder]
+    """See :attr:`xtool.runs.evaluation.Evaluation.sources`."""
     protocol: LocalizationProtocol
     samples: Sequence[Sample]
     geometries: Sequence[Geometry]
@@ -98,6 +100,7 @@ class Question:
         fitted: Sequence[FittedImage],
         texts: Sequence[Texts],
         encoder: Encoder,
+        sources: Sequence[Encoder],
         protocol: LocalizationProtocol,
         maps: Maps,
     ) -> Question:
@@ -106,6 +109,7 @@ class Question:
         others = [torch.stack([own.others.get(kind, own.target) for kind in kinds]) for own in texts if kinds]
         return cls(
             encoder=encoder,
+            sources=sources,
             protocol=protocol,
             samples=samples,
             geometries=[each.geometry for each in fitted],
@@ -119,7 +123,7 @@ class Question:
 
     def put_to(self, method: SaliencyMethod, work: Work, at_once: AtOnce) -> list[tuple[Case, Cost] | PluginError]:
         """Of each image what to measure of the method's answer, and what it cost; or why there is no answer."""
-        with part(METHODS), exclusive(self.encoder):
+        with part(METHODS), exclusive(self.encoder, *self.sources):
             return at_once.done(lambda some: list(self._answered(method, work, some)), len(self.samples))
 
     def _answered(self, method: SaliencyMethod, work: Work, some: slice) -> Iterator[tuple[Case, Cost]]:
