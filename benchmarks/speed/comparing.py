@@ -87,7 +87,7 @@ def _alone(encoder: Encoder, photographs: Photographs) -> Callable[[], float]:
 
     def work() -> float:
         start = time.perf_counter()
-        slices = sliced(range(len(photographs)), size, ("bare",), lambda index, label: False)
+        slices = sliced(range(len(photographs)), size, lambda _: ("bare",))
         for _, images in decoded(slices, photographs, (encoder.info,), "squash"):
             fitted = [image.fitted[0] for image in images if isinstance(image, Decoded)]
             with torch.inference_mode():
