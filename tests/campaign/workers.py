@@ -1,7 +1,7 @@
 """SIGKILL to workers at random moments, while others go on: the table is that of a run by a single process.
 
-By one with as many threads as a worker, as with others the same sums are added up in another order; and to six digits, as
-kernels may round the last of them by where in memory a process happens to keep a tensor.
+By one with as many threads as a worker, as with others the same sums are added up in another order; and to six digits,
+as kernels may round the last of them by where in memory a process happens to keep a tensor.
 """
 
 from __future__ import annotations
