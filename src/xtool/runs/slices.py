@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Slice", "automatic_size", "sliced"]
 
 CPU = 16
-"""Images at once on a processor (``docs/benchmarks.md``): beyond it nothing is gained."""
+"""Images at once on a processor: twice as many win little more (``docs/benchmarks.md``), and take twice the memory."""
 PER_IMAGE = 256 * 2**20
 """Bytes of an accelerator's memory for each image of a slice."""
 LEAST, MOST = 16, 256
