@@ -39,8 +39,9 @@ class FakeRay:
 
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
 
-    def __init__(self, outcome: Callable[[int, list[Any]], Any], gpus: int = 0) -> None:
+    def __init__(self, outcome: Callable[[int, list[Any]], Any], gpus: int = 0, stillborn: int = 0) -> None:
         self.outcome = outcome
+        self.stillborn = stillborn
         self.gpus = gpus
         self.attempts: dict[int, int] = {}
         self.workers = 0
@@ -58,14 +59,23 @@ class FakeRay:
 
         def start(*_: object) -> Any:
             self.workers += 1
-            return SimpleNamespace(explain=SimpleNamespace(remote=lambda todo: todo[0].indices[0]), todo=None)
+            begun = f"worker {self.workers} begins"
+            return SimpleNamespace(
+                explain=SimpleNamespace(remote=lambda todo: todo[0].indices[0]),
+                process=SimpleNamespace(remote=lambda: begun),
+            )
 
         return lambda _: SimpleNamespace(remote=start)
 
-    def wait(self, references: list[int]) -> tuple[list[int], list[int]]:
+    def wait(self, references: list[Any]) -> tuple[list[Any], list[Any]]:
         return [references[-1]], references[:-1]  # the last that was started is the first to be done
 
-    def get(self, first: int) -> Any:
+    def get(self, first: int | str) -> Any:
+        if isinstance(first, str):
+            if self.stillborn:
+                self.stillborn -= 1
+                raise RayError("killed while it was loading")
+            return 1
         self.attempts[first] = self.attempts.get(first, 0) + 1
         found = self.outcome(self.attempts[first], [index for index in range(len(TODO)) if index // 2 == first // 2])
         if isinstance(found, Exception):
@@ -102,8 +112,19 @@ def test_what_a_killed_worker_had_is_explained_by_another() -> None:
 
 def test_images_that_kill_every_worker_stop_the_run_with_their_numbers() -> None:
     ray = FakeRay(lambda _, indices: RayError("out of memory") if 4 in indices else records(indices))
-    with pytest.raises(RunError, match=r"3 workers died of samples 4 to 5, the last with: out of memory"):
+    with pytest.raises(RunError, match=r"5 workers died of samples 4 to 5, the last with: out of memory"):
         explained(ray)
+
+
+def test_a_worker_that_dies_before_it_has_begun_is_no_images_fault() -> None:
+    ray = FakeRay(lambda _, indices: records(indices), stillborn=9)
+    assert explained(ray) == list(range(10))
+    assert ray.workers == 3 + 9
+
+
+def test_workers_that_never_begin_stop_the_run() -> None:
+    with pytest.raises(RunError, match="10 workers died before they had begun, the last with: killed while"):
+        explained(FakeRay(lambda _, indices: records(indices), stillborn=100))
 
 
 def test_what_a_worker_raises_is_raised_here() -> None:

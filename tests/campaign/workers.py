@@ -36,7 +36,7 @@ def attack(given: Attack) -> Tally:
         out = given.folder / f"killed{number}"
         running = _started([*COMPARE, "--workers", "2", "--out", str(out)])
         while running.poll() is None and landed < given.count:
-            time.sleep(given.chance.uniform(0, 6))
+            time.sleep(given.chance.uniform(1, 9))
             workers = _workers(running.pid)
             if workers:
                 given.chance.choice(workers).kill()

@@ -18,7 +18,7 @@ from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from xtool.engine.work import WORKERS, part
-from xtool.errors import RunError, SetupError, UsageError, XtoolError
+from xtool.errors import LONGEST, RunError, SetupError, UsageError, XtoolError
 from xtool.runs.evaluate import evaluate
 from xtool.runs.evaluation import Evaluation
 from xtool.runs.records import Failure, Record
@@ -33,8 +33,10 @@ IMAGES = 16
 """In a task, at least, unless a slice has more."""
 AHEAD = 4
 """Tasks for each worker that may be finished before one that is not: what is kept in memory."""
-ATTEMPTS = 3
+ATTEMPTS = 5
 """Workers that may die of the same task before the run stops."""
+STARTS = 10
+"""Workers that may die one after the other before they have begun, until the run stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,10 @@ class _Pool:
         except (TypeError, AttributeError, XtoolError) as error:
             raise UsageError(f"this comparison cannot be sent to other processes: {error}") from error
         self._actor = ray.remote(**needs)(_Worker)
-        self._idle = deque(self._actor.remote(*self._given) for _ in range(count))
+        self._count = count
+        self._starting: dict[Any, Any] = {}
+        self._failed_starts = 0
+        self._idle: deque[Any] = deque()
         self._busy: dict[Any, tuple[_Task, Any]] = {}
 
     def explained(self, todo: Iterable[Slice]) -> Iterator[Record | Failure]:
@@ -118,21 +123,26 @@ class _Pool:
         tasks = _tasks(todo)
         again: deque[_Task] = deque()
         found: dict[int, list[Record | Failure]] = {}
-        window = AHEAD * len(self._idle)
+        window = AHEAD * self._count
         number = 0  # of the task whose records come next
         try:
+            for _ in range(self._count):
+                self._start()
             while True:
                 waiting = len(self._busy) + len(found)
                 while self._idle and (again or waiting < window):
                     task = again.popleft() if again else next(tasks, None)
                     if task is None:
                         break
-                    self._start(task)
+                    self._give(task)
                     waiting += 1
-                if not self._busy:
+                if not self._busy and self._idle:
                     return
                 with part(WORKERS):
-                    (ready, *_), _ = self._ray.wait(list(self._busy))
+                    (ready, *_), _ = self._ray.wait([*self._busy, *self._starting])
+                if ready in self._starting:
+                    self._started(ready)
+                    continue
                 task, records = self._finished(ready)
                 if records is None:
                     again.append(task)
@@ -142,10 +152,32 @@ class _Pool:
                     yield from found.pop(number)
                     number += 1
         finally:
-            for worker in (*self._idle, *(worker for _, worker in self._busy.values())):
+            busy = (worker for _, worker in self._busy.values())
+            for worker in (*self._idle, *self._starting.values(), *busy):
                 self._ray.kill(worker)
 
-    def _start(self, task: _Task) -> None:
+    def _start(self) -> None:
+        worker = self._actor.remote(*self._given)
+        self._starting[worker.process.remote()] = worker
+
+    def _started(self, ready: Any) -> None:
+        """A worker that has begun can be given tasks; in the place of one that has died before, another is started."""
+        worker = self._starting.pop(ready)
+        try:
+            self._ray.get(ready)
+        except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, XtoolError):
+                raise cause from None
+            self._failed_starts += 1
+            if self._failed_starts == STARTS:
+                raise RunError(f"{STARTS} workers died before they had begun, the last with: {_told(error)}") from error
+            self._start()
+            return
+        self._failed_starts = 0
+        self._idle.append(worker)
+
+    def _give(self, task: _Task) -> None:
         worker = self._idle.popleft()
         self._busy[worker.explain.remote(task.todo)] = task, worker
 
@@ -158,22 +190,24 @@ class _Pool:
         except failures.RayTaskError as error:  # raised there, to be raised here
             raise error.cause from None
         except failures.RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, XtoolError):
-                raise cause from None
             task.deaths += 1
             if task.deaths == ATTEMPTS:
                 first, last = task.todo[0].indices[0], task.todo[-1].indices[-1]
                 raise RunError(
-                    f"{ATTEMPTS} workers died of samples {first} to {last}, the last with: "
-                    f"{' '.join(str(error).split())}"
+                    f"{ATTEMPTS} workers died of samples {first} to {last}, the last with: {_told(error)}"
                 ) from error
             with suppress(failures.RayError):
                 self._ray.kill(worker)
-            self._idle.append(self._actor.remote(*self._given))
+            self._start()
             return task, None
         self._idle.append(worker)
         return task, records
+
+
+def _told(error: Exception) -> str:
+    """The beginning of what Ray says of a death, which is a page of advice."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
 
 
 def _tasks(todo: Iterable[Slice]) -> Iterator[_Task]:
