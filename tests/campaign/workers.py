@@ -22,23 +22,25 @@ COMPARE = (
 )  # fmt: skip
 RECORDS = 128
 DIGITS = 6
+SECONDS = 20.0
+"""About as long as workers load and explain."""
 
 
 def attack(given: Attack) -> Tally:
-    """``given.count`` is how many workers are to be killed, over as many runs as that takes."""
+    """``given.count`` runs, in each of which one worker or two are killed: while they load, or explain images."""
     tally = Tally("SIGKILL to a worker of a run by several")
     whole = given.folder / "whole"
     first = _ended(_started([*COMPARE, "--out", str(whole)], OMP_NUM_THREADS="1"))
     assert first.code == 0, first.stderr
-    landed = number = 0
-    while landed < given.count:
-        number += 1
+    landed = 0
+    for number in range(1, given.count + 1):
         out = given.folder / f"killed{number}"
         running = _started([*COMPARE, "--workers", "2", "--out", str(out)])
-        while running.poll() is None and landed < given.count:
-            time.sleep(given.chance.uniform(1, 9))
-            workers = _workers(running.pid)
-            if workers:
+        for _ in range(given.chance.randint(1, 2)):
+            while running.poll() is None and not _workers(running.pid):
+                time.sleep(0.1)
+            time.sleep(given.chance.uniform(0, SECONDS))
+            if workers := _workers(running.pid) if running.poll() is None else []:
                 given.chance.choice(workers).kill()
                 landed += 1
         tally.judge(f"run {number}", done := _ended(running), _wrong(out, _rows(first.stdout), done))
