@@ -217,7 +217,7 @@ def test_two_workers_write_the_records_of_one_process(xtool: Any) -> None:
 def test_a_killed_worker_changes_nothing() -> None:
     pytest.importorskip("ray")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.campaign", "workers=2", "--seed", "7"],
+        [sys.executable, "-m", "tests.campaign", "workers=1", "--seed", "7"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1],
