@@ -169,3 +169,22 @@ def test_each_thread_has_an_account_of_its_own() -> None:
         found = list(pool.map(count, range(1, 33)))
     assert [work.forwards for work in found] == list(range(1, 33))
     assert outside.forwards == 0
+
+
+def test_a_pass_that_was_made_inside_anothers_shared_work_is_charged_to_who_asks_for_it_alone() -> None:
+    def inner() -> int:
+        def made() -> int:
+            with tower_pass(1):
+                return 7
+
+        return shared("inner", (), made)
+
+    def outer() -> int:
+        with tower_pass(1):
+            return inner()
+
+    with account(Kept()) as work:
+        shared("outer", (), outer)
+        assert work.forwards == 1
+        inner()
+        assert work.forwards == 2

@@ -85,6 +85,8 @@ class Work:
     _kept: Kept | None = None
     _pieces: list[_Piece] = field(default_factory=list)
     _paid: set[Hashable] | None = None
+    _passes: list[int] = field(default_factory=list)
+    """Of the passes that are being made, in how many pieces of shared work."""
     _on_pass: Callable[[int], None] | None = None
     _settle: Callable[[], None] | None = None
     _parts: list[str] = field(default_factory=lambda: [OTHER])
@@ -181,20 +183,26 @@ def part(name: str) -> Iterator[None]:
 def tower_pass(images: int) -> Iterator[None]:
     """Count ``images`` through the image tower, and the seconds of the block as time inside it.
 
-    A pass within a pass (a feature extractor that calls ``encode_image``) is the same pass and counts once.
+    A pass within a pass (a feature extractor that calls ``encode_image``) is the same pass and counts once; within a
+    piece of shared work, it counts for that piece, so that whoever asks for it alone is charged it.
     """
     work = _current.get()
-    if work is None or work._parts[-1] == TOWER:
+    depth = 0 if work is None else len(work._pieces)
+    if work is None or work._passes[-1:] == [depth]:
         yield
         return
+    before = work.forwards
+    work._passes.append(depth)
     try:
         with part(TOWER):
             yield
     finally:
-        work.forwards += images
-    if work._on_pass is not None:
+        work._passes.pop()
+        missing = max(0, before + images - work.forwards)
+        work.forwards += missing
+    if missing and work._on_pass is not None:
         try:
-            work._on_pass(images)
+            work._on_pass(missing)
         except BaseException as error:
             raise _Stopped(error) from error
 
