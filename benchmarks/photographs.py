@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from xtool.contracts.protocols import Dataset, Sample
 from xtool.datasets.opening import open_dataset
 from xtool.engine.encoders import load_encoder
-from xtool.runs.comparison import compare
-from xtool.runs.records import Record
+from xtool.evaluator.comparison import compare
 from xtool.runs.run import Run
+from xtool.store.records import Record
 
 SETS = {"ilsvrc-val-400": ("imagenet", "ilsvrc-val-400"), "coco-160": ("table", "coco-160/photos.jsonl")}
 """Each with the loader and where it lies under the folder of the data."""

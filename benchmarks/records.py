@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image
 
 from xtool.contracts.protocols import Sample
-from xtool.runs.comparison import Progress, compare
-from xtool.runs.directory import RECORDS, RunDirectory
-from xtool.runs.packed import Packed, PackedMap
-from xtool.runs.records import Record
+from xtool.evaluator.comparison import Progress, compare
 from xtool.runs.run import Run
-from xtool.runs.sealed import SEALED
+from xtool.store.directory import RECORDS, RunDirectory
+from xtool.store.packed import Packed, PackedMap
+from xtool.store.records import Record
+from xtool.store.sealed import SEALED
 
 SIZE = (500, 375)
 SIDE = 14

@@ -29,9 +29,9 @@ from xtool.engine.cost import passes_of, seconds_per_pass
 from xtool.engine.encoders import CountedEncoder, load_encoder
 from xtool.engine.methods import config_class, parse_methods
 from xtool.errors import XtoolError
+from xtool.evaluator.comparison import compare
 from xtool.explainer import Explainer
 from xtool.metrics.protocols import get_protocol
-from xtool.runs.comparison import compare
 from xtool.runs.run import Run
 
 PLAIN = ("random",)

@@ -19,13 +19,13 @@ from xtool.engine.guard import Guarded
 from xtool.engine.layers import LayerFeatures
 from xtool.engine.work import account
 from xtool.errors import DataError
+from xtool.evaluator.evaluate import evaluate
+from xtool.evaluator.evaluation import Evaluation
+from xtool.evaluator.slices import Slice, sliced
 from xtool.image.pixels import fit_image, to_pixels
 from xtool.metrics.protocols import ANYBOX
 from xtool.metrics.registry import chosen_metrics
-from xtool.runs.evaluate import evaluate
-from xtool.runs.evaluation import Evaluation
-from xtool.runs.records import Failure, Record
-from xtool.runs.slices import Slice, sliced
+from xtool.store.records import Failure, Record
 from xtool.testing.planted import COLOURS, PlantedCNN, planted_image
 
 NAMES = tuple(COLOURS)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from xtool.contracts.protocols import Sample
 from xtool.datasets.imagenet import open_imagenet
+from xtool.evaluator.comparison import compare
 from xtool.metrics.topk import distinct_classes, same_names
-from xtool.runs.comparison import compare
 from xtool.testing.planted import PlantedCNN, planted_image
 
 BOX = (16, 16, 40, 40)

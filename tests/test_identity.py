@@ -103,7 +103,7 @@ def test_the_protocol_s_earlier_name_works_and_is_told_once(xtool: Any, tmp_path
 
 
 def test_python_warns_of_the_protocol_s_earlier_name(xtool: Any, tmp_path: Path) -> None:
-    from xtool.runs.comparison import compare
+    from xtool.evaluator.comparison import compare
 
     with pytest.warns(FutureWarning, match="vlscore is now called anybox"):
         run = compare(

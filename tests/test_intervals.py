@@ -22,12 +22,12 @@ from xtool.metrics.protocols import ANYBOX, get_protocol
 from xtool.metrics.registry import METRICS
 from xtool.runs.cells import cells
 from xtool.runs.differences import Difference, compared, difference, mcnemar
-from xtool.runs.directory import RunDirectory
-from xtool.runs.numbers import Numbers
-from xtool.runs.records import Record
 from xtool.runs.resampling import RESAMPLES, Resampled, weightings
 from xtool.runs.run import Run
 from xtool.runs.summary import Summary, summarise
+from xtool.store.directory import RunDirectory
+from xtool.store.numbers import Numbers
+from xtool.store.records import Record
 
 AT = 0.5
 """The threshold of every row here."""

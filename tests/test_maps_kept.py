@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xtool.runs.packed import PackedMap, kept
 from xtool.runs.run import Run
+from xtool.store.packed import PackedMap, kept
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam", "--limit", "4")
 

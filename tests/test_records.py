@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from xtool.errors import RunError
-from xtool.runs.directory import RECORDS, RunDirectory
-from xtool.runs.manifest import Manifest
-from xtool.runs.packed import Packed, PackedMap
-from xtool.runs.records import Failure, Record, to_line
 from xtool.runs.run import Run
+from xtool.store.directory import RECORDS, RunDirectory
+from xtool.store.manifest import Manifest
+from xtool.store.packed import Packed, PackedMap
+from xtool.store.records import Failure, Record, to_line
 
 
 def manifest(**identity: Any) -> Manifest:
@@ -232,7 +232,7 @@ def test_sealing_writes_the_same_records_and_the_manifest_as_parquet(
 ) -> None:
     run = RunDirectory.create(tmp_path, MANIFEST)
     # The rank appears only after more records than are in memory at once.
-    monkeypatch.setattr("xtool.runs.numbers.BATCH", 256)
+    monkeypatch.setattr("xtool.store.numbers.BATCH", 256)
     for i in range(600):
         later = {"rank": i, "values": {"pointing": True, "presence": [True, False]}} if i > 500 else {}
         run.append(record(i, **later))

@@ -15,8 +15,8 @@ from PIL import Image
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.protocols import PROTOCOLS, get_protocol
-from xtool.runs.packed import Packed, PackedMap
 from xtool.runs.run import Run
+from xtool.store.packed import Packed, PackedMap
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
 

@@ -17,11 +17,11 @@ import pytest
 
 from tests.test_records import MANIFEST, manifest, record
 from xtool.errors import RunError
-from xtool.runs.directory import RECORDS, RunDirectory
-from xtool.runs.numbers import Numbers
-from xtool.runs.records import Failure, to_line
 from xtool.runs.run import Run
-from xtool.runs.sealed import SEALED
+from xtool.store.directory import RECORDS, RunDirectory
+from xtool.store.numbers import Numbers
+from xtool.store.records import Failure, to_line
+from xtool.store.sealed import SEALED
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -16,13 +16,13 @@ from tests.test_records import manifest, record
 from xtool.errors import UsageError
 from xtool.metrics.protocols import ANYBOX
 from xtool.metrics.registry import METRICS
-from xtool.runs.directory import RunDirectory
-from xtool.runs.numbers import Numbers
-from xtool.runs.packed import PackedMap
-from xtool.runs.records import Failure, Record
 from xtool.runs.run import Run
 from xtool.runs.summary import Summary, Threshold, summarise
 from xtool.runs.table import ComparisonTable
+from xtool.store.directory import RunDirectory
+from xtool.store.numbers import Numbers
+from xtool.store.packed import PackedMap
+from xtool.store.records import Failure, Record
 
 
 def ious(at: dict[int, float]) -> list[float]:

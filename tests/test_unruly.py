@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from xtool.errors import PluginError, RunError
+from xtool.evaluator.comparison import compare
 from xtool.explainer import explain
-from xtool.runs.comparison import compare
-from xtool.runs.directory import RECORDS
 from xtool.runs.run import Run
+from xtool.store.directory import RECORDS
 from xtool.testing.planted import planted_image
 
 PLANTED = Path(__file__).parent / "planted_plugin"

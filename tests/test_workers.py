@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from xtool.errors import RunError, SetupError, UsageError
-from xtool.runs import workers
-from xtool.runs.records import Failure
-from xtool.runs.slices import Slice
-from xtool.runs.workers import RayEngine
+from xtool.evaluator import workers
+from xtool.evaluator.slices import Slice
+from xtool.evaluator.workers import RayEngine
+from xtool.store.records import Failure
 
 TODO = [Slice(indices=(index,), missing=(("one",),)) for index in range(10)]
 

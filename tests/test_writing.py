@@ -24,20 +24,20 @@ import pytest
 from tests.test_records import MANIFEST, filled, manifest, record
 from xtool.errors import RunError
 from xtool.metrics.protocols import ANYBOX
-from xtool.runs import writing
-from xtool.runs.directory import RECORDS, RunDirectory
-from xtool.runs.numbers import Numbers
-from xtool.runs.records import Record, to_line
 from xtool.runs.run import Run
 from xtool.runs.summary import summarise
+from xtool.store import writing
+from xtool.store.directory import RECORDS, RunDirectory
+from xtool.store.numbers import Numbers
+from xtool.store.records import Record, to_line
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
 from xtool.errors import RunError
-from xtool.runs.directory import RunDirectory
-from xtool.runs.manifest import Manifest
-from xtool.runs.records import Record
+from xtool.store.directory import RunDirectory
+from xtool.store.manifest import Manifest
+from xtool.store.records import Record
 path, manifest = Path(sys.argv[1]), Manifest.model_validate_json(sys.argv[2])
 """
 
@@ -235,7 +235,7 @@ class ShortWrites(FileIO):
 
 
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xtool.runs.directory.FileIO", ShortWrites)
+    monkeypatch.setattr("xtool.store.directory.FileIO", ShortWrites)
     filled(tmp_path)
     assert (tmp_path / RECORDS).read_bytes() == b"".join(to_line(record(i)) for i in range(3))
 
@@ -244,7 +244,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path: Path, monkeypatch:
     run = filled(tmp_path, 2)
     whole = (tmp_path / RECORDS).read_bytes()
     run = RunDirectory.resume(tmp_path, MANIFEST)
-    monkeypatch.setattr("xtool.runs.directory.FileIO", ShortWrites)
+    monkeypatch.setattr("xtool.store.directory.FileIO", ShortWrites)
     monkeypatch.setattr(ShortWrites, "room", 250)
     for _ in range(2):
         with pytest.raises(RunError, match=r"records\.jsonl cannot be written: No space left on device.*--resume"):
@@ -339,7 +339,7 @@ def test_a_number_that_json_has_not_is_not_written() -> None:
 
 
 def test_a_map_that_is_not_finite_is_no_map() -> None:
-    from xtool.runs.packed import PackedMap
+    from xtool.store.packed import PackedMap
 
     with pytest.raises(ValueError, match="not finite"):
         PackedMap.pack(np.array([[0, np.nan]], np.float32))

@@ -22,10 +22,10 @@ from benchmarks.speed.photographs import Photographs
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table
 from xtool.contracts.protocols import Encoder
+from xtool.evaluator.comparison import compare
+from xtool.evaluator.decoding import Decoded, decoded
+from xtool.evaluator.slices import sliced
 from xtool.image.pixels import to_pixels
-from xtool.runs.comparison import compare
-from xtool.runs.decoding import Decoded, decoded
-from xtool.runs.slices import sliced
 
 METHODS = {"RN50": ("gradcam", "vlscore:mask_at=pool"), "ViT-B-16": ("gradcam", "dense"), "photo": ("gradcam", "cam")}
 ONE_PASS = ("gradcam",)

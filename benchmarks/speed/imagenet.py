@@ -16,7 +16,7 @@ from benchmarks.speed.photographs import Photographs
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table
 from benchmarks.speed.timing import once
-from xtool.runs.comparison import compare
+from xtool.evaluator.comparison import compare
 
 METHOD = "vlscore:mask_at=pool"
 IMAGES = 500

@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table, say
-from xtool.runs.comparison import Progress, compare
-from xtool.runs.evaluate import Engine, evaluate
-from xtool.runs.workers import RayEngine
+from xtool.evaluator.comparison import Progress, compare
+from xtool.evaluator.evaluate import Engine, evaluate
+from xtool.evaluator.workers import RayEngine
 
 WORKERS = 2
 METHODS = ("gradcam", "vlscore:mask_at=pool")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from xtool.datasets.opening import open_dataset
     from xtool.engine.encoders import load_encoder
     from xtool.errors import XtoolError
+    from xtool.evaluator.comparison import compare
     from xtool.explainer import explain
     from xtool.explanation import Explanation, Explanations
-    from xtool.runs.comparison import compare
     from xtool.runs.run import Run
 
 __all__ = [
@@ -41,7 +41,7 @@ _HOME = {
     "Explanations": "xtool.explanation",
     "Run": "xtool.runs.run",
     "XtoolError": "xtool.errors",
-    "compare": "xtool.runs.comparison",
+    "compare": "xtool.evaluator.comparison",
     "explain": "xtool.explainer",
     "load_encoder": "xtool.engine.encoders",
     "open_dataset": "xtool.datasets.opening",

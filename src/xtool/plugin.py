@@ -68,13 +68,13 @@ if TYPE_CHECKING:
     from xtool.engine.words import Word
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
+    from xtool.evaluator.comparison import OnProgress, compare
     from xtool.explainer import Explainer
     from xtool.explanation import Explanation
     from xtool.image.files import open_image
     from xtool.image.geometry import FITS, Fit
     from xtool.metrics.boxes import BoxSweep, box_sweep, largest
     from xtool.metrics.iou import box_iou
-    from xtool.runs.comparison import OnProgress, compare
     from xtool.runs.run import Run, open_runs
 
 __all__ = [
@@ -213,7 +213,7 @@ _HOMES = {
     "xtool.image.geometry": "FITS Fit",
     "xtool.metrics.boxes": "BoxSweep box_sweep largest",
     "xtool.metrics.iou": "box_iou",
-    "xtool.runs.comparison": "OnProgress compare",
+    "xtool.evaluator.comparison": "OnProgress compare",
     "xtool.runs.run": "Run open_runs",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -90,11 +90,11 @@ def prepare() -> None:
     import xtool.cli.compare
     import xtool.cli.explain
     import xtool.cli.report
+    import xtool.evaluator.comparison
     import xtool.explainer
     import xtool.paint.figure
     import xtool.report.page
     import xtool.runs.calibration
-    import xtool.runs.comparison
     import xtool.runs.run  # noqa: F401
     from xtool.contracts.registry import registry
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xtool.runs.comparison import compare
+from xtool.evaluator.comparison import compare
 from xtool_timm.encoder import ClassifierEncoder
 
 pytestmark = pytest.mark.slow

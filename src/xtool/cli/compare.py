@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from xtool.engine.work import Work
-    from xtool.runs.evaluate import Engine
+    from xtool.evaluator.evaluate import Engine
 
 GLANCE = 24
 """Scenes in a comparison for which nothing but methods was asked: what two cores finish in about a minute."""
@@ -145,7 +145,7 @@ def compare_command(
     from xtool.engine.encoders import load_encoder, out_of_depth
     from xtool.engine.methods import parse_methods, require_calibration, resolve_options, suggested_methods
     from xtool.errors import UsageError
-    from xtool.runs import comparison
+    from xtool.evaluator import comparison
 
     if resume and out is None:
         raise UsageError("--resume needs --out with the directory of the run to resume")
@@ -196,10 +196,10 @@ def compare_command(
 def _engine(name: str | None, workers: int | None, address: str | None) -> Engine:
     """What evaluates. Raises :class:`UsageError` for options of Ray without it."""
     from xtool.errors import UsageError
-    from xtool.runs.evaluate import evaluate
+    from xtool.evaluator.evaluate import evaluate
 
     if name == "ray" or (name is None and (workers or address)):
-        from xtool.runs.workers import RayEngine
+        from xtool.evaluator.workers import RayEngine
 
         return RayEngine(workers=workers, address=address)
     if workers or address:

@@ -14,7 +14,7 @@ from xtool.cli.terminal import console
 if TYPE_CHECKING:
     from rich.progress import Task
 
-    from xtool.runs.comparison import Progress as RunProgress
+    from xtool.evaluator.comparison import Progress as RunProgress
 
 
 class _Rate(TextColumn):

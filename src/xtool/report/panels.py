@@ -10,8 +10,8 @@ from xtool.paint.embed import heat_uri
 from xtool.paint.panel import EMPTY
 
 if TYPE_CHECKING:
-    from xtool.runs.records import Record
     from xtool.runs.run import Run
+    from xtool.store.records import Record
 
 __all__ = ["Panel", "panel"]
 

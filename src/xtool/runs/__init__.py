@@ -1,10 +1,7 @@
-"""A comparison as a run: made image by image, written down as it goes, read back and summed up.
+"""A run, read back and summed up: from the columns of its records to a table.
 
-- ``comparison``: the whole job; ``evaluate``: one image after the other, by every method
-- ``manifest`` and ``identity``: what a run was made with; ``records``: what it writes down, and ``packed``: in how many
-  bits; ``directory``: on disk; ``done``: which answers are there
-- ``numbers``: records in columns, and ``sealed``: those of a complete run, as Parquet
-- ``gathering``, ``images``, ``summary``: from columns to results; ``run``: a run read back
+- ``gathering``, ``images``, ``summary``: from columns to results; ``run``: a run with everything that is known of it
 - ``resampling``, ``differences``: how certain numbers are, and whether methods differ
 - ``columns``, ``cells``, ``table``: the comparison for a terminal; ``counts``: how well boxes count instances
+- ``calibration``: from a run's scores to an encoder's bounds of presence
 """

@@ -14,8 +14,8 @@ from xtool.engine.calibration_file import Bounds, CalibratedEncoder, Calibration
 from xtool.engine.methods import config_class
 from xtool.errors import UsageError
 from xtool.metrics.presence import balanced_accuracy
-from xtool.runs.manifest import Identity
 from xtool.runs.run import Run
+from xtool.store.manifest import Identity
 
 __all__ = ["LEAST", "Evidence", "best_bar", "calibrate", "unsure_band", "validated"]
 

@@ -11,9 +11,9 @@ from xtool.runs.differences import leaders
 from xtool.runs.resampling import Resampled
 
 if TYPE_CHECKING:
-    from xtool.runs.manifest import Identity
     from xtool.runs.resampling import Interval
     from xtool.runs.summary import MethodResult, Summary
+    from xtool.store.manifest import Identity
 
 __all__ = ["MARKS", "Cell", "Line", "Mark", "cells", "on_same_images"]
 

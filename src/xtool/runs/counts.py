@@ -20,8 +20,8 @@ from rich.text import Text
 from xtool.metrics.counting import count_error, f1, matches
 
 if TYPE_CHECKING:
-    from xtool.runs.records import Record
     from xtool.runs.run import Run
+    from xtool.store.records import Record
 
 __all__ = ["COLUMNS", "Counts", "count_instances", "counts_as_json", "counts_table"]
 

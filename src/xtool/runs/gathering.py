@@ -18,8 +18,8 @@ from xtool.errors import RunError
 from xtool.metrics.protocols import Choice, LocalizationProtocol
 from xtool.metrics.registry import METRICS
 from xtool.metrics.results import Results
-from xtool.runs.numbers import SHAPES, Numbers, flat
-from xtool.runs.records import Failure
+from xtool.store.numbers import SHAPES, Numbers, flat
+from xtool.store.records import Failure
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,13 +15,13 @@ from xtool.metrics.image_map import ImageMap
 from xtool.metrics.protocols import LocalizationProtocol, get_protocol
 from xtool.paint.verdicts import Verdict
 from xtool.runs.differences import compared
-from xtool.runs.directory import RunDirectory
 from xtool.runs.images import ImageResult
-from xtool.runs.manifest import Identity, Manifest
-from xtool.runs.records import Failure, Record
 from xtool.runs.resampling import Resampled
 from xtool.runs.summary import MethodResult, Row, Summary, Threshold, summarise
 from xtool.runs.table import ComparisonTable
+from xtool.store.directory import RunDirectory
+from xtool.store.manifest import Identity, Manifest
+from xtool.store.records import Failure, Record
 
 if TYPE_CHECKING:
     from xtool.metrics.box_finders import Boxes

@@ -19,8 +19,8 @@ from xtool.metrics.registry import METRICS
 from xtool.metrics.results import Results
 from xtool.runs.gathering import Gathered, Sweep, gather, sweep
 from xtool.runs.images import ImageResults
-from xtool.runs.numbers import Numbers
-from xtool.runs.records import Failure
+from xtool.store.numbers import Numbers
+from xtool.store.records import Failure
 
 __all__ = ["MethodResult", "Row", "Summary", "Threshold", "fixed_threshold", "summarise"]
 

@@ -17,8 +17,8 @@ from xtool.runs.columns import Column, show_interval
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from xtool.runs.manifest import Identity
     from xtool.runs.summary import Summary
+    from xtool.store.manifest import Identity
 
 __all__ = ["ComparisonTable"]
 

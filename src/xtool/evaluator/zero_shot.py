@@ -17,7 +17,7 @@ from xtool.metrics.topk import distinct_classes, rank_of
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, Sample
-    from xtool.runs.at_once import AtOnce
+    from xtool.evaluator.at_once import AtOnce
 
 __all__ = ["ClassRanker", "TextBank", "ZeroShot"]
 

@@ -14,17 +14,17 @@ from torch import Tensor
 from xtool.engine.encoders import exclusive
 from xtool.engine.work import METHODS, TOWER, Work, part
 from xtool.errors import PluginError
+from xtool.evaluator.at_once import AtOnce
 from xtool.image.geometry import Geometry
 from xtool.image.pixels import FittedImage, to_pixels
 from xtool.metrics.case import Answer, Case
 from xtool.metrics.image_map import ImageMap
-from xtool.runs.at_once import AtOnce
-from xtool.runs.packed import Maps, kept
+from xtool.store.packed import Maps, kept
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, Saliency, SaliencyMethod, Sample
+    from xtool.evaluator.zero_shot import TextBank, ZeroShot
     from xtool.metrics.protocols import LocalizationProtocol
-    from xtool.runs.zero_shot import TextBank, ZeroShot
 
 __all__ = ["Cost", "Question", "Texts", "texts_of"]
 
@@ -77,7 +77,7 @@ class Question:
 
     encoder: Encoder
     sources: Sequence[Encoder]
-    """See :attr:`xtool.runs.evaluation.Evaluation.sources`."""
+    """See :attr:`xtool.evaluator.evaluation.Evaluation.sources`."""
     protocol: LocalizationProtocol
     samples: Sequence[Sample]
     geometries: Sequence[Geometry]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder, SaliencyMethod
     from xtool.metrics.metric import Metric
     from xtool.metrics.protocols import LocalizationProtocol
-    from xtool.runs.packed import Maps
+    from xtool.store.packed import Maps
 
 __all__ = ["Evaluation"]
 

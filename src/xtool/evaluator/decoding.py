@@ -13,9 +13,9 @@ import numpy as np
 
 from xtool.engine.work import IMAGES, part
 from xtool.errors import DataError, PluginError, blamed
+from xtool.evaluator.slices import Slice
 from xtool.image.pixels import FittedImage, fit_image
-from xtool.runs.records import Failure, storable
-from xtool.runs.slices import Slice
+from xtool.store.records import Failure, storable
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, EncoderInfo, Sample

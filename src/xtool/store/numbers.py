@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from xtool.errors import RunError
 from xtool.metrics.registry import METRICS
-from xtool.runs.packed import Packed
-from xtool.runs.records import Failure, Record
+from xtool.store.packed import Packed
+from xtool.store.records import Failure, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,17 +16,17 @@ from xtool.engine.methods import build_method, parse_methods, resolve_options, s
 from xtool.engine.prompts import resolve_templates
 from xtool.engine.work import RECORDS, part
 from xtool.errors import DataError, RunError, UsageError
+from xtool.evaluator.evaluate import Engine, evaluate
+from xtool.evaluator.evaluation import Evaluation
+from xtool.evaluator.identity import manifest_of
+from xtool.evaluator.slices import automatic_size, sliced
 from xtool.image.geometry import Fit
 from xtool.metrics.protocols import RENAMED, get_protocol
 from xtool.metrics.registry import chosen_metrics
-from xtool.runs.directory import RunDirectory
-from xtool.runs.evaluate import Engine, evaluate
-from xtool.runs.evaluation import Evaluation
-from xtool.runs.identity import manifest_of
-from xtool.runs.packed import MAPS, Maps
-from xtool.runs.records import Failure
 from xtool.runs.run import Run
-from xtool.runs.slices import automatic_size, sliced
+from xtool.store.directory import RunDirectory
+from xtool.store.packed import MAPS, Maps
+from xtool.store.records import Failure
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Dataset, Encoder
@@ -94,7 +94,7 @@ def compare(
         out: the run's directory; a new one under ``runs/`` by default.
         resume: continue the run in ``out``.
         on_progress: called after each image.
-        engine: what evaluates: this process, or the workers of a :class:`xtool.runs.workers.RayEngine`.
+        engine: what evaluates: this process, or the workers of a :class:`xtool.evaluator.workers.RayEngine`.
 
     Raises:
         UsageError: an invalid name, option or value.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from xtool.engine.ambient import undisturbed
 from xtool.engine.work import Kept, account
 from xtool.errors import DataError, PluginError
+from xtool.evaluator.at_once import AtOnce
+from xtool.evaluator.decoding import Decoded, failure
+from xtool.evaluator.evaluation import Evaluation
+from xtool.evaluator.question import Cost, Question, Texts, texts_of
+from xtool.evaluator.slices import Slice
+from xtool.evaluator.zero_shot import ClassRanker, TextBank, ZeroShot
 from xtool.metrics.case import Case
-from xtool.runs.at_once import AtOnce
-from xtool.runs.decoding import Decoded, failure
-from xtool.runs.evaluation import Evaluation
-from xtool.runs.question import Cost, Question, Texts, texts_of
-from xtool.runs.records import Failure
-from xtool.runs.slices import Slice
-from xtool.runs.zero_shot import ClassRanker, TextBank, ZeroShot
+from xtool.store.records import Failure
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Sample

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, field_validator
 
-from xtool.runs.packed import Packed, PackedMap, PackedNumbers
+from xtool.store.packed import Packed, PackedMap, PackedNumbers
 
 __all__ = ["Failure", "Record", "parse_line", "storable", "to_line"]
 
@@ -54,7 +54,7 @@ class Record(BaseModel):
     """The label's map, raw, as it was scored, so that any other protocol can be computed later; ``None`` from a run
     that keeps no maps."""
     values: dict[str, Any]
-    """What each metric measured, by its name; many numbers as :class:`xtool.runs.packed.Packed`."""
+    """What each metric measured, by its name; many numbers as :class:`xtool.store.packed.Packed`."""
     seconds: Amount
     """Of the label's map, with shared work charged in full."""
     forwards: Amount

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from xtool.engine.work import WORKERS, part
 from xtool.errors import LONGEST, RunError, SetupError, UsageError, XtoolError
-from xtool.runs.evaluate import evaluate
-from xtool.runs.evaluation import Evaluation
-from xtool.runs.records import Failure, Record
-from xtool.runs.slices import Slice
+from xtool.evaluator.evaluate import evaluate
+from xtool.evaluator.evaluation import Evaluation
+from xtool.evaluator.slices import Slice
+from xtool.store.records import Failure, Record
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -41,7 +41,7 @@ STARTS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayEngine:
-    """Evaluates with Ray's workers; takes the place of :func:`xtool.runs.evaluate.evaluate` in a comparison."""
+    """Evaluates with Ray's workers; takes the place of :func:`xtool.evaluator.evaluate.evaluate` in a comparison."""
 
     workers: int | None = None
     """Processes; by default one for each GPU if the encoder is on a GPU, else one for each two processor cores."""
@@ -49,7 +49,7 @@ class RayEngine:
     """Of a running cluster, or ``"auto"``; by default Ray is started on this machine, and stopped at the end."""
 
     def __call__(self, evaluation: Evaluation, todo: Iterable[Slice]) -> Iterator[Record | Failure]:
-        """As :func:`xtool.runs.evaluate.evaluate`.
+        """As :func:`xtool.evaluator.evaluate.evaluate`.
 
         Raises:
             SetupError: Ray is not installed, cannot be reached, or a machine of the cluster has other versions.

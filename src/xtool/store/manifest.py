@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from xtool.image.geometry import Fit
 from xtool.metrics.protocols import RENAMED
-from xtool.runs.packed import Maps
+from xtool.store.packed import Maps
 
 __all__ = ["SCHEMA_VERSION", "DatasetIdentity", "EncoderIdentity", "Identity", "Manifest"]
 

@@ -16,14 +16,14 @@ from dataclasses import asdict
 from xtool.engine.ambient import undisturbed
 from xtool.engine.work import BOXES, part
 from xtool.errors import DataError, PluginError
+from xtool.evaluator.decoding import decoded, failure
+from xtool.evaluator.evaluation import Evaluation
+from xtool.evaluator.explaining import Explained, SliceExplainer
+from xtool.evaluator.question import Cost
+from xtool.evaluator.slices import Slice
 from xtool.metrics.case import Case
-from xtool.runs.decoding import decoded, failure
-from xtool.runs.evaluation import Evaluation
-from xtool.runs.explaining import Explained, SliceExplainer
-from xtool.runs.packed import PackedMap
-from xtool.runs.question import Cost
-from xtool.runs.records import Failure, Record, storable
-from xtool.runs.slices import Slice
+from xtool.store.packed import PackedMap
+from xtool.store.records import Failure, Record, storable
 
 __all__ = ["Engine", "Evaluation", "evaluate"]
 

@@ -2,9 +2,9 @@
 
 ``records.jsonl`` is append-only. A process killed in the middle of a line leaves a torn tail, which the next reader
 drops; everything before it is complete. ``records.parquet`` is written when a run is complete
-(:mod:`xtool.runs.sealed`): its numbers without the maps, which reports and resuming read in place of the lines.
+(:mod:`xtool.store.sealed`): its numbers without the maps, which reports and resuming read in place of the lines.
 
-One process at a time writes (:mod:`xtool.runs.writing`). Whatever a file holds, readers get one record for each image
+One process at a time writes (:mod:`xtool.store.writing`). Whatever a file holds, readers get one record for each image
 and method: the first.
 """
 
@@ -20,12 +20,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from xtool.errors import RunError
-from xtool.runs.done import Done
-from xtool.runs.manifest import SCHEMA_VERSION, Manifest
-from xtool.runs.numbers import Numbers
-from xtool.runs.records import Failure, Record, parse_line, to_line
-from xtool.runs.sealed import SEALED, believed, seal
-from xtool.runs.writing import writing
+from xtool.store.done import Done
+from xtool.store.manifest import SCHEMA_VERSION, Manifest
+from xtool.store.numbers import Numbers
+from xtool.store.records import Failure, Record, parse_line, to_line
+from xtool.store.sealed import SEALED, believed, seal
+from xtool.store.writing import writing
 
 __all__ = ["MANIFEST", "RECORDS", "SEALED", "RunDirectory"]
 

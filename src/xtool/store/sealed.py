@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtool.errors import RunError
-from xtool.runs.numbers import Numbers, schema, write
+from xtool.store.numbers import Numbers, schema, write
 
 if TYPE_CHECKING:
-    from xtool.runs.records import Failure, Record
+    from xtool.store.records import Failure, Record
 
 __all__ = ["SEALED", "believed", "seal"]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from xtool.contracts.config import FeatureConfig
 from xtool.contracts.registry import registry
 from xtool.metrics.topk import same_names
-from xtool.runs.manifest import SCHEMA_VERSION, DatasetIdentity, EncoderIdentity, Identity, Manifest
+from xtool.store.manifest import SCHEMA_VERSION, DatasetIdentity, EncoderIdentity, Identity, Manifest
 
 if TYPE_CHECKING:
     from xtool.contracts.catalogue import Catalogue
     from xtool.contracts.protocols import Encoder
     from xtool.engine.methods import MethodRequest
-    from xtool.runs.evaluation import Evaluation
+    from xtool.evaluator.evaluation import Evaluation
 
 __all__ = ["manifest_of"]
 
