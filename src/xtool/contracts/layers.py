@@ -9,7 +9,7 @@ width of a head, D the width of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -210,6 +210,10 @@ class Cut:
     pooled: Callable[[Tensor, Tensor], Tensor] | None = None
     """Of a layer that is pooled: its output and masks [B, N, ·, ·] in [0, 1] to unit embeddings [B, N, D], as
     :meth:`xtool.plugin.PoolsMasks.encode_pooled` gives them."""
+    cosines: Callable[[Tensor, Sequence[Tensor]], Sequence[tuple[Tensor, Callable[[Tensor], Tensor]]]] | None = None
+    """The same by a way that makes no embeddings and so takes less: the layer's output and each image's masks
+    [N, h, w], of the output's size, to each image's embedding [D] of nothing pooled and to what gives its N cosines
+    with a unit text [D]."""
 
 
 @dataclass(frozen=True, slots=True)

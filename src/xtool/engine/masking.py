@@ -10,69 +10,29 @@ one pass for all of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.layers import AUTO, cut_of, cut_pass
-from xtool.engine.texts import matches
-from xtool.engine.work import TOWER, part, shared
+from xtool.engine.masked_embeddings import NOT_FINITE, MaskedEmbeddings
+from xtool.engine.masked_pool import embed_pooled
+from xtool.engine.masks import finite, live_maps, scaled_masks, upsampled
+from xtool.engine.work import shared
 from xtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from xtool.contracts.protocols import Encoder, PoolsMasks
+    from xtool.contracts.protocols import Encoder
 
-__all__ = [
-    "Base",
-    "MaskAt",
-    "MaskedEmbeddings",
-    "base_image",
-    "embed_masked",
-    "live_maps",
-    "masked_means",
-    "resized_masks",
-    "scaled_masks",
-]
+__all__ = ["Base", "MaskAt", "base_image", "embed_masked"]
 
 Base = Literal["zero", "mean", "blur"]
 MaskAt = Literal["pixels", "pool"]
 
-EPS = 1e-7  # the VL-Score article's code; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
 SAME = 5
 """Digits in which two scaled maps must agree to be taken for one mask: far less than a pixel's 256 levels."""
-ROUNDING = 1e-6
-"""Cosine that two passes over one image in batches of different sizes may differ by; less is no gain at all."""
 CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
-
-
-@dataclass(frozen=True, slots=True)
-class MaskedEmbeddings:
-    """Embeddings of B images, each under C masks."""
-
-    embeddings: Tensor
-    """[B, C, D] float32, unit norm."""
-    base: Tensor
-    """[B, D] float32, unit norm: the image with everything masked away; at the pool, nothing pooled."""
-    alive: Tensor
-    """[B, C] bool: ``False`` for a map that is constant, or was not wanted; its embedding is exactly the base."""
-
-    def scores(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines of unit texts [T, D] or [B, T, D] with the base images, [B, T], and what masks add, [B, T, C].
-
-        The cosine under a mask is their sum. A mask that is not ``alive``, or whose image embeds as the base does up
-        to rounding, adds exactly zero, so that ``gains > 0`` never depends on the order of a sum; and each text is
-        scored separately, so that its scores do not depend on the other texts.
-        """
-        added = self.embeddings - self.base[:, None]
-        gains = torch.stack(matches(added, text), dim=1)
-        return torch.stack(matches(self.base, text), dim=1), gains.masked_fill(gains.abs() <= ROUNDING, 0.0)
-
-    def gains_of(self, embedding: Tensor, text: Tensor) -> Tensor:
-        """[B, T]: how much the images [B, D] themselves score above the base, each text separately."""
-        return torch.stack(matches(embedding.detach().float() - self.base, text), dim=1)
 
 
 def embed_masked(
@@ -112,22 +72,14 @@ def embed_masked(
         raise UsageError(f"batch must be at least 1, not {batch}")
     if at == "pool":
         pooled = shared(
-            ("pooled", scale), (encoder.visual, pixels, maps), lambda: _embed_pooled(encoder, pixels, maps, scale)
+            ("pooled", scale), (encoder.visual, pixels, maps), lambda: embed_pooled(encoder, pixels, maps, scale)
         )
-        return pooled if wanted is None else _only(pooled, wanted)
+        return pooled if wanted is None else pooled.only(wanted)
     return shared(
         ("masked", base, align_corners, scale),
         (encoder.visual, pixels, maps, wanted, known_base),
         lambda: _embed_masked(encoder, pixels, maps, base, align_corners, scale, batch, wanted, known_base),
     )
-
-
-def live_maps(maps: Tensor) -> Tensor:
-    """[B, C] bool: which of the maps [B, C, h, w] carry information. A constant map is dead.
-
-    Dead maps are not masks: they never beat the base, have no weight and never count among the most important maps.
-    """
-    return maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))
 
 
 def base_image(pixels: Tensor, base: Base) -> Tensor:
@@ -140,88 +92,6 @@ def base_image(pixels: Tensor, base: Base) -> Tensor:
         # Pool to an 8×8 grid and back: a blur far wider than any part that a text could name.
         return F.interpolate(F.adaptive_avg_pool2d(pixels, 8), pixels.shape[-2:], mode="bilinear", align_corners=False)
     raise UsageError(f"base must be zero, mean or blur, not {base!r}")
-
-
-def scaled_masks(maps: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
-    """Upsample maps [N, 1, h, w] to [N, 1, H, W] and scale each to [0, 1]; a constant map gives zeros."""
-    masks = _upsampled(maps, size, align_corners)
-    low = masks.amin(dim=(2, 3), keepdim=True)
-    high = masks.amax(dim=(2, 3), keepdim=True)
-    return masks.sub_(low).div_(high - low + EPS)
-
-
-def _upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps.clone()
-    return F.interpolate(maps, size, mode="bilinear", align_corners=align_corners)
-
-
-def masked_means(maps: Tensor, masks: Tensor) -> Tensor:
-    """Means [B, N, C] of maps [B, C, h, w] over all places, weighted by masks [B, N, ·, ·] in [0, 1].
-
-    A mask of zeros gives zeros. Masks of another size than the maps are resized, with antialiasing.
-    """
-    weights = resized_masks(masks, (maps.shape[-2], maps.shape[-1])).to(maps.dtype).flatten(2)
-    total = weights.sum(dim=2, keepdim=True)
-    return weights @ maps.flatten(2).transpose(1, 2) / torch.where(total > 0, total, 1.0)
-
-
-def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks [B, N, ·, ·] in [0, 1] brought to [B, N, h, w], with antialiasing; of that size already, as they are."""
-    if tuple(masks.shape[-2:]) == size:
-        return masks
-    return F.interpolate(masks, size, mode="bilinear", antialias=True)
-
-
-def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -> MaskedEmbeddings:
-    if not encoder.info.pools_masks:
-        raise UsageError(f"{encoder.info.name} cannot pool under a mask; mask the pixels")
-    images, channels, height, width = maps.shape
-    with torch.inference_mode(False), torch.no_grad():
-        masks = _finite(maps.detach().float())
-        alive = live_maps(masks) if scale else torch.ones(images, channels, dtype=torch.bool, device=maps.device)
-        if scale:
-            masks = scaled_masks(masks.reshape(-1, 1, height, width), (height, width)).reshape(maps.shape)
-        masks = torch.cat([masks.new_zeros(images, 1, height, width), masks], dim=1)
-        found = _pooled(encoder, pixels, masks, torch.cat([alive.new_ones(images, 1), alive], dim=1))
-    if not torch.isfinite(found.sum()):  # one that is not makes the sum so, and the sum takes no memory
-        raise UsageError("embeddings of masked images contain NaN or infinite values; try --dtype float32")
-    return MaskedEmbeddings(found[:, 1:], found[:, 0], alive)
-
-
-def _pooled(encoder: Encoder, pixels: Tensor, masks: Tensor, wanted: Tensor) -> Tensor:
-    """[B, N, D] float32 under those of N masks [B, N, h, w] that are ``wanted`` [B, N]; else as under the first.
-
-    From the pass that gave the features, where the encoder can go on from there, and then image by image, so that
-    what is computed for thousands of masks stays small.
-    """
-    layer = encoder.layer(AUTO)
-    cut = cut_of(encoder, layer)
-    if cut is None or cut.pooled is None:
-        with torch.inference_mode():
-            found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), masks).float()
-        # A copy, which can be saved for backward by a caller that differentiates.
-        return torch.where(wanted[:, :, None], found.clone(), found[:, :1].clone())
-    output = cut_pass(encoder, pixels, layer, cut).output
-    with part(TOWER):
-        found = masks.new_empty(*masks.shape[:2], encoder.info.embed_dim)
-        for image, own in enumerate(wanted):
-            some = cut.pooled(output[image : image + 1], masks[image : image + 1, own])[0].float()
-            found[image] = some[0]
-            found[image, own] = some
-    return found
-
-
-def _only(masked: MaskedEmbeddings, wanted: Tensor) -> MaskedEmbeddings:
-    """The same with the maps that are not ``wanted`` [B, C] embedded as the base."""
-    alive = masked.alive & wanted
-    return MaskedEmbeddings(torch.where(alive[:, :, None], masked.embeddings, masked.base[:, None]), masked.base, alive)
-
-
-def _finite(maps: Tensor) -> Tensor:
-    if not torch.isfinite(maps).all():
-        raise UsageError("feature maps contain NaN or infinite values; try --dtype float32")
-    return maps
 
 
 def _embed_masked(
@@ -237,7 +107,7 @@ def _embed_masked(
 ) -> MaskedEmbeddings:
     images, channels = maps.shape[:2]
     with torch.inference_mode():
-        pixels, maps = pixels.detach(), _finite(maps.detach().float())
+        pixels, maps = pixels.detach(), finite(maps.detach().float())
         background = base_image(pixels, base)
         live = live_maps(maps) if scale else torch.ones(images, channels, dtype=torch.bool, device=maps.device)
         alive = live if wanted is None else live & wanted
@@ -259,7 +129,7 @@ def _embed_masked(
                 continue
             done += len(image)
         if not (torch.isfinite(found).all() and torch.isfinite(base_embedding).all()):
-            raise UsageError("embeddings of masked images contain NaN or infinite values; try --dtype float32")
+            raise UsageError(NOT_FINITE)
         embeddings = base_embedding[:, None].expand(images, channels, -1).clone()
         embeddings[alive] = found if same_as is None else found[same_as]
     # Clones made outside inference mode can be saved for backward by a caller that differentiates.
@@ -291,8 +161,7 @@ def _masked(
     A function of its own so that the masks are gone when the encoder, which needs the most memory, runs.
     """
     size = (pixels.shape[-2], pixels.shape[-1])
-    upsampled = scaled_masks if scale else _upsampled
-    masks = upsampled(low, size, align_corners=align_corners)
+    masks = (scaled_masks if scale else upsampled)(low, size, align_corners=align_corners)
     if len(pixels) > 1:  # one image is broadcast, not copied for each mask
         pixels, background = pixels[image], background[image]
     return pixels * masks if base == "zero" else torch.lerp(background, pixels, masks)

@@ -14,7 +14,7 @@ import copy
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from typing import TypeGuard
+from typing import Generic, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -25,6 +25,8 @@ __all__ = ["Body", "InferenceTwin", "folded", "tile_by_tile"]
 Body = Callable[[Tensor], Tensor]
 """A tower, or the part of it up to its last maps: pixels [B, 3, H, W] to what it computes of them."""
 
+Twin = TypeVar("Twin", bound=Body)
+
 TILE = {"cpu": 8}
 """Images at once; else as many as come. On a CPU more do not fit its caches and need more memory, and the memory
 allocator hands tensors beyond 32 MiB back to the system each time, whose fresh pages cost up to a third of the pass."""
@@ -32,7 +34,7 @@ allocator hands tensors beyond 32 MiB back to the system each time, whose fresh 
 LOG = logging.getLogger("xtool")
 
 
-class InferenceTwin:
+class InferenceTwin(Generic[Twin]):
     """Holds the twin of a tower.
 
     Args:
@@ -41,10 +43,10 @@ class InferenceTwin:
             under ``no_grad`` outside inference mode, and again when the weights have changed.
     """
 
-    def __init__(self, tower: nn.Module, make: Callable[[Tensor], Body]) -> None:
+    def __init__(self, tower: nn.Module, make: Callable[[Tensor], Twin]) -> None:
         self._tower = tower
         self._make = make
-        self._twin: Body | None = None
+        self._twin: Twin | None = None
         self._weights: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -63,11 +65,15 @@ class InferenceTwin:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """What the twin gives for pixels [B, 3, H, W]."""
+        return self.now(pixels)(pixels)
+
+    def now(self, like: Tensor) -> Twin:
+        """The twin of the weights that the tower has now; ``like`` is as for ``make``."""
         weights = tuple((id(tensor), tensor._version) for tensor in self._tower.state_dict(keep_vars=True).values())
         if self._twin is None or weights != self._weights:
             with torch.inference_mode(False), torch.no_grad():
-                self._twin, self._weights = self._make(pixels), weights
-        return self._twin(pixels)
+                self._twin, self._weights = self._make(like), weights
+        return self._twin
 
 
 def tile_by_tile(body: Body, pixels: Tensor, images: int | None = None) -> Tensor:

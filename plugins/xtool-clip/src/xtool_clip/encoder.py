@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from xtool.plugin import Cut, EncoderInfo, Layer, UsageError, resized_masks
 from xtool_clip.context import ContextWatch
-from xtool_clip.inference import maps_twin, twin_of
+from xtool_clip.inference import cut_twin, twin_of
 from xtool_clip.layers import describe_layer
 from xtool_clip.mask_pooling import read_mask_pooling
+from xtool_clip.masked_cosines import pays
 from xtool_clip.masked_pools import mean_token_pool
 from xtool_clip.pooling import OneQueryPool
 from xtool_clip.text import embed_tokens
@@ -25,7 +26,7 @@ from xtool_clip.words import METHODS, word_relevance
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to token ids [T, L], as ``open_clip.get_tokenizer`` gives it."""
 
-_NOT_COPIED = ("_twin", "_maps_twin", "_texts", "_text_lock")
+_NOT_COPIED = ("_twin", "_cut_twin", "_texts", "_text_lock")
 
 CACHED_TEXTS = 16_384
 """A thousand classes with a few prompts each; 64 MiB at 1,024 dimensions."""
@@ -74,7 +75,7 @@ class ClipEncoder:
     def _start_afresh(self) -> None:
         """Make what is only kept for speed, and cannot be copied or pickled."""
         self._twin = twin_of(self.visual, self.dtype, compiled=self._compiled)
-        self._maps_twin = maps_twin(self.visual)
+        self._cut_twin = cut_twin(self.visual)
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._text_lock = Lock()
 
@@ -146,7 +147,7 @@ class ClipEncoder:
     def layer(self, name: str) -> Layer:
         """Describe a layer of the image tower; see :mod:`xtool_clip.layers`."""
         layer = describe_layer(self.visual, self.info, name)
-        twin = self._maps_twin
+        twin = self._cut_twin
         if twin is None or layer.name != self.info.layers[-1] or not (twin.unwatched and _is_float32(self.visual)):
             return layer
         pool: Any = self.visual.attnpool
@@ -160,6 +161,7 @@ class ClipEncoder:
                 pooled=lambda maps, masks: F.normalize(
                     under_masks(maps, resized_masks(masks, (maps.shape[-2], maps.shape[-1]))), dim=-1
                 ),
+                cosines=(lambda maps, masks: twin.now(maps).cosines(maps, masks)) if pays(pool) else None,
             ),
         )
 

@@ -11,12 +11,14 @@ import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 
 from xtool.loading import InferenceTwin, folded, tile_by_tile
+from xtool_clip.masked_cosines import MaskedCosines
 from xtool_clip.pooling import OneQueryPool
 
 COMPILED_BATCH = {"cpu": 8, "cuda": 256}
@@ -29,7 +31,7 @@ Body = Callable[[Tensor], Tensor]
 """Pixels [B, 3, H, W] to the last feature maps [B, C, h, w]."""
 
 
-def twin_of(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> InferenceTwin | None:
+def twin_of(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> InferenceTwin[Body] | None:
     """The twin of ``tower`` in ``dtype``; ``None`` where it would compute what the tower computes."""
     if isinstance(tower, ModifiedResNet):
         return InferenceTwin(tower, lambda like: _FastCNN.of(tower, dtype, like.to(dtype) if compiled else None))
@@ -40,16 +42,32 @@ def twin_of(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> 
     return InferenceTwin(tower, lambda _like: _in_dtype(copy.deepcopy(tower).to(dtype), dtype))
 
 
-def maps_twin(tower: nn.Module) -> InferenceTwin | None:
-    """The twin, in float32, of the part of a CLIP CNN that gives its last maps; ``None`` for another tower."""
+class CutCNN:
+    """A CLIP CNN up to its last maps, in float32, and how these are scored under masks.
+
+    Args:
+        tower: the CNN, of which a copy is made.
+    """
+
+    def __init__(self, tower: ModifiedResNet) -> None:
+        self._body = folded(_without_pool(tower), torch.float32)
+        self._pool = OneQueryPool(tower.attnpool)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """The last maps [B, C, h, w] of pixels [B, 3, H, W]."""
+        return tile_by_tile(self._body, pixels)
+
+    @cached_property
+    def cosines(self) -> MaskedCosines:
+        """Of the last maps with texts, under masks."""
+        return MaskedCosines(self._pool)
+
+
+def cut_twin(tower: nn.Module) -> InferenceTwin[CutCNN] | None:
+    """The twin of a CLIP CNN in two parts; ``None`` for another tower."""
     if not isinstance(tower, ModifiedResNet):
         return None
-
-    def make(_like: Tensor) -> Body:
-        body = folded(_without_pool(tower), torch.float32)
-        return lambda pixels: tile_by_tile(body, pixels)
-
-    return InferenceTwin(tower, make)
+    return InferenceTwin(tower, lambda _like: CutCNN(tower))
 
 
 def _in_dtype(tower: nn.Module, dtype: torch.dtype) -> Body:

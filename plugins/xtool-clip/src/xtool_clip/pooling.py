@@ -30,13 +30,35 @@ class OneQueryPool:
 
     def __call__(self, features: Tensor) -> Tensor:
         """Embed the last feature maps [B, C, h, w] as [B, D] float32."""
-        patches = features.float().flatten(2).transpose(1, 2)
-        tokens = torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1) + self.positions
-        images, _, width = tokens.shape
-        per_head = (self.heads, width // self.heads, width)
-        query = F.linear(tokens[:, 0], *self.query).view(images, *per_head[:2]) / per_head[1] ** 0.5
-        asked = torch.einsum("bhe,hec->bhc", query, self.key[0].view(per_head))
-        attention = torch.einsum("bhc,blc->bhl", asked, tokens).softmax(dim=2)
+        tokens = self._tokens(features)
+        attention = self._scores(tokens).softmax(dim=2)
         seen = torch.einsum("bhl,blc->bhc", attention, tokens)
-        value = torch.einsum("bhc,hec->bhe", seen, self.value[0].view(per_head))
+        value = torch.einsum("bhc,hec->bhe", seen, self.value[0].view(self._per_head))
         return F.linear(value.flatten(1) + self.value[1], *self.output)
+
+    def asked(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Of maps [B, C, h, w]: attention [B, heads, n] up to a factor for each head, and values [B, heads, n, d].
+
+        The first token is the mean of the others, which are the places.
+        """
+        tokens = self._tokens(features)
+        scores = self._scores(tokens)
+        values = F.linear(tokens, *self.value).view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
+        return (scores - scores.amax(dim=2, keepdim=True)).exp(), values
+
+    @property
+    def _per_head(self) -> tuple[int, int, int]:
+        width = self.query[0].shape[0]
+        return self.heads, width // self.heads, width
+
+    def _tokens(self, features: Tensor) -> Tensor:
+        patches = features.float().flatten(2).transpose(1, 2)
+        tokens: Tensor = torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1) + self.positions
+        return tokens
+
+    def _scores(self, tokens: Tensor) -> Tensor:
+        """[B, heads, n]: how well each token answers the first, up to a number for each head."""
+        heads, width, _ = self._per_head
+        query = F.linear(tokens[:, 0], *self.query).view(-1, heads, width) / width**0.5
+        asked = torch.einsum("bhe,hec->bhc", query, self.key[0].view(self._per_head))
+        return torch.einsum("bhc,blc->bhl", asked, tokens)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtool.loading import InferenceTwin, folded, tile_by_tile
+from xtool.loading import Body, InferenceTwin, folded, tile_by_tile
 from xtool_timm.lite0 import Lite0, SameConv
 from xtool_timm.tower import ClassifierTower
 
@@ -22,7 +22,7 @@ bfloat16, whose widest maps have 14 MiB; two in float32 take 1.4 times as long. 
 for the reason."""
 
 
-def twin_of(tower: ClassifierTower, dtype: torch.dtype) -> InferenceTwin:
+def twin_of(tower: ClassifierTower, dtype: torch.dtype) -> InferenceTwin[Body]:
     """The twin, in ``dtype``, of the part of ``tower`` that gives its last maps; its maps are float32."""
 
     def make(like: Tensor) -> Any:
