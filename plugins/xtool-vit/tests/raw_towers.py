@@ -1,30 +1,27 @@
 """Image towers read straight from open_clip's and timm's modules, for references that share no code with xtool.
 
-All for a single image: n tokens, H heads of width d. Everything is computed from what a hook saw go into each block.
+All for a single image: n tokens, H heads of width d. What goes into each block is seen by a hook.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.plugin import load_encoder
 from xtool_clip.encoder import ClipEncoder
 
 
 @dataclass(frozen=True)
 class RawBlock:
-    """A block, and what went into it."""
+    """A block, and what goes into it."""
 
     x: Tensor
     """[n, width] its input."""
-    normed: Tensor
-    """[n, width] what went into its attention."""
     norm: Callable[[Tensor], Tensor]
     project: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
     """[n, width] to q, k, v [H, n, d]."""
@@ -37,6 +34,15 @@ class RawBlock:
     second: Callable[[Tensor], Tensor]
     """The feed-forward branch, with its norm and scale."""
 
+    def at(self, x: Tensor) -> RawBlock:
+        """The same block with another input [n, width]."""
+        return replace(self, x=x)
+
+    @property
+    def normed(self) -> Tensor:
+        """[n, width] what goes into its attention."""
+        return self.norm(self.x)
+
     @property
     def qkv(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.project(self.normed)
@@ -46,53 +52,73 @@ class RawBlock:
         q, k, _ = self.qkv
         return torch.stack([(q[h] @ k[h].T / q.shape[-1] ** 0.5).softmax(dim=1) for h in range(len(q))])
 
-    def merged(self, heads: list[Tensor]) -> Tensor:
+    def merged(self, heads: Sequence[Tensor]) -> Tensor:
         """H outputs [n, d] to what is added to x."""
-        joined = torch.cat(heads, dim=-1)
+        joined = torch.cat(list(heads), dim=-1)
         joined = joined if self.inner_norm is None else self.inner_norm(joined)
         return self.scale_1(self.out(joined))
 
+    def after(self, heads: Sequence[Tensor]) -> Tensor:
+        """[n, width] what the block gives if these are its heads' outputs, H times [n, d]."""
+        between = self.x + self.merged(heads)
+        return between + self.second(between)
 
-def raw_blocks(encoder: ClipEncoder, pixels: Tensor) -> list[RawBlock]:
-    """All blocks of the tower, with what went into them for one image [1, 3, H, W]."""
-    visual: Any = encoder.visual
-    modules = visual.transformer.resblocks if hasattr(visual, "transformer") else visual.trunk.blocks
-    inputs, ropes, handles = [], [], []
-    for module in modules:
-        handles.append(module.register_forward_pre_hook(lambda _m, args: inputs.append(args[0][0])))
-        handles.append(
-            module.attn.register_forward_pre_hook(
-                lambda _m, _a, kwargs: ropes.append(kwargs.get("rope")), with_kwargs=True
-            )
-        )
+    def output(self, attention: Tensor | None = None) -> Tensor:
+        """[n, width] what the block gives with this attention [H, n, n], by default its own."""
+        weights, values = self.attention() if attention is None else attention, self.qkv[2]
+        return self.after([weights[h] @ values[h] for h in range(len(values))])
+
+
+def tokens_between(encoder: ClipEncoder, pixels: Tensor) -> list[Tensor]:
+    """L + 1 times [n, width] of one image [1, 3, H, W]: what goes into each block, and what comes out of the last."""
+    seen: list[Tensor] = []
+    modules = _modules(encoder)
+    handles = [module.register_forward_pre_hook(lambda _module, args: seen.append(args[0][0])) for module in modules]
+    handles.append(modules[-1].register_forward_hook(lambda _module, _args, output: seen.append(output[0])))
     with torch.no_grad():
         encoder.encode_image(pixels)
     for handle in handles:
         handle.remove()
-    read = _open_clip_block if hasattr(visual, "transformer") else _timm_block
+    return seen
+
+
+def raw_blocks(encoder: ClipEncoder, pixels: Tensor) -> list[RawBlock]:
+    """All blocks of the tower, with what goes into them for one image [1, 3, H, W]."""
+    ropes: list[Tensor | None] = []
+    modules = _modules(encoder)
+    handles = [
+        module.attn.register_forward_pre_hook(lambda _m, _a, kwargs: ropes.append(kwargs.get("rope")), with_kwargs=True)
+        for module in modules
+    ]
+    inputs = tokens_between(encoder, pixels)[:-1]
+    for handle in handles:
+        handle.remove()
+    read = _open_clip_block if hasattr(encoder.visual, "transformer") else _timm_block
     return [read(module, x, rope) for module, x, rope in zip(modules, inputs, ropes, strict=True)]
 
 
-def last_tokens(blocks: list[RawBlock]) -> Tensor:
-    """[n, width] what the last block gives, from its own parts."""
-    last = blocks[-1]
-    attention, values = last.attention(), last.qkv[2]
-    between = last.x + last.merged([attention[h] @ values[h] for h in range(len(values))])
-    return between + last.second(between)
+def projected(visual: Any, token: Tensor) -> Tensor:
+    """A token [.., width] as open_clip's tower projects the pooled one, at length 1."""
+    return F.normalize(visual.ln_post(token) @ visual.proj, dim=-1)
 
 
 def alone(encoder: ClipEncoder, tokens: Tensor) -> Tensor:
     """[n, D] unit embeddings of n images that would each have one of these tokens [n, width] only."""
     visual: Any = encoder.visual
     if hasattr(visual, "transformer"):
-        if visual.attn_pool is not None:
-            tokens = visual.attn_pool(tokens[:, None])[:, 0]
-        return F.normalize(visual.ln_post(tokens) @ visual.proj, dim=-1)
+        return projected(visual, tokens if visual.attn_pool is None else visual.attn_pool(tokens[:, None])[:, 0])
     trunk = visual.trunk
     tokens = trunk.norm(tokens)
     if trunk.attn_pool is not None:
         tokens = trunk.attn_pool(tokens[:, None])
     return F.normalize(visual.head(trunk.head(trunk.fc_norm(tokens))), dim=-1)
+
+
+def grid_of(encoder: ClipEncoder) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    (height, width), side = encoder.info.input_size, encoder.info.patch_size
+    assert side
+    return height // side, width // side
 
 
 def prefix(encoder: ClipEncoder) -> int:
@@ -101,14 +127,9 @@ def prefix(encoder: ClipEncoder) -> int:
     return 1 if hasattr(visual, "transformer") else int(visual.trunk.num_prefix_tokens)
 
 
-def random_b_16() -> ClipEncoder:
-    """ViT-B-16 with random weights, biases and attention set apart from zero."""
-    encoder = load_encoder("ViT-B-16", pretrained="none", device="cpu")
-    torch.manual_seed(3)
-    for name, parameter in encoder.visual.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(parameter, std=0.1)
-    return encoder  # type: ignore[return-value]
+def _modules(encoder: ClipEncoder) -> Any:
+    visual: Any = encoder.visual
+    return visual.transformer.resblocks if hasattr(visual, "transformer") else visual.trunk.blocks
 
 
 def _heads(tokens: Tensor, count: int) -> Tensor:
@@ -126,7 +147,7 @@ def _open_clip_block(block: Any, x: Tensor, _: Tensor | None) -> RawBlock:
         return _heads(q, attention.num_heads), _heads(k, attention.num_heads), _heads(v, attention.num_heads)
 
     return RawBlock(
-        x, block.ln_1(x), block.ln_1, project, None, attention.out_proj, block.ls_1,
+        x, block.ln_1, project, None, attention.out_proj, block.ls_1,
         lambda y: block.ls_2(block.mlp(block.ln_2(y))),
     )  # fmt: skip
 
@@ -152,7 +173,7 @@ def _timm_block(block: Any, x: Tensor, rope: Tensor | None) -> RawBlock:
 
     inner = getattr(attention, "norm", None)
     return RawBlock(
-        x, block.norm1(x), block.norm1, project, None if isinstance(inner, torch.nn.Identity) else inner,
+        x, block.norm1, project, None if isinstance(inner, torch.nn.Identity) else inner,
         attention.proj, lambda y: scale(y, 1), lambda y: scale(block.mlp(block.norm2(y)), 2),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from raw_towers import RawBlock, alone, last_tokens, prefix, random_b_16, raw_blocks
+from raw_towers import RawBlock, alone, grid_of, prefix, raw_blocks
 from torch import Tensor
 from torch.nn import functional as F
 from vit_towers import pixels_for, texts_for
@@ -26,18 +26,12 @@ def alike(heads: Tensor, bias: Tensor | float = 0.0) -> list[Tensor]:
 
 def gaussian(encoder: ClipEncoder, count: int) -> Tensor:
     """NACLIP's, with σ = 5 patches, so that 2 σ² is 50."""
-    first, patches = prefix(encoder), torch.arange(count - prefix(encoder))
-    rows, columns = patches // read_width(encoder), patches % read_width(encoder)
+    first, patches, width = prefix(encoder), torch.arange(count - prefix(encoder)), grid_of(encoder)[1]
+    rows, columns = patches // width, patches % width
     squares = (rows[:, None] - rows) ** 2 + (columns[:, None] - columns) ** 2
     near = torch.zeros(count, count)
     near[first:, first:] = math.e ** (-squares / 50)
     return near
-
-
-def read_width(encoder: ClipEncoder) -> int:
-    """Patches in a row."""
-    assert encoder.info.patch_size
-    return encoder.info.input_size[1] // encoder.info.patch_size
 
 
 def cliper_mixture(blocks: list[RawBlock]) -> list[Tensor]:
@@ -71,10 +65,8 @@ def expected(encoder: ClipEncoder, blocks: list[RawBlock], preset: str, text: Te
         "naclip": lambda: alike(k, gaussian(encoder, k.shape[1])),
     }
     mixture = mixtures[preset]()
-    y = last.merged(list(v) if mixture is None else [w @ v for w, v in zip(mixture, v, strict=True)])
-    if preset in ("value", "sclip"):
-        y = last.x + y
-        y = y + last.second(y)
+    heads = v if mixture is None else [w @ v for w, v in zip(mixture, v, strict=True)]
+    y = last.after(heads) if preset in ("value", "sclip") else last.merged(heads)
     return text @ alone(encoder, y[prefix(encoder) :]).T
 
 
@@ -94,8 +86,8 @@ def test_each_preset_is_its_paper_s_formula_on_every_tower(tower: ClipEncoder) -
 
 
 @pytest.mark.slow
-def test_each_preset_is_its_paper_s_formula_on_vit_b_16() -> None:
-    check_presets(random_b_16())
+def test_each_preset_is_its_paper_s_formula_on_vit_b_16(base: ClipEncoder) -> None:
+    check_presets(base)
 
 
 def test_with_its_own_attention_residual_and_feed_forward_the_tokens_are_the_model_s(tower: ClipEncoder) -> None:
@@ -103,7 +95,7 @@ def test_with_its_own_attention_residual_and_feed_forward_the_tokens_are_the_mod
     config = DenseConfig(attention="own", locality=None)
     with torch.no_grad():
         (found,) = token_features(read_stream(tower, pixels), config)
-        tokens = alone(tower, last_tokens(raw_blocks(tower, pixels)))
+        tokens = alone(tower, raw_blocks(tower, pixels)[-1].output())
     torch.testing.assert_close(F.normalize(found[0], dim=-1), tokens, **EXACT)
 
 

@@ -1,4 +1,4 @@
-"""Grad-ECLIP against loops over open_clip's raw modules."""
+"""Grad-ECLIP against loops over raw modules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from raw_open_clip import attention_of, finished, grid_of, projected, queries_keys_values, tokens_between
+from raw_towers import grid_of, projected, raw_blocks
 from torch import Tensor
 from vit_towers import make_tower, pixels_for, texts_for
 
@@ -17,24 +17,21 @@ from xtool_vit.gradeclip import GradECLIP
 
 def expected_map(encoder: ClipEncoder, pixels: Tensor, text: Tensor, heads: str) -> Tensor:
     """[h, w] by the class token's row alone, from the description."""
-    visual: Any = encoder.visual
-    tokens = tokens_between(encoder, pixels)[-2]
-    block = visual.transformer.resblocks[-1]
+    block = raw_blocks(encoder, pixels)[-1]
     with torch.no_grad():
-        parts = queries_keys_values(block, block.ln_1(tokens))
-        query, key, value = (torch.cat(part, dim=1) for part in parts)
+        query, key, value = (torch.cat(list(part), dim=1) for part in block.qkv)
         if heads == "one":
             attended = torch.softmax(query @ key.T / query.shape[1] ** 0.5, dim=1) @ value
         else:
-            attended = torch.cat([a @ v for a, v in zip(attention_of(block, tokens), parts[2], strict=True)], dim=1)
+            attended = torch.cat([a @ v for a, v in zip(block.attention(), block.qkv[2], strict=True)], dim=1)
     attended.requires_grad_()
-    cosine = projected(visual, finished(block, tokens, attended)[0]) @ text
+    cosine = projected(encoder.visual, block.after([attended])[0]) @ text
     gradient = torch.autograd.grad(cosine, attended)[0]
     assert not gradient[1:].any()
     alike = torch.tensor([torch.cosine_similarity(query[0], key[i], dim=0) for i in range(1, len(key))])
     alike = (alike - alike.min()) / (alike.max() - alike.min())
     rows = [alike[i - 1] * (gradient[0] * value[i]).sum() for i in range(1, len(value))]
-    return torch.stack(rows).clamp(min=0).view(grid_of(visual))
+    return torch.stack(rows).clamp(min=0).view(grid_of(encoder))
 
 
 @pytest.mark.parametrize("heads", ["one", "model"])
@@ -62,13 +59,12 @@ def test_where_tokens_are_averaged_every_token_that_counts_has_its_say() -> None
     encoder = make_tower("mean")
     visual: Any = encoder.visual
     pixels, text = pixels_for(encoder, 1), texts_for(encoder, 1)
-    tokens = tokens_between(encoder, pixels)[-2]
-    block = visual.transformer.resblocks[-1]
+    block = raw_blocks(encoder, pixels)[-1]
     with torch.no_grad():
-        query, key, value = (torch.cat(part, dim=1) for part in queries_keys_values(block, block.ln_1(tokens)))
+        query, key, value = (torch.cat(list(part), dim=1) for part in block.qkv)
         attended = torch.softmax(query @ key.T / query.shape[1] ** 0.5, dim=1) @ value
     attended.requires_grad_()
-    pooled = visual.ln_post(finished(block, tokens, attended))[1:].mean(dim=0) @ visual.proj
+    pooled = visual.ln_post(block.after([attended]))[1:].mean(dim=0) @ visual.proj
     gradient = torch.autograd.grad(pooled @ text[0] / pooled.norm(), attended)[0]
     total = torch.zeros(len(value) - 1)
     for j in range(1, len(query)):

@@ -1,4 +1,4 @@
-"""LeGrad against loops over open_clip's and timm's raw modules, and against finite differences."""
+"""LeGrad against loops over raw modules, and against finite differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from raw_open_clip import attention_of, grid_of, projected, tokens_between, with_attention
+from raw_towers import RawBlock, grid_of, projected, raw_blocks, tokens_between
 from torch import Tensor
 from torch.nn import functional as F
 from vit_towers import make_tower, pixels_for, texts_for
@@ -19,24 +19,18 @@ from xtool_vit.config import LeGradConfig
 from xtool_vit.legrad import LeGrad
 
 
-def block_map(visual: Any, block: Any, tokens: Tensor, text: Tensor) -> Tensor:
+def block_map(visual: Any, block: RawBlock, text: Tensor) -> Tensor:
     """[n] of one block, from the paper's description: a loop over heads."""
-    attention = [weights.detach().requires_grad_() for weights in attention_of(block, tokens)]
-    output = with_attention(block, tokens, attention)
-    score = projected(visual, output.mean(dim=0)) @ text
-    gradients = torch.autograd.grad(score, attention)
+    attention = block.attention().detach().requires_grad_()
+    score = projected(visual, block.output(attention).mean(dim=0)) @ text
+    (gradients,) = torch.autograd.grad(score, attention)
     return sum(gradient.clamp(min=0).mean(dim=0) for gradient in gradients) / len(gradients)  # type: ignore[return-value]
 
 
 def expected_map(encoder: ClipEncoder, pixels: Tensor, text: Tensor) -> Tensor:
     """[h, w]: the sum over all blocks."""
-    visual: Any = encoder.visual
-    tokens = tokens_between(encoder, pixels)
-    maps = [
-        block_map(visual, block, before, text)
-        for block, before in zip(visual.transformer.resblocks, tokens, strict=False)
-    ]
-    return torch.stack(maps).sum(dim=0)[1:].view(grid_of(visual))
+    maps = [block_map(encoder.visual, block, text) for block in raw_blocks(encoder, pixels)]
+    return torch.stack(maps).sum(dim=0)[1:].view(grid_of(encoder))
 
 
 @pytest.mark.parametrize("kind", ["class token", "layer scale", "mean"])
@@ -57,26 +51,26 @@ def test_it_is_the_same_on_vit_b_16(base: ClipEncoder) -> None:
 
 
 def test_one_attention_entry_has_the_gradient_that_a_finite_difference_has(vit: ClipEncoder) -> None:
-    visual: Any = deepcopy(vit.visual).double()
-    block = visual.transformer.resblocks[1]
+    double = deepcopy(vit)
+    double.model.double()
     pixels, text = pixels_for(vit, 1), texts_for(vit, 1)[0].double()
-    tokens = tokens_between(vit, pixels)[1].double()
+    block = raw_blocks(double, pixels.double())[1]
     with torch.no_grad():
-        attention = attention_of(block, tokens)
+        attention = block.attention()
 
         def score(head: int, query: int, key: int, change: float) -> float:
-            changed = [weights.clone() for weights in attention]
-            changed[head][query, key] += change
-            return float(projected(visual, with_attention(block, tokens, changed).mean(dim=0)) @ text)
+            changed = attention.clone()
+            changed[head, query, key] += change
+            return float(projected(double.visual, block.output(changed).mean(dim=0)) @ text)
 
-        heads, size = len(attention), len(tokens)
+        heads, size = len(attention), len(block.x)
         differences = torch.tensor(
             [
                 [[(score(h, q, k, 1e-4) - score(h, q, k, -1e-4)) / 2e-4 for k in range(1, size)] for q in range(size)]
                 for h in range(heads)
             ]
         )
-    expected = differences.clamp(min=0).mean(dim=(0, 1)).view(grid_of(visual))
+    expected = differences.clamp(min=0).mean(dim=(0, 1)).view(grid_of(vit))
     both = LeGrad(LeGradConfig(layers=2)).explain(vit, pixels, text.float()[None]).maps[0, 0]
     last = LeGrad(LeGradConfig(layers=1)).explain(vit, pixels, text.float()[None]).maps[0, 0]
     torch.testing.assert_close((both - last), expected.float(), rtol=1e-3, atol=1e-7)
@@ -122,14 +116,8 @@ def coca_map(encoder: ClipEncoder, tokens: Tensor, text: Tensor) -> Tensor:
 def test_where_siglip_pools_it_is_by_the_pools_attention() -> None:
     encoder = make_tower("SigLIP")
     pixels, text = pixels_for(encoder, 1), texts_for(encoder, 1)
-    after: list[Tensor] = []
-    blocks: Any = encoder.visual.trunk.blocks  # type: ignore[union-attr]
-    handles = [block.register_forward_hook(lambda _module, _args, output: after.append(output[0])) for block in blocks]
-    with torch.no_grad():
-        encoder.encode_image(pixels)
-    for handle in handles:
-        handle.remove()
-    expected = torch.stack([siglip_map(encoder, tokens, text[0]) for tokens in after]).sum(dim=0)
+    tokens = tokens_between(encoder, pixels)[1:]
+    expected = torch.stack([siglip_map(encoder, after, text[0]) for after in tokens]).sum(dim=0)
     found = LeGrad(LeGradConfig(sinks=None)).explain(encoder, pixels, text).maps[0, 0]
     torch.testing.assert_close(found.flatten(), expected, rtol=1e-4, atol=1e-8)
 

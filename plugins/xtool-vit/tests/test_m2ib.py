@@ -1,13 +1,12 @@
-"""M2IB against the description written with its own optimiser on open_clip's raw modules."""
+"""M2IB against the description written with its own optimiser on raw modules."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
-from raw_open_clip import attention_of, grid_of, projected, tokens_between, with_attention
+from raw_towers import grid_of, projected, raw_blocks
 from torch import Tensor
 from vit_towers import make_tower, pixels_for, texts_for
 
@@ -22,9 +21,8 @@ from xtool_vit.m2ib import M2IB
 
 def expected_map(encoder: ClipEncoder, pixels: Tensor, text: Tensor, layer: int) -> Tensor:
     """[h, w] in float32, one copy of the noise after the other; Adam as in its paper."""
-    visual: Any = encoder.visual
-    blocks = visual.transformer.resblocks
-    tokens = tokens_between(encoder, pixels)[layer + 1]
+    blocks = raw_blocks(encoder, pixels)[layer + 1 :]
+    tokens = blocks[0].x
     noise = torch.randn(10, 10, *tokens.shape, generator=torch.Generator().manual_seed(0))
     alpha = torch.full_like(tokens, 5.0)
     first, second = torch.zeros_like(alpha), torch.zeros_like(alpha)
@@ -34,16 +32,16 @@ def expected_map(encoder: ClipEncoder, pixels: Tensor, text: Tensor, layer: int)
         match = torch.zeros(())
         for copy in range(10):
             mixed = kept * tokens + (1 - kept) * noise[step, copy]
-            for block in blocks[layer + 1 :]:
-                mixed = with_attention(block, mixed, attention_of(block, mixed))
-            match = match + projected(visual, mixed[0]) @ text / 10
+            for block in blocks:
+                mixed = block.at(mixed).output()
+            match = match + projected(encoder.visual, mixed[0]) @ text / 10
         loss = 0.1 * information(alpha, tokens).mean() - match
         gradient = torch.autograd.grad(loss, alpha)[0]
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         unbiased = (second / (1 - 0.999 ** (step + 1))).sqrt()
         alpha = alpha.detach() - first / (1 - 0.9 ** (step + 1)) / (unbiased + 1e-8)
-    return information(alpha, tokens)[1:].sum(dim=1).view(grid_of(visual))
+    return information(alpha, tokens)[1:].sum(dim=1).view(grid_of(encoder))
 
 
 def information(alpha: Tensor, tokens: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Chefer's relevance against loops over open_clip's raw modules, and against finite differences."""
+"""Chefer's relevance against loops over raw modules, and against finite differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from raw_open_clip import attention_of, grid_of, projected, tokens_between, with_attention
+from raw_towers import grid_of, projected, raw_blocks
 from torch import Tensor
 from vit_towers import make_tower, pixels_for, texts_for
 
@@ -19,22 +19,18 @@ from xtool_vit.relevance import Chefer
 
 def expected_map(encoder: ClipEncoder, pixels: Tensor, text: Tensor, start: int) -> Tensor:
     """[h, w] of a tower with a class token, from the description: a loop over blocks and heads."""
-    visual: Any = encoder.visual
-    tokens = tokens_between(encoder, pixels)[start]
-    chain = []
-    for block in visual.transformer.resblocks[start:]:
-        attention = attention_of(block, tokens)
+    blocks = raw_blocks(encoder, pixels)[start:]
+    tokens, chain = blocks[0].x, []
+    for block in blocks:
+        attention = block.at(tokens).attention()
         chain.append(attention)
-        tokens = with_attention(block, tokens, attention)
-    logit = encoder.info.logit_scale * (projected(visual, tokens[0]) @ text)
-    gradients = torch.autograd.grad(logit, [weights for attention in chain for weights in attention])
-    relevance, position = torch.eye(len(tokens)), 0
-    for attention in chain:
-        ours = gradients[position : position + len(attention)]
-        position += len(attention)
-        mean = sum((g * a.detach()).clamp(min=0) for g, a in zip(ours, attention, strict=True)) / len(attention)
+        tokens = block.at(tokens).output(attention)
+    logit = encoder.info.logit_scale * (projected(encoder.visual, tokens[0]) @ text)
+    relevance = torch.eye(len(tokens))
+    for attention, gradient in zip(chain, torch.autograd.grad(logit, chain), strict=True):
+        mean = sum((g * a.detach()).clamp(min=0) for g, a in zip(gradient, attention, strict=True)) / len(attention)
         relevance = relevance + mean @ relevance
-    return relevance[0, 1:].view(grid_of(visual))
+    return relevance[0, 1:].view(grid_of(encoder))
 
 
 @pytest.mark.parametrize("start", [-1, -2, 0])
@@ -58,21 +54,21 @@ def test_it_is_the_same_on_vit_b_16(base: ClipEncoder, start: int) -> None:
 
 
 def test_the_last_blocks_relevance_is_attention_times_a_finite_difference(vit: ClipEncoder) -> None:
-    visual: Any = deepcopy(vit.visual).double()
-    block = visual.transformer.resblocks[-1]
+    double = deepcopy(vit)
+    double.model.double()
     pixels, text = pixels_for(vit, 1), texts_for(vit, 1)[0].double()
-    tokens = tokens_between(vit, pixels)[-2].double()
-    expected = torch.zeros(len(tokens) - 1, dtype=torch.float64)
+    block = raw_blocks(double, pixels.double())[-1]
+    expected = torch.zeros(len(block.x) - 1, dtype=torch.float64)
     with torch.no_grad():
-        attention = attention_of(block, tokens)
+        attention = block.attention()
 
         def logit(head: int, key: int, change: float) -> float:
-            changed = [weights.clone() for weights in attention]
-            changed[head][0, key] += change
-            return vit.info.logit_scale * float(projected(visual, with_attention(block, tokens, changed)[0]) @ text)
+            changed = attention.clone()
+            changed[head, 0, key] += change
+            return vit.info.logit_scale * float(projected(double.visual, block.output(changed)[0]) @ text)
 
         for head, weights in enumerate(attention):
-            for key in range(1, len(tokens)):
+            for key in range(1, len(block.x)):
                 slope = (logit(head, key, 1e-4) - logit(head, key, -1e-4)) / 2e-4
                 expected[key - 1] += max(0.0, slope * float(weights[0, key])) / len(attention)
     found = Chefer(CheferConfig()).explain(vit, pixels, text.float()[None]).maps[0, 0]
@@ -83,14 +79,13 @@ def test_a_mean_over_tokens_takes_the_mean_of_the_rows() -> None:
     encoder = make_tower("mean")
     visual: Any = encoder.visual
     pixels, text = pixels_for(encoder, 1), texts_for(encoder, 1)
-    tokens = tokens_between(encoder, pixels)[-2]
-    block = visual.transformer.resblocks[-1]
-    attention = attention_of(block, tokens)
-    pooled = visual.ln_post(with_attention(block, tokens, attention))[1:].mean(dim=0) @ visual.proj
+    block = raw_blocks(encoder, pixels)[-1]
+    attention = block.attention()
+    pooled = visual.ln_post(block.output(attention))[1:].mean(dim=0) @ visual.proj
     logit = encoder.info.logit_scale * (pooled @ text[0]) / pooled.norm()
-    gradients = torch.autograd.grad(logit, attention)
-    mean = sum((g * a.detach()).clamp(min=0) for g, a in zip(gradients, attention, strict=True)) / len(attention)
-    expected = (torch.eye(len(tokens)) + mean)[1:].mean(dim=0)[1:]
+    (gradient,) = torch.autograd.grad(logit, attention)
+    mean = sum((g * a.detach()).clamp(min=0) for g, a in zip(gradient, attention, strict=True)) / len(attention)
+    expected = (torch.eye(len(block.x)) + mean)[1:].mean(dim=0)[1:]
     found = Chefer(CheferConfig()).explain(encoder, pixels, text).maps[0, 0]
     torch.testing.assert_close(found.flatten(), expected, rtol=1e-4, atol=1e-6)
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from raw_towers import RawBlock, alone, prefix, random_b_16, raw_blocks
+from raw_towers import RawBlock, alone, prefix, raw_blocks
 from torch import Tensor
 from torch.nn import functional as F
 from vit_towers import make_tower, pixels_for, texts_for
@@ -60,8 +60,8 @@ def test_gem_and_surgery_are_their_papers_formulas_on_every_tower(tower: ClipEnc
 
 
 @pytest.mark.slow
-def test_gem_and_surgery_are_their_papers_formulas_on_vit_b_16() -> None:
-    check(random_b_16())
+def test_gem_and_surgery_are_their_papers_formulas_on_vit_b_16(base: ClipEncoder) -> None:
+    check(base)
 
 
 def test_a_shorter_side_path_starts_later() -> None:

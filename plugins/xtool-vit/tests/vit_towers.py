@@ -142,5 +142,10 @@ def texts_for(encoder: ClipEncoder, count: int = 3) -> Tensor:
 
 
 def make_base() -> ClipEncoder:
-    """Random ViT-B-16 at 224 px: the size that papers report on."""
-    return load("ViT-B-16", EncoderOptions(device="cpu", pretrained="none"))
+    """Random ViT-B-16 at 224 px, with every bias set apart from zero: the size that papers report on."""
+    encoder = load("ViT-B-16", EncoderOptions(device="cpu", pretrained="none"))
+    torch.manual_seed(3)
+    for name, parameter in encoder.visual.named_parameters():
+        if name.endswith("bias"):
+            nn.init.normal_(parameter, std=0.1)
+    return encoder

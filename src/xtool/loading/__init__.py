@@ -1,4 +1,4 @@
-"""What every encoder has to do before it can embed anything, for authors of encoders.
+"""What every encoder has to do before it can embed anything, and around it, for authors of encoders.
 
 - :func:`resolve_device`, :func:`resolve_dtype`: from the words of the user to an available device
 - :func:`seeded`: random weights that depend on a seed alone and disturb nothing
@@ -8,6 +8,7 @@
 - :func:`read_checkpoint`, :func:`checkpoint_keys`: safetensors or torch, without running code that is in the file;
   :func:`misfit`: what of it does not fit a model
 - :func:`sha256`: what results call the weights
+- :func:`check_pixels`: whether pixels have the encoder's size; :class:`TextCache`: each text embedded once
 - :class:`InferenceTwin`, :func:`folded`, :func:`tile_by_tile`: passes that nobody differentiates, faster and in half
   precision beside a float32 tower
 
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     from xtool.loading.hub import DownloadError, cached, fetch
     from xtool.loading.inference import InferenceTwin, folded, tile_by_tile
     from xtool.loading.model_files import ModelFiles
+    from xtool.loading.pixels import check_pixels
     from xtool.loading.seeding import seeded
+    from xtool.loading.texts import TextCache
 
 _HOME = {
     "DownloadError": "hub",
     "InferenceTwin": "inference",
     "ModelFiles": "model_files",
+    "TextCache": "texts",
     "cached": "hub",
+    "check_pixels": "pixels",
     "checkpoint_keys": "checkpoints",
     "fetch": "hub",
     "folded": "inference",
@@ -52,7 +57,9 @@ __all__ = [
     "DownloadError",
     "InferenceTwin",
     "ModelFiles",
+    "TextCache",
     "cached",
+    "check_pixels",
     "checkpoint_keys",
     "fetch",
     "folded",

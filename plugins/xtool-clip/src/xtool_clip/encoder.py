@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.plugin import Cut, EncoderInfo, Layer, UsageError, resized_masks
+from xtool.loading import TextCache, check_pixels
+from xtool.plugin import Cut, EncoderInfo, Layer, resized_masks
 from xtool_clip.context import ContextWatch
 from xtool_clip.inference import cut_twin, twin_of
 from xtool_clip.layers import describe_layer
@@ -25,11 +24,6 @@ from xtool_clip.words import METHODS, word_relevance
 
 Tokenizer = Callable[[list[str]], Tensor]
 """Texts to token ids [T, L], as ``open_clip.get_tokenizer`` gives it."""
-
-_NOT_COPIED = ("_twin", "_cut_twin", "_texts", "_text_lock")
-
-CACHED_TEXTS = 16_384
-"""A thousand classes with a few prompts each; 64 MiB at 1,024 dimensions."""
 
 
 class ClipEncoder:
@@ -66,25 +60,24 @@ class ClipEncoder:
         self.dtype = dtype
         self._tokenizer = tokenizer
         self._context = ContextWatch(info.name, tokenizer)
+        self._texts = TextCache(info.embed_dim, device)
         self._compiled = compiled
-        self._start_afresh()
+        self._make_twins()
         if compiled:  # now, so that no image is charged with the wait
             with torch.inference_mode():
                 self.encode_image(torch.zeros(1, 3, *info.input_size, device=device))
 
-    def _start_afresh(self) -> None:
-        """Make what is only kept for speed, and cannot be copied or pickled."""
+    def _make_twins(self) -> None:
         self._twin = twin_of(self.visual, self.dtype, compiled=self._compiled)
         self._cut_twin = cut_twin(self.visual)
-        self._texts: OrderedDict[str, Tensor] = OrderedDict()
-        self._text_lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
+        """Without what is only kept for speed, and cannot be copied or pickled."""
+        return {name: value for name, value in vars(self).items() if name not in ("_twin", "_cut_twin")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._start_afresh()
+        self._make_twins()
 
     @property
     def visual(self) -> nn.Module:
@@ -98,7 +91,7 @@ class ClipEncoder:
 
         Raises :class:`ValueError` for pixels of another size: the positions that the model has learnt would not fit.
         """
-        self._check(pixels)
+        check_pixels(self.info, pixels)
         twin = self._twin
         usable = twin is not None and twin.usable
         features: Tensor = twin(pixels) if usable else self.model.encode_image(pixels)  # type: ignore[operator, misc]
@@ -110,7 +103,7 @@ class ClipEncoder:
         Raises :class:`ValueError` as :meth:`encode_image` does, and :class:`xtool.plugin.UsageError` for a tower that
         cannot pool under masks.
         """
-        self._check(pixels)
+        check_pixels(self.info, pixels)
         return F.normalize(read_mask_pooling(self.visual, self.info.name)(pixels, masks), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -118,19 +111,12 @@ class ClipEncoder:
 
         Raises :class:`xtool.plugin.UsageError` for a single string, which would be read letter by letter.
         """
-        if isinstance(texts, str):
-            raise UsageError(f"encode_text takes a list of texts, not the single string {texts!r}")
-        if not texts:
-            return torch.empty(0, self.info.embed_dim, device=self.device)
-        with self._text_lock:  # embedding swaps tensors in the text tower for a moment, which threads must not see
-            known = {text: self._texts[text] for text in dict.fromkeys(texts) if text in self._texts}
-            new = [text for text in dict.fromkeys(texts) if text not in known]
-            if new:
-                tokens = self._tokenizer(new).to(self.device)
-                self._context(new, tokens)
-                known.update(zip(new, embed_tokens(self.model, tokens), strict=True))
-            self._remember(known)
-        return torch.stack([known[text] for text in texts])
+        return self._texts.encode(texts, self._embed)
+
+    def _embed(self, texts: list[str]) -> Tensor:
+        tokens = self._tokenizer(texts).to(self.device)
+        self._context(texts, tokens)
+        return embed_tokens(self.model, tokens)
 
     @property
     def word_methods(self) -> tuple[str, ...]:
@@ -141,7 +127,7 @@ class ClipEncoder:
         self, text: str, spans: Sequence[tuple[int, int]], direction: Tensor, method: str
     ) -> Sequence[float]:
         """How much each word moves the text's embedding; see :mod:`xtool_clip.words`."""
-        with self._text_lock:
+        with self._texts.lock:  # embedding swaps tensors in the text tower for a moment
             return word_relevance(self.model, self._tokenizer, self.info.name, text, spans, direction, method)
 
     def layer(self, name: str) -> Layer:
@@ -164,18 +150,6 @@ class ClipEncoder:
                 cosines=(lambda maps, masks: twin.now(maps).cosines(maps, masks)) if pays(pool) else None,
             ),
         )
-
-    def _check(self, pixels: Tensor) -> None:
-        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, *self.info.input_size):
-            wanted = ", ".join(map(str, (3, *self.info.input_size)))
-            raise ValueError(f"{self.info.name} takes pixels [B, {wanted}], not {list(pixels.shape)}")
-
-    def _remember(self, embeddings: dict[str, Tensor]) -> None:
-        for text, embedding in embeddings.items():
-            self._texts[text] = embedding
-            self._texts.move_to_end(text)
-        while len(self._texts) > CACHED_TEXTS:
-            self._texts.popitem(last=False)
 
 
 def _is_float32(tower: nn.Module) -> bool:

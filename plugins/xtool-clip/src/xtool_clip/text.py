@@ -14,7 +14,7 @@ TEXTS_PER_BATCH = 256
 
 
 def embed_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
-    """Embed token ids [T, L] as unit vectors [T, D], float32, without gradient, equal to ``model.encode_text``.
+    """Embed token ids [T, L] as unit vectors [T, D], float32, equal to ``model.encode_text``.
 
     CLIP pads texts to 77 tokens, of which a short prompt uses about ten. Under a causal mask nothing after the end
     token can reach it, so texts go through the tower by length, each cut after the longest of its batch: several
@@ -22,11 +22,9 @@ def embed_tokens(model: nn.Module, tokens: Tensor) -> Tensor:
     """
     lengths = used_lengths(model, tokens)
     order = lengths.argsort(stable=True)
-    # Outside inference mode, so that gradient methods may save these vectors for their backward pass.
-    with torch.inference_mode(False), torch.no_grad():
-        batches = torch.split(order, TEXTS_PER_BATCH)
-        features = [_encode(model, tokens[rows], int(lengths[rows].max())) for rows in batches]
-        return F.normalize(torch.cat(features).float(), dim=-1)[order.argsort()]
+    batches = torch.split(order, TEXTS_PER_BATCH)
+    features = [_encode(model, tokens[rows], int(lengths[rows].max())) for rows in batches]
+    return F.normalize(torch.cat(features).float(), dim=-1)[order.argsort()]
 
 
 def used_lengths(model: nn.Module, tokens: Tensor) -> Tensor:

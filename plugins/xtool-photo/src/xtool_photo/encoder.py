@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.loading import TextCache
 from xtool.plugin import EncoderInfo, Layer, Understanding
 from xtool_photo.text import TextSide
 from xtool_timm.encoder import ClassifierEncoder
@@ -32,6 +33,7 @@ class PhotoEncoder:
         self._classifier = classifier
         self._texts = texts
         self._classes = _directions(classifier.visual)
+        self._embedded = TextCache(info.embed_dim, classifier.device)
         self.info = info
 
     @property
@@ -65,9 +67,14 @@ class PhotoEncoder:
         # Images are embedded as the classifier embeds them; only texts are not.
         return layer if layer.cut is None else replace(layer, cut=replace(layer.cut, encoder=self))
 
-    @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts as unit vectors [T, D], float32; those that are not known are orthogonal to every image."""
+        """Embed texts as unit vectors [T, D], float32; those that are not known are orthogonal to every image.
+
+        Raises :class:`xtool.plugin.UsageError` for a single string, which would be read letter by letter.
+        """
+        return self._embedded.encode(texts, self._embed)
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
         weights = torch.from_numpy(self._texts.weights(texts)).to(self._classes)
         vectors = weights @ self._classes
         vectors[~weights.any(dim=1), -1] = 1.0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.loading import TextCache
 from xtool.plugin import Cut, EncoderInfo, Layer, SpatialMaps, UsageError, layer_name
 from xtool_timm.inference import twin_of
 from xtool_timm.names import ClassNames, Nearest
@@ -48,7 +49,7 @@ class ClassifierEncoder:
         self._classes = classes
         self._names = names
         self._info = info
-        self._told: set[str] = set()
+        self._texts = TextCache(info.embed_dim, self.device)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is only kept for speed, and cannot be copied or pickled."""
@@ -90,17 +91,19 @@ class ClassifierEncoder:
     def _maps(self, pixels: Tensor) -> Tensor:
         return self._twin(pixels) if self._twin.usable else self._tower.maps(pixels)
 
-    @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """The mean direction of the classes nearest to each text, as unit vectors [T, D], float32.
 
-        What is no class's name is said on the log, once for each text, with the classes that it was taken for.
+        What is no class's name is said on the log, with the classes that it was taken for, as it is embedded.
+        Raises :class:`UsageError` for a single string, which would be read letter by letter.
         """
+        return self._texts.encode(texts, self._embed)
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
         rows = []
         for text in texts:
             found = self.nearest(text)
-            if not found.exact and text not in self._told:
-                self._told.add(text)
+            if not found.exact:
                 LOG.warning("%s: %s", self._info.name, found.message())
             rows.append(self._classes[[match.index for match in found.matches]].mean(dim=0))
         return F.normalize(torch.stack(rows), dim=1).to(self.device)

@@ -51,13 +51,11 @@ class TextTower:
         self._told = False
 
     def embed(self, texts: Sequence[str], device: torch.device) -> Tensor:
-        """Unit vectors [T, D], float32, without gradient. The first that is too long is said on the log."""
+        """Unit vectors [T, D], float32. The first that is too long is said on the log."""
         self._tell_of_long(texts)
         batches = [texts[start : start + TEXTS_PER_BATCH] for start in range(0, len(texts), TEXTS_PER_BATCH)]
-        # Outside inference mode, so that gradient methods may save these vectors for their backward pass.
-        with torch.inference_mode(False), torch.no_grad():
-            features = [self._features(self.model, self.tokens(batch, device)) for batch in batches]
-            return F.normalize(torch.cat(features).float(), dim=-1)
+        features = [self._features(self.model, self.tokens(batch, device)) for batch in batches]
+        return F.normalize(torch.cat(features).float(), dim=-1)
 
     def tokens(self, texts: Sequence[str], device: torch.device) -> dict[str, Tensor]:
         """``input_ids`` and, unless padding is read, ``attention_mask``, each [T, L]."""
