@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +16,7 @@ import torch
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 
-from xtool.loading import InferenceTwin, folded, tile_by_tile
+from xtool.loading import Body, InferenceTwin, folded, tile_by_tile
 from xtool_clip.masked_cosines import MaskedCosines
 from xtool_clip.pooling import OneQueryPool
 
@@ -26,9 +25,6 @@ COMPILED_BATCH = {"cpu": 8, "cuda": 256}
 Passes of another size are computed without compiling."""
 
 LOG = logging.getLogger("xtool_clip")
-
-Body = Callable[[Tensor], Tensor]
-"""Pixels [B, 3, H, W] to the last feature maps [B, C, h, w]."""
 
 
 def twin_of(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> InferenceTwin[Body] | None:
