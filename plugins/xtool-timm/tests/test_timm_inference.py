@@ -79,6 +79,24 @@ def test_masks_at_the_pool_take_the_same_way(random_resnet: ClassifierEncoder) -
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-5)
 
 
+@torch.no_grad()
+def test_cosines_without_embeddings_are_those_of_the_embeddings(random_resnet: ClassifierEncoder) -> None:
+    generator = torch.Generator().manual_seed(3)
+    masks = torch.rand(3, 4, 3, 3, generator=generator)
+    masks[:, 0], masks[:, 1], masks[:, 2, 1] = 0, 1, 0
+    texts = nn.functional.normalize(torch.randn(2, 514, generator=generator), dim=1)
+    expected = random_resnet.encode_pooled(pixels(), masks)
+    cut = random_resnet.layer("auto").cut
+    assert cut is not None
+    assert cut.cosines is not None
+    found = cut.cosines(cut.before(pixels()), [masks[0], masks[1, :2], masks[2]])
+    for image, (nothing, of) in enumerate(found):
+        assert torch.equal(nothing, expected[image, 0])
+        for text in texts:
+            own = expected[image] @ text
+            torch.testing.assert_close(of(text), own[:2] if image == 1 else own, rtol=0, atol=2e-6)
+
+
 def test_changed_weights_are_noticed() -> None:
     encoder = load(LITE0, EncoderOptions(device="cpu"))
     slow_and_fast(encoder)

@@ -124,6 +124,7 @@ class ClassifierEncoder:
             before=self._maps_twin,
             after=lambda maps: F.normalize(tower.embedded(maps), dim=1),
             pooled=lambda maps, masks: F.normalize(tower.embedded_under(masks, maps), dim=2),
+            cosines=tower.cosines_under,
         )
 
     def nearest(self, text: str) -> Nearest:

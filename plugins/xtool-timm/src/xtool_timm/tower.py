@@ -11,6 +11,7 @@ cosine as they rank by logit. Cosines of two images cannot be compared as probab
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -57,6 +58,22 @@ class ClassifierTower(nn.Module):
         """
         return _joint(masked_means(maps, masks))
 
+    def cosines_under(self, maps: Tensor, masks: Sequence[Tensor]) -> list[tuple[Tensor, Callable[[Tensor], Tensor]]]:
+        """What :meth:`embedded_under` comes to, held against texts, without ever making it.
+
+        With X the last maps of an image as places × channels and w a mask whose cells sum to 1, f = Xᵀw, so that
+        f·t = w·(Xt) and f·f = w·(XXᵀ)w, which takes a number for each place where f has one for each channel.
+
+        Args:
+            maps: [B, C, h, w].
+            masks: of each image, [N, h, w] in [0, 1].
+
+        Returns:
+            For each image the embedding [C + 2] of nothing, and what gives its N cosines with a unit text [C + 2].
+        """
+        nothing = _joint(maps.new_zeros(maps.shape[1]))
+        return [(nothing, _cosines(one.flatten(1).T, own.flatten(1))) for one, own in zip(maps, masks, strict=True)]
+
     def module(self, layer: str) -> nn.Module:
         """The module whose output is a layer: a stage of the model by timm's name, or what is pooled."""
         return self.features if layer == self.layers[-1] else self.model.get_submodule(layer)
@@ -80,6 +97,14 @@ def _joint(features: Tensor) -> Tensor:
     """``(f, 1, 0)`` [..., C + 2] of f [..., C]."""
     one = features.new_ones(*features.shape[:-1], 1)
     return torch.cat([features, one, torch.zeros_like(one)], dim=-1)
+
+
+def _cosines(cells: Tensor, masks: Tensor) -> Callable[[Tensor], Tensor]:
+    """From X [P, C] and masks [N, P]."""
+    total = masks.sum(dim=1, keepdim=True)
+    weights = masks / torch.where(total > 0, total, 1.0)
+    scale = (weights @ (cells @ cells.T) * weights).sum(dim=1).add(1).rsqrt()
+    return lambda text: (weights @ (cells @ text[:-2]) + text[-2]) * scale
 
 
 def class_vectors(classifier: nn.Module) -> Tensor:
