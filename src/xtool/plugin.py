@@ -60,11 +60,11 @@ if TYPE_CHECKING:
     )
     from xtool.engine.masked_attention import attend, attend_one, cell_weights
     from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means, resized_masks
-    from xtool.engine.methods import MethodRequest, config_class, parse_methods
+    from xtool.engine.methods import MethodRequest, config_class, parse_methods, refusal
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.readers import read_under_masks
     from xtool.engine.texts import matches
-    from xtool.engine.transformer import TokenStream, read_stream
+    from xtool.engine.transformer import TokenStream, read_stream, transformer_parts
     from xtool.engine.words import Word
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
@@ -172,12 +172,14 @@ __all__ = [
     "read_maps",
     "read_stream",
     "read_under_masks",
+    "refusal",
     "registry",
     "resized_masks",
     "resolve",
     "seconds_per_pass",
     "shared",
     "tower_pass",
+    "transformer_parts",
 ]
 
 _HOMES = {
@@ -199,11 +201,11 @@ _HOMES = {
     "xtool.engine.layers": "AUTO LayerFeatures cut_of cut_pass gradient_layer hooked layer_name read_heads read_maps",
     "xtool.engine.masked_attention": "attend attend_one cell_weights",
     "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means resized_masks",
-    "xtool.engine.methods": "MethodRequest config_class parse_methods",
+    "xtool.engine.methods": "MethodRequest config_class parse_methods refusal",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.readers": "read_under_masks",
     "xtool.engine.texts": "matches",
-    "xtool.engine.transformer": "TokenStream read_stream",
+    "xtool.engine.transformer": "TokenStream read_stream transformer_parts",
     "xtool.engine.words": "Word",
     "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",
