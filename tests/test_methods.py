@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from xtool.engine.methods import parse_methods
+from xtool.contracts.specs import SaliencyMethodSpec
+from xtool.engine.methods import parse_methods, refusal
 from xtool.errors import UsageError
+from xtool.testing import PlantedCNN, PlantedViT
 
 pytest.importorskip("xtool_vlscore", reason="needs the plugin xtool-vlscore, which is not installed")
 
@@ -68,3 +72,20 @@ def test_the_former_name_of_a_preset_still_works_and_warns() -> None:
         (former,) = parse_methods(["vlscore:preset=seed"])
     (present,) = parse_methods(["vlscore:preset=paper"])
     assert (former.config, former.preset) == (present.config, "paper")
+
+
+def test_an_encoder_that_a_method_cannot_explain_is_refused_with_the_reason() -> None:
+    spec = SaliencyMethodSpec(name="own", factory="a:b", config="a:c", summary="")
+    tokens = replace(spec, architectures=("vit",))
+    blocks = replace(spec, check_encoder="xtool.plugin:transformer_parts")
+    cnn, vit = PlantedCNN(), PlantedViT()
+    assert [refusal(each, vit) for each in (spec, tokens, blocks)] == ["", "", ""]
+    assert refusal(spec, cnn) == ""
+    assert refusal(tokens, cnn) == "method own works on vit encoders; planted-cnn is a cnn"
+    assert refusal(blocks, cnn) == "planted-cnn is a cnn, which has no transformer blocks to look into"
+
+
+def test_a_check_of_a_plugin_that_fails_is_a_reason_that_names_the_method() -> None:
+    spec = SaliencyMethodSpec(name="own", factory="a:b", config="a:c", summary="", check_encoder="builtins:len")
+    assert "method own" in refusal(spec, PlantedCNN())
+    assert "cannot be imported" in refusal(replace(spec, check_encoder="no.such:thing"), PlantedCNN())

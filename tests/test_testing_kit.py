@@ -61,6 +61,17 @@ ENCODERS = {
     "takes-any-tag": {"refuses_in_words"},
     "sideways": {"layers_read_back"},
     "any-layer-at-all": {"unknown_layers_are_refused"},
+    "sound-words": set(),
+    "one-number-short": {"words_have_a_number_each"},
+    "infinite-words": {"words_have_a_number_each"},
+    "chokes-on-long-texts": {"words_have_a_number_each"},
+    "counts-its-calls": {"words_are_explained_alike_each_time"},
+    "shares-out": {"words_are_explained_alike_each_time"},
+    "no-sign": {"words_are_explained_along_the_direction"},
+    "leaves-a-word-gradient": {"explaining_words_leaves_no_trace"},
+    "not-in-inference-mode": {"explaining_words_leaves_no_trace"},
+    "any-word-method": {"unknown_word_methods_are_refused"},
+    "wordless-words": {"unknown_word_methods_are_refused"},
 }
 DATASETS = {
     "sound-data": set(),

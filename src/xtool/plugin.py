@@ -62,11 +62,11 @@ if TYPE_CHECKING:
     from xtool.engine.masked_embeddings import MaskedEmbeddings
     from xtool.engine.masking import embed_masked
     from xtool.engine.masks import live_maps, masked_means, resized_masks
-    from xtool.engine.methods import MethodRequest, config_class, parse_methods
+    from xtool.engine.methods import MethodRequest, config_class, parse_methods, refusal
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.readers import read_under_masks
     from xtool.engine.texts import matches
-    from xtool.engine.transformer import TokenStream, read_stream
+    from xtool.engine.transformer import TokenStream, read_stream, transformer_parts
     from xtool.engine.words import Word
     from xtool.engine.work import shared, tower_pass
     from xtool.errors import DataError, SetupError, UsageError, XtoolError
@@ -174,12 +174,14 @@ __all__ = [
     "read_maps",
     "read_stream",
     "read_under_masks",
+    "refusal",
     "registry",
     "resized_masks",
     "resolve",
     "seconds_per_pass",
     "shared",
     "tower_pass",
+    "transformer_parts",
 ]
 
 _HOMES = {
@@ -203,11 +205,11 @@ _HOMES = {
     "xtool.engine.masked_embeddings": "MaskedEmbeddings",
     "xtool.engine.masking": "embed_masked",
     "xtool.engine.masks": "live_maps masked_means resized_masks",
-    "xtool.engine.methods": "MethodRequest config_class parse_methods",
+    "xtool.engine.methods": "MethodRequest config_class parse_methods refusal",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.readers": "read_under_masks",
     "xtool.engine.texts": "matches",
-    "xtool.engine.transformer": "TokenStream read_stream",
+    "xtool.engine.transformer": "TokenStream read_stream transformer_parts",
     "xtool.engine.words": "Word",
     "xtool.engine.work": "shared tower_pass",
     "xtool.errors": "DataError SetupError UsageError XtoolError",

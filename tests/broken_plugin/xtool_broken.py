@@ -89,6 +89,20 @@ def xtool_encoders():
         "any-layer-at-all",
     ):
         yield EncoderSpec(name=name, factory="broken_encoders:load", summary="An encoder.")
+    for name in (
+        "sound-words",
+        "one-number-short",
+        "infinite-words",
+        "chokes-on-long-texts",
+        "counts-its-calls",
+        "shares-out",
+        "no-sign",
+        "leaves-a-word-gradient",
+        "not-in-inference-mode",
+        "any-word-method",
+        "wordless-words",
+    ):
+        yield EncoderSpec(name=name, factory="broken_words:load", summary="An encoder that explains words.")
 
 
 @hookimpl

@@ -9,12 +9,20 @@ import pytest
 from pydantic import Field
 
 from xtool.contracts.config import FeatureConfig, MethodConfig
+from xtool.contracts.protocols import Encoder
 from xtool.errors import UsageError
-from xtool.testing.planted import PlantedCNN
+from xtool.testing import PlantedCNN, PlantedViT
 from xtool_app.forms import build_request, fields_of, presets_of, usable_methods
 
-CNN = PlantedCNN().info
-VIT = replace(CNN, architecture="vit")
+CNN = PlantedCNN()
+
+
+class Told(PlantedCNN):
+    """One with another info."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__()
+        self._info = replace(self._info, **changes)
 
 
 class Everything(MethodConfig):
@@ -92,20 +100,30 @@ def test_methods_are_listed_by_what_they_do_and_cost(planted: object) -> None:
     (vlscore,) = [choice for choice in usable_methods(CNN) if choice.name == "vlscore"]
     assert vlscore.label.startswith("Feature maps as masks")
     assert vlscore.label.endswith("(vlscore, many passes)")
-    (pooled,) = [
-        choice
-        for choice in usable_methods(replace(CNN, pools_masks=True, default_mask_at="pool"))
-        if choice.name == "vlscore"
-    ]
+    pooling = Told(pools_masks=True, default_mask_at="pool")
+    (pooled,) = [choice for choice in usable_methods(pooling) if choice.name == "vlscore"]
     assert pooled.cost == "quick"
 
 
-def test_while_a_model_is_unknown_only_methods_for_every_kind_are_offered() -> None:
-    """The method cam of xtool-timm works on CNNs only."""
+def offered(encoder: Encoder | None) -> set[str]:
+    return {choice.name for choice in usable_methods(encoder)}
+
+
+def test_a_method_is_offered_only_where_it_works() -> None:
+    """The method cam of xtool-timm works on CNNs that are classifiers, those of xtool-vit on transformers."""
     pytest.importorskip("xtool_timm", reason="needs the plugin xtool-timm")
-    assert "cam" in {choice.name for choice in usable_methods(CNN)}
-    assert "cam" not in {choice.name for choice in usable_methods(None)}
-    assert "cam" not in {choice.name for choice in usable_methods(VIT)}
+    pytest.importorskip("xtool_vit", reason="needs the plugin xtool-vit")
+    assert {"legrad", "dense"} <= offered(PlantedViT())
+    for encoder in (CNN, None):
+        assert "vlscore" in offered(encoder)
+        assert not {"cam", "legrad", "dense"} & offered(encoder)
+
+
+def test_a_transformer_whose_blocks_cannot_be_read_is_offered_no_method_that_reads_them() -> None:
+    pytest.importorskip("xtool_vit", reason="needs the plugin xtool-vit")
+    closed = Told(architecture="vit")
+    assert not {"legrad", "dense"} & offered(closed)
+    assert "vlscore" in offered(closed)
 
 
 def test_every_installed_method_has_a_form() -> None:

@@ -128,4 +128,4 @@ def test_the_work_for_pictures_goes_with_the_last_visitor(
     server.look(known)
     gc.collect()
     assert kept() is None
-    assert planted.info(asked.encoder) is not None, "the encoder stays loaded"
+    assert planted.loaded(asked.encoder) is not None, "the encoder stays loaded"

@@ -19,6 +19,8 @@ from xtool.plugin import (
     SaliencyMethod,
     SetupError,
     UsageError,
+    refusal,
+    registry,
 )
 from xtool.testing.planted import PlantedCNN
 from xtool_timm import weights
@@ -59,6 +61,7 @@ def test_it_fulfils_the_protocols(random_resnet: ClassifierEncoder) -> None:
     assert isinstance(random_resnet, Encoder)
     assert isinstance(LayerFeatures(), FeatureExtractor)
     assert isinstance(CAM(MethodConfig()), SaliencyMethod)
+    assert refusal(registry().saliency_methods.find("cam").spec, random_resnet) == ""
     assert not random_resnet.info.trained
     assert random_resnet.info.weights == "random (seed 0)"
     assert random_resnet.info.layers[-2:] == ("layer4", "features")
@@ -143,6 +146,7 @@ def test_what_lies_between_maps_and_classifier_is_refused() -> None:
     text = encoder.encode_text(["tench"])
     with pytest.raises(UsageError, match="something in between"):
         CAM(MethodConfig()).explain(encoder, noise(), text)
+    assert "something in between" in refusal(registry().saliency_methods.find("cam").spec, encoder)
     assert not encoder.info.pools_masks
     with pytest.raises(UsageError, match="takes no masks there"):
         encoder.encode_pooled(noise(), torch.ones(2, 1, 3, 3))

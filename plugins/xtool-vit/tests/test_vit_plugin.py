@@ -8,8 +8,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+import pytest
+from vit_towers import make_tower, pixels_for, texts_for
+
 import xtool_vit
-from xtool.plugin import FeatureConfig, MethodConfig
+from xtool.plugin import FeatureConfig, MethodConfig, UsageError, refusal
 
 
 def resolved(reference: str) -> Any:
@@ -25,6 +28,17 @@ def test_every_spec_resolves_and_its_config_fits_what_it_requires() -> None:
         arguments = (config(), None) if "features" in spec.requires else (config(),)
         assert callable(resolved(spec.factory)(*arguments).explain)
         assert spec.paper or spec.name == "rawattention"
+
+
+def test_blocks_that_cannot_be_read_are_told_before_anything_runs_as_when_it_runs() -> None:
+    usual, closed = make_tower("class token"), make_tower("relative positions", small=True)
+    for spec in xtool_vit.xtool_saliency_methods():
+        assert refusal(spec, usual) == ""
+        said = refusal(spec, closed)
+        assert "cannot be read from small" in said
+        with pytest.raises(UsageError) as raised:
+            resolved(spec.factory)(resolved(spec.config)()).explain(closed, pixels_for(closed, 1), texts_for(closed, 1))
+        assert str(raised.value) == said
 
 
 def test_the_entry_point_names_the_plugin_module() -> None:

@@ -91,6 +91,10 @@ class SaliencyMethodSpec:
     paper: str = ""
     requires: frozenset[Requirement] = frozenset()
     architectures: tuple[Architecture, ...] = ALL_ARCHITECTURES
+    check_encoder: str = ""
+    """Import string of a function that is called with a loaded :class:`xtool.plugin.Encoder` and raises
+    :class:`xtool.plugin.UsageError` where the method cannot explain it, whatever the options; empty if it works on
+    every encoder of ``architectures``. Whoever offers methods asks it, so it must be quick and run no model."""
     own_texts: bool = False
     """Whether ``explain`` also takes texts [B, T, D], each image's own. The core asks a method that does about many
     images at once, and any other about one image after the other."""

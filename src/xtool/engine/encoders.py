@@ -211,6 +211,15 @@ def counted(encoder: Encoder) -> CountedEncoder:
     return encoder if isinstance(encoder, CountedEncoder) else CountedEncoder(encoder)
 
 
+def modules_of(encoder: Encoder) -> list[nn.Module]:
+    """The image tower, and the modules that an encoder holds as attributes, its text tower for example, which the
+    protocol does not name."""
+    from torch import nn
+
+    own = encoder._encoder if isinstance(encoder, CountedEncoder) else encoder
+    return [encoder.visual, *(held for held in getattr(own, "__dict__", {}).values() if isinstance(held, nn.Module))]
+
+
 @contextmanager
 def exclusive(*encoders: Encoder) -> Iterator[None]:
     """Inside the block only this thread runs these encoders, in eval mode; afterwards they are in the mode they were.
@@ -254,12 +263,7 @@ _turns_lock = Lock()
 
 @contextmanager
 def _in_eval_mode(encoder: Encoder) -> Iterator[None]:
-    from torch import nn
-
-    own = encoder._encoder if isinstance(encoder, CountedEncoder) else encoder
-    # The protocol names the image tower alone; an encoder's other modules, such as its text tower, are attributes.
-    held = [value for value in getattr(own, "__dict__", {}).values() if isinstance(value, nn.Module)]
-    training = [module for root in (encoder.visual, *held) for module in root.modules() if module.training]
+    training = [module for root in modules_of(encoder) for module in root.modules() if module.training]
     # Not by train(): what is frozen in eval mode within a model in training must stay so.
     for module in training:
         module.training = False

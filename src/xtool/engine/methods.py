@@ -13,7 +13,7 @@ from xtool.contracts.registry import registry, resolve
 from xtool.contracts.specs import SaliencyMethodSpec
 from xtool.engine.calibration import Calibrated, calibration_for
 from xtool.engine.calibration_file import CalibrationFile
-from xtool.errors import UsageError, blamed
+from xtool.errors import UsageError, XtoolError, blamed
 
 if TYPE_CHECKING:
     import torch
@@ -121,16 +121,35 @@ def build_method(request: MethodRequest, encoder: EncoderInfo) -> Guarded:
 
     request = resolve_options(request, encoder)
     spec = request.provided.spec
-    if encoder.architecture not in spec.architectures:
-        raise UsageError(
-            f"method {spec.name} works on {' and '.join(spec.architectures)} encoders; "
-            f"{encoder.name} is a {encoder.architecture}"
-        )
+    _require_architecture(spec, encoder)
     name = f"method {request.label} of the plugin {request.provided.owner}"
     with blamed(name):
         method = _built(request, encoder)
     calibrated = method if request.calibration is None else Calibrated(method, request.calibration)
     return Guarded(calibrated, name, own_texts=spec.own_texts)
+
+
+def refusal(spec: SaliencyMethodSpec, encoder: Encoder) -> str:
+    """Why a method cannot explain what an encoder sees, for people; empty if it can, as far as is known without a pass.
+
+    Its options may still be refused.
+    """
+    try:
+        _require_architecture(spec, encoder.info)
+        if spec.check_encoder:
+            with blamed(f"method {spec.name}"):
+                resolve(spec.check_encoder)(encoder)
+    except XtoolError as error:
+        return str(error)
+    return ""
+
+
+def _require_architecture(spec: SaliencyMethodSpec, encoder: EncoderInfo) -> None:
+    if encoder.architecture not in spec.architectures:
+        raise UsageError(
+            f"method {spec.name} works on {' and '.join(spec.architectures)} encoders; "
+            f"{encoder.name} is a {encoder.architecture}"
+        )
 
 
 def _built(request: MethodRequest, encoder: EncoderInfo) -> SaliencyMethod:

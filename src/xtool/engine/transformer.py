@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from xtool.contracts.protocols import Encoder
 
-__all__ = ["TokenStream", "read_stream"]
+__all__ = ["TokenStream", "read_stream", "transformer_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,25 @@ class TokenStream:
         return patches.reshape(*patches.shape[:-1], self.grid.height, self.grid.width)
 
 
+def transformer_parts(encoder: Encoder) -> tuple[tuple[Block, ...], Pooling]:
+    """The blocks of an image tower, from input to output, and how it pools their tokens.
+
+    Raises:
+        UsageError: the encoder is not a transformer whose blocks and pooling it can describe.
+    """
+    info = encoder.info
+    if info.architecture != "vit":
+        raise UsageError(f"{info.name} is a {info.architecture}, which has no transformer blocks to look into")
+    layers = [encoder.layer(name) for name in info.layers]
+    return tuple(layer.block for layer in layers), layers[-1].pooling
+
+
 def read_stream(encoder: Encoder, pixels: Tensor) -> TokenStream:
     """Run the image tower once on pixels [B, 3, H, W], without gradient, and keep what went through its blocks.
 
     Within one image all methods share the pass.
 
-    Raises:
-        UsageError: the encoder is not a transformer whose blocks and pooling it can describe.
+    Raises :class:`xtool.plugin.UsageError` as :func:`transformer_parts` does.
     """
     return shared(("token stream",), (encoder.visual, pixels), lambda: _read(encoder, pixels))
 
@@ -74,11 +86,7 @@ def read_stream(encoder: Encoder, pixels: Tensor) -> TokenStream:
 def _read(encoder: Encoder, pixels: Tensor) -> TokenStream:
     import torch
 
-    info = encoder.info
-    if info.architecture != "vit":
-        raise UsageError(f"{info.name} is a {info.architecture}, which has no transformer blocks to look into")
-    layers = [encoder.layer(name) for name in info.layers]
-    blocks, pooling = tuple(layer.block for layer in layers), layers[-1].pooling
+    blocks, pooling = transformer_parts(encoder)
     given: list[list[Tensor]] = [[] for _ in blocks]
     rotations: list[list[Tensor | None]] = [[] for _ in blocks]
     last: list[Tensor] = []
@@ -98,9 +106,9 @@ def _read(encoder: Encoder, pixels: Tensor) -> TokenStream:
         handle = blocks[-1].module.register_forward_hook(lambda _module, _args, output: last.append(output))
         hooks.callback(handle.remove)
         embedding = encoder.encode_image(pixels)
-    for name, seen in zip(info.layers, given, strict=True):
+    for name, seen in zip(encoder.info.layers, given, strict=True):
         if len(seen) != 1:
-            raise UsageError(f"{name} of {info.name} ran {len(seen)} times in one pass; expected once")
+            raise UsageError(f"{name} of {encoder.info.name} ran {len(seen)} times in one pass; expected once")
     tokens = (*(seen[0] for seen in given), blocks[-1].grid.ordered(last[0]))
     return TokenStream(
         blocks, pooling, tuple(part.detach() for part in tokens), tuple(seen[0] for seen in rotations), embedding

@@ -13,13 +13,16 @@ from pydantic.fields import FieldInfo
 from xtool.plugin import (
     AUTO,
     Architecture,
+    Encoder,
     EncoderInfo,
     FeatureConfig,
     MaskConfig,
     MethodConfig,
     MethodRequest,
+    SaliencyMethodSpec,
     config_class,
     parse_methods,
+    refusal,
     registry,
 )
 
@@ -111,12 +114,13 @@ def build_request(
     return replace(request, label=":".join([method, *told]))
 
 
-def usable_methods(encoder: EncoderInfo | None) -> list[MethodChoice]:
+def usable_methods(encoder: Encoder | None) -> list[MethodChoice]:
     """The methods that work on a model, suggested ones first; while it is not loaded, those that work on any."""
     catalogue = registry().saliency_methods
-    needed = get_args(Architecture) if encoder is None else (encoder.architecture,)
-    fitting = [item for item in catalogue if set(needed) <= set(item.spec.architectures)]
-    pools = encoder is not None and encoder.default_mask_at == "pool"
+    fitting = [
+        item for item in catalogue if (_works_on_any(item.spec) if encoder is None else not refusal(item.spec, encoder))
+    ]
+    pools = encoder is not None and encoder.info.default_mask_at == "pool"
     return [
         MethodChoice(
             name=catalogue.name_of(item),
@@ -126,6 +130,10 @@ def usable_methods(encoder: EncoderInfo | None) -> list[MethodChoice]:
         )
         for item in sorted(fitting, key=lambda item: -item.spec.suggested)
     ]
+
+
+def _works_on_any(spec: SaliencyMethodSpec) -> bool:
+    return set(get_args(Architecture)) == set(spec.architectures) and not spec.check_encoder
 
 
 def presets_of(method: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from xtool.plugin import Encoder, EncoderInfo, Explainer, Fit, MethodRequest, load_encoder, seconds_per_pass
+from xtool.plugin import Encoder, Explainer, Fit, MethodRequest, load_encoder, seconds_per_pass
 from xtool_app import settings
 from xtool_app.pictures import Picture
 
@@ -70,10 +70,9 @@ class Models:
             loading |= {"pretrained": "auto", "calibration": None}
         return self._encoders.get_or_make(name, lambda: load_encoder(name, **loading))
 
-    def info(self, name: str) -> EncoderInfo | None:
-        """What is known of an encoder, if it has been loaded."""
-        loaded = self._encoders.get(name)
-        return None if loaded is None else loaded.info
+    def loaded(self, name: str) -> Encoder | None:
+        """An encoder, if it has been loaded; never loads."""
+        return self._encoders.get(name)
 
     def explainer(self, picture: Picture, encoder: str, fit: Fit) -> Explainer:
         """The picture before the encoder, with all the work kept that was done for it."""

@@ -87,6 +87,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="Last feature maps weighted by the classifier's weights of the class.",
         paper="Zhou et al. 2016, arXiv:1512.04150",
         architectures=("cnn",),
+        check_encoder="xtool_timm.cam:require_classifier",
         box_threshold=0.14,
     )
 

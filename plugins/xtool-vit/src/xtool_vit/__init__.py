@@ -28,6 +28,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         own_texts=True,
         summary="What the embedding takes from each patch in the last attention; the same for every text.",
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
     )
     yield SaliencyMethodSpec(
         name="rollout",
@@ -37,6 +38,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="Attention multiplied through the blocks; the same for every text.",
         paper="Abnar and Zuidema 2020, arXiv:2005.00928",
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
     )
     yield SaliencyMethodSpec(
         name="legrad",
@@ -47,6 +49,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="Bousselham et al. 2025, arXiv:2404.03214",
         requires=frozenset({"gradients"}),
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.53,
     )
     yield SaliencyMethodSpec(
@@ -58,6 +61,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="Zhao et al. 2024, Grad-ECLIP, ICML",
         requires=frozenset({"gradients"}),
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.15,
     )
     yield SaliencyMethodSpec(
@@ -69,6 +73,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="Chefer et al. 2021, arXiv:2103.15679",
         requires=frozenset({"gradients"}),
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.03,
     )
     yield SaliencyMethodSpec(
@@ -80,6 +85,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="Lin et al. 2023, arXiv:2212.09506",
         requires=frozenset({"gradients"}),
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.39,
     )
     yield SaliencyMethodSpec(
@@ -90,6 +96,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         paper="Wang et al. 2023, arXiv:2312.17174",
         requires=frozenset({"gradients"}),
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.1,
     )
     yield SaliencyMethodSpec(
@@ -100,6 +107,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="What each patch says by itself, the last block's attention replaced; with a preset for each paper.",
         paper="Wang et al. 2024, SCLIP, arXiv:2312.01597; others by preset",
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.1,
     )
     yield SaliencyMethodSpec(
@@ -110,6 +118,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="Patches gather from those with alike queries, keys or values, over the last blocks.",
         paper="Bousselham et al. 2024, Grounding Everything, arXiv:2312.00878",
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.25,
     )
     yield SaliencyMethodSpec(
@@ -120,6 +129,7 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="Patches gather from those with alike values, less what every text shows.",
         paper="Li et al. 2023, CLIP Surgery, arXiv:2304.05653",
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.28,
     )
     yield SaliencyMethodSpec(
@@ -130,5 +140,6 @@ def xtool_saliency_methods() -> Iterator[SaliencyMethodSpec]:
         summary="What the heads of all blocks read from each patch and write into the embedding; signed, adds up.",
         paper="Gandelsman et al. 2024, arXiv:2310.05916",
         architectures=("vit",),
+        check_encoder="xtool.plugin:transformer_parts",
         box_threshold=0.02,
     )

@@ -16,6 +16,7 @@ from xtool.engine.features import build_extractor
 from xtool.errors import XtoolError
 from xtool.testing.checks.encoder_layers import LAYER_CHECKS
 from xtool.testing.checks.encoder_subject import EncoderSubject
+from xtool.testing.checks.encoder_words import WORD_CHECKS
 from xtool.testing.checks.spec import cases, spec_cases
 from xtool.testing.compare_maps import same
 from xtool.testing.snapshot import Snapshot
@@ -34,7 +35,7 @@ def plan_encoder(name: str, pretrained: str | None) -> list[Case]:
     # Of a name behind a prefix, what the plugin lists is the prefix.
     prefixes = [item.spec for item in registry().encoders if item.spec.is_prefix]
     listed = next((prefix for prefix in prefixes if spec.name.startswith(prefix.name)), spec)
-    return [*spec_cases(provided.owner, listed), *cases((*CHECKS, *LAYER_CHECKS), subject)]
+    return [*spec_cases(provided.owner, listed), *cases((*CHECKS, *LAYER_CHECKS, *WORD_CHECKS), subject)]
 
 
 def info_is_coherent(subject: EncoderSubject) -> None:

@@ -36,7 +36,7 @@ def specs_resolve(spec: Any) -> None:
     require(is_prefix or not getattr(spec, "claims", ""), "claims is for a name that ends in a colon")
     for field in fields(spec):
         target = getattr(spec, field.name)
-        if field.name in ("factory", "config", "command", "on_disk", "claims") and target:
+        if field.name in ("factory", "config", "command", "on_disk", "claims", "check_encoder") and target:
             require(callable(resolve(target)), f"{field.name} {target} is not callable")
 
 

@@ -22,8 +22,7 @@ from xtool_app.wording import duration, plain
 
 def choose_methods(encoder: str, texts: int) -> tuple[MethodRequest, ...] | None:
     """The methods with their options; ``None`` where none is chosen, or an option was refused, which is said here."""
-    info = models().info(encoder)
-    offered = {choice.name: choice for choice in usable_methods(info)}
+    offered = {choice.name: choice for choice in usable_methods(models().loaded(encoder))}
     key = f"methods of {encoder}"
     # More methods are offered once the model is loaded; what was chosen before stays chosen.
     chosen = st.session_state.get(key, list(offered)[:1])
@@ -52,7 +51,8 @@ def _request(choice: MethodChoice, encoder: str, texts: int) -> MethodRequest:
     preset = None
     if presets := presets_of(method):
         preset = st.selectbox("preset", [None, *presets], format_func=lambda p: p or "none", key=f"{method} preset")
-    info = models().info(encoder)
+    loaded = models().loaded(encoder)
+    info = None if loaded is None else loaded.info
     fields = fields_of(config_class(spec), preset, architecture=info.architecture if info else None, encoder=info)
     values = {field.name: _ask(field, _key(field, method, preset, encoder, info is not None)) for field in fields}
     request = build_request(method, fields, values, preset)
