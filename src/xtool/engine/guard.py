@@ -14,7 +14,7 @@ from xtool.errors import PluginError, blamed
 if TYPE_CHECKING:
     from xtool.contracts.protocols import Encoder, SaliencyMethod
 
-__all__ = ["Guarded", "checked_embeddings", "checked_features"]
+__all__ = ["Guarded", "all_finite", "checked_embeddings", "checked_features"]
 
 
 class Guarded:
@@ -76,7 +76,7 @@ class Guarded:
         if values.is_complex():
             raise PluginError(f"{self._name} answered with {what} of {values.dtype}; it must be torch.float32")
         plain = values.to(device, torch.float32)
-        if not torch.isfinite(plain).all():
+        if not all_finite(plain):
             raise PluginError(f"{self._name} answered with {what} that is not finite: it holds NaN or infinity")
         return plain
 
@@ -96,13 +96,19 @@ def _stacked(found: list[Saliency]) -> Saliency:
     )
 
 
+def all_finite(values: Tensor) -> bool:
+    """Whether no value is NaN or infinite."""
+    # One that is makes the sum so, and the sum takes a fortieth of the time. It may also just be too large.
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+
+
 def checked_embeddings(found: object, culprit: str, what: str, count: int, width: int) -> Tensor:
     """Embeddings [count, …, width] that an encoder gave. Raises :class:`PluginError` for others, or NaN in them."""
     if not isinstance(found, Tensor):
         raise PluginError(f"{culprit} answered with {_kind(found)} for {what}, not with a tensor")
     if found.ndim < 2 or len(found) != count or found.shape[-1] != width:
         raise PluginError(f"{culprit} gave {what} of shape {list(found.shape)}; it must be [{count}, …, {width}]")
-    if not torch.isfinite(found).all():
+    if not all_finite(found):
         raise PluginError(f"{culprit} gave {what} that is not finite: it holds NaN or infinity; are its weights sound?")
     return found
 
@@ -113,7 +119,7 @@ def checked_features(found: object, culprit: str, count: int) -> FeatureMaps:
         raise PluginError(f"{culprit} answered with {_kind(found)}, not with FeatureMaps")
     if found.maps.ndim != 4 or len(found.maps) != count or not found.maps.numel():
         raise PluginError(f"{culprit} read maps {list(found.maps.shape)}; they must be [{count}, C, h, w]")
-    if not torch.isfinite(found.maps).all():
+    if not all_finite(found.maps):
         raise PluginError(f"{culprit} read maps that are not finite: they hold NaN or infinity; try --dtype float32")
     return found
 

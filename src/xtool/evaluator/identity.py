@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
@@ -124,8 +124,14 @@ def _plugins(evaluation: Evaluation, requests: Sequence[MethodRequest]) -> dict[
 
 
 def _distribution_of(thing: object) -> dict[str, str]:
-    names = packages_distributions().get(type(thing).__module__.partition(".")[0], [])
+    names = _distributions().get(type(thing).__module__.partition(".")[0], [])
     return {name: version(name) for name in names}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Of each package that can be imported; it takes a second to find out."""
+    return packages_distributions()
 
 
 def _libraries(evaluation: Evaluation, plugins: dict[str, str]) -> dict[str, str]:

@@ -43,9 +43,11 @@ def to_pixels(fitted: FittedImage | Sequence[FittedImage], encoder: Encoder) -> 
     colours = torch.from_numpy(np.stack([image.colours for image in images]))
     if device.type == "cuda":  # from pinned memory the copy goes on while the device computes
         colours = colours.pin_memory()
-    scaled = colours.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255.0)
-    mean, std = _colour_scale(encoder.info, scaled)
-    return ((scaled - mean) / std).contiguous()
+    channels_first = colours.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    # In place, as fresh memory for a batch of this size costs more than the arithmetic.
+    pixels = channels_first.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
+    mean, std = _colour_scale(encoder.info, pixels)
+    return pixels.sub_(mean).div_(std)
 
 
 def refitted(pixels: Tensor, of: EncoderInfo, to: EncoderInfo) -> Tensor:

@@ -65,7 +65,8 @@ def box_sweep(heat: NDArray[Any], thresholds: ArrayLike, min_area_fraction: floa
     bottom = heat.min()
     if not (np.isfinite(top) and np.isfinite(bottom) and top > 0 and top > bottom):
         return _no_boxes(len(fractions))
-    levels = count_levels(heat, fractions.astype(heat.dtype) * top)
+    positive = heat if bottom >= 0 else np.maximum(heat, 0)  # no threshold is below 0
+    levels = count_levels(positive, fractions.astype(heat.dtype) * top)
     found = find_components(levels, heat.shape[1] + 1, len(fractions), heat.size * min_area_fraction)
     return BoxSweep(*found, len(fractions))
 

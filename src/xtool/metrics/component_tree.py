@@ -23,8 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from xtool.metrics.levels import Levels
 
@@ -175,18 +173,15 @@ def _cover(segments: Segments, branch: Ints, count: int, stride: int, thresholds
 
 
 def _between_branches(saddles: Saddles, branch: Ints, count: int) -> Saddles:
-    """The saddles at which branches join: a spanning forest of the highest ones, from the highest to the lowest."""
+    """The saddles of branches that touch, each pair's highest alone, from the highest to the lowest."""
     one, other, level = branch[saddles.one], branch[saddles.other], saddles.level
     real = one != other
     one, other, level = one[real], other[real], level[real]
     pair = np.minimum(one, other) * count + np.maximum(one, other)
     order = np.lexsort((-level, pair))
     order = order[np.diff(pair[order], prepend=-1) != 0]  # the highest of each pair: they touch in many rows
-    ends = one[order].astype(np.int32), other[order].astype(np.int32)  # older SciPy takes no other indices
-    forest = minimum_spanning_tree(coo_array((-level[order], ends), shape=(count, count))).tocoo()
-    falling = np.argsort(forest.data, kind="stable")
-    row, column, level = (part[falling].astype(np.int64) for part in (forest.row, forest.col, -forest.data))
-    return Saddles(row, column, level)
+    order = order[np.argsort(-level[order], kind="stable")]
+    return Saddles(one[order], other[order], level[order])
 
 
 def _join(area: Ints, reach: Reach, saddles: Saddles) -> Ints:
@@ -195,6 +190,8 @@ def _join(area: Ints, reach: Reach, saddles: Saddles) -> Ints:
     parent = list(range(len(area)))
     for one, other, level in zip(*(column.tolist() for column in saddles), strict=True):
         kept, joined = _root(parent, one), _root(parent, other)
+        if kept == joined:  # connected above this saddle already
+            continue
         parent[joined] = kept
         alone_from[joined] = level
         area[kept, :level] += area[joined, :level]

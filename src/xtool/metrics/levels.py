@@ -13,6 +13,10 @@ Levels = NDArray[np.int16]
 
 BLOCK = 1 << 15
 """Pixels worked on at once: temporaries of this size stay in the processor's cache."""
+BUCKETS = 1 << 13
+"""One pixel in a hundred shares one with an edge where there are 100 edges; more buckets take longer to make."""
+OPEN = -1
+"""In place of a count: a bucket that alone does not tell it."""
 
 
 def count_levels(heat: NDArray[Any], edges: NDArray[Any]) -> Levels:
@@ -20,6 +24,10 @@ def count_levels(heat: NDArray[Any], edges: NDArray[Any]) -> Levels:
 
     Position ``row * (columns + 1) + column + 1`` is a pixel. The zeros keep rows apart: no run of pixels reaches from
     one into the next.
+
+    Args:
+        heat: [H, W] with a positive maximum.
+        edges: ascending, not negative and below the maximum, in the map's precision.
     """
     rows, columns = heat.shape
     flat = np.zeros(rows * (columns + 1) + 1, np.int16)
@@ -32,32 +40,27 @@ def count_levels(heat: NDArray[Any], edges: NDArray[Any]) -> Levels:
 
 
 class _EdgeCount:
-    """``np.searchsorted(edges, values)`` for values up to ``top``, without its binary search (7 times faster).
+    """``np.searchsorted(edges, values)`` for values in [0, top], mostly without its binary search (4 times faster).
 
-    The bucket of a value, a monotonic function of it, tells all edges except those in the same bucket, and these are
-    compared one by one: exact for any width of the buckets.
+    The bucket of a value, a monotonic function of it, tells the number of edges below it unless there is an edge in
+    the same bucket. Only values in such buckets are searched for: exact for any width of the buckets.
     """
 
     def __init__(self, edges: NDArray[Any], top: Any) -> None:
-        buckets = min(4 * len(edges), 2**15 - 2)
+        self.edges = edges
         # At a maximum close to the smallest number there is, buckets get coarser: finite beats fine.
-        self.factor = edges.dtype.type(min(buckets / float(top), float(np.finfo(edges.dtype).max)))
+        self.factor = edges.dtype.type(min(BUCKETS / float(top), float(np.finfo(edges.dtype).max)))
         own = self._bucket(edges)
-        self.below = np.searchsorted(own, np.arange(buckets + 2)).astype(np.int16)
-        shared = np.bincount(own, minlength=buckets + 2)
-        self.contested: list[NDArray[Any]] = []
-        for nth in range(int(shared.max())):
-            rank = np.minimum(self.below + nth, len(edges) - 1)
-            self.contested.append(np.where(shared > nth, edges[rank], np.inf).astype(edges.dtype))
+        self.below = np.bincount(own, minlength=BUCKETS + 2).cumsum().astype(np.int16)
+        self.below[own] = OPEN
 
     def __call__(self, values: NDArray[Any]) -> Levels:
-        bucket = self._bucket(values)
-        count: Levels = self.below.take(bucket, mode="clip")
-        for edge in self.contested:
-            count += values > edge.take(bucket, mode="clip")
+        count: Levels = self.below.take(self._bucket(values), mode="clip")
+        unknown = count == OPEN
+        if unknown.any():
+            count[unknown] = np.searchsorted(self.edges, values[unknown])
         return count
 
     def _bucket(self, values: NDArray[Any]) -> Levels:
-        scaled = values * self.factor
-        bucket: Levels = np.maximum(scaled, 0, out=scaled).astype(np.int16)
+        bucket: Levels = (values * self.factor).astype(np.int16)
         return bucket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,9 @@ def _within(offsets: NDArray[Any], tolerance: float) -> bool:
 
 def _peak(full: NDArray[Any]) -> NDArray[np.int64] | None:
     """[2] column and row of the maximum."""
-    if not np.isfinite(full).all() or full.max() == full.min():
+    first = int(full.argmax())  # of NaN, where there is any
+    high, low = float(full.flat[first]), float(full.min())
+    if not (math.isfinite(high) and math.isfinite(low)) or high == low:
         return None
-    row, column = divmod(int(full.argmax()), full.shape[1])
+    row, column = divmod(first, full.shape[1])
     return np.array((column, row))

@@ -92,10 +92,8 @@ class PackedMap(BaseModel):
         if maps == "full":
             told: dict[str, Any] = {"type": "float32", "data": _text(values.astype(np.float32))}
         else:
-            low, high = float(values.min()), float(values.max())
-            share = (values.astype(np.float64) - low) / ((high - low) or 1.0)
-            told = {"type": "uint16", "low": low, "high": high}
-            told["data"] = _text(np.rint(share * LEVELS).astype(np.uint16))
+            levels, low, high = _levels(values)
+            told = {"type": "uint16", "low": low, "high": high, "data": _text(levels)}
         return cls.model_validate({"shape": values.shape, **told})
 
     def unpack(self) -> NDArray[np.float32]:
@@ -103,13 +101,24 @@ class PackedMap(BaseModel):
         values = _numbers(self.data, self.type, self.shape)
         if self.low is None or self.high is None:
             return values.astype(np.float32)
-        between: NDArray[np.float32] = (self.low + values / LEVELS * (self.high - self.low)).astype(np.float32)
-        return between
+        return _between(values, self.low, self.high)
 
 
 def kept(values: NDArray[np.float32], maps: Maps) -> NDArray[np.float32]:
     """The finite map [h, w] that a run scores, in as many bits as its records can hold."""
-    return values if maps == "full" else PackedMap.pack(values, maps).unpack()
+    return values if maps == "full" else _between(*_levels(values))
+
+
+def _levels(values: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float, float]:
+    """Of a finite map, in 16 bits, and the lowest and the highest value."""
+    low, high = float(values.min()), float(values.max())
+    share = (values.astype(np.float64) - low) / ((high - low) or 1.0)
+    return np.rint(share * LEVELS).astype(np.uint16), low, high
+
+
+def _between(levels: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = (low + levels / LEVELS * (high - low)).astype(np.float32)
+    return values
 
 
 def _pack_list(given: object) -> object:

@@ -128,10 +128,11 @@ def _gradients(scores: list[Tensor], activation: Tensor) -> list[Tensor]:
     # Gradients of a cosine are small enough to vanish in half precision; a power of two scales them exactly.
     scale = 1024.0 if activation.dtype == torch.float16 else 1.0
     last = len(scores) - 1
-    return [
-        torch.autograd.grad(column.sum() * scale, activation, retain_graph=index < last)[0].float() / scale
+    found = (
+        torch.autograd.grad(column.sum() * scale, activation, retain_graph=index < last)[0].float()
         for index, column in enumerate(scores)
-    ]
+    )
+    return [gradient if scale == 1.0 else gradient / scale for gradient in found]
 
 
 def _refuse_dead_patches(encoder: Encoder, layer: Layer, gradients: list[Tensor]) -> None:
