@@ -20,8 +20,9 @@ from tests.test_records import manifest, record
 from xtool.metrics.presence import balanced_accuracy
 from xtool.metrics.protocols import ANYBOX, get_protocol
 from xtool.metrics.registry import METRICS
+from xtool.runs import resampling
 from xtool.runs.cells import cells
-from xtool.runs.differences import Difference, compared, difference, mcnemar
+from xtool.runs.differences import Difference, compared, differences, mcnemar
 from xtool.runs.resampling import RESAMPLES, Resampled, weightings
 from xtool.runs.run import Run
 from xtool.runs.summary import Summary, summarise
@@ -51,6 +52,10 @@ def summed_up(*methods: list[Record]) -> Summary:
 
 def rows(*methods: list[Record]) -> Resampled:
     return Resampled(summed_up(*methods).methods)
+
+
+def difference(of: Resampled, name: str, row: int, other: int) -> Difference | None:
+    return differences(of, name, [(row, other)]).get((row, other))
 
 
 def drawn(seed: int, images: int = 60) -> np.ndarray:
@@ -180,6 +185,22 @@ def test_only_images_that_both_have_are_compared() -> None:
     assert found is not None
     assert (found.images, found.value) == (30, pytest.approx(0.1))
     assert (found.low, found.high) == pytest.approx((0.1, 0.1))
+
+
+def test_pairs_that_miss_other_images_are_resampled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw the resamples of 50,000 images takes half a second."""
+    whole, times = drawn(16), []
+    methods = rows(records("x", whole), records("y", whole[:50] - 0.1), records("z", whole[:40] - 0.2))
+
+    def counted(images: int) -> Any:
+        times.append(images)
+        return weightings(images)
+
+    monkeypatch.setattr(resampling, "weightings", counted)
+    found = differences(methods, "box_iou", [(0, 1), (0, 2), (1, 2)])
+    assert {pair: each.images for pair, each in found.items()} == {(0, 1): 50, (0, 2): 40, (1, 2): 40}
+    assert [found[pair].low for pair in found] == pytest.approx([0.1, 0.2, 0.1])
+    assert len(times) == 1
 
 
 def test_resamples_are_the_same_each_time_and_draw_as_many_as_there_are() -> None:

@@ -15,7 +15,10 @@ from PIL import Image
 from xtool.image.geometry import Geometry
 from xtool.metrics.image_map import ImageMap
 from xtool.metrics.protocols import PROTOCOLS, get_protocol
+from xtool.report.pictures import Pictures
+from xtool.runs import resampling
 from xtool.runs.run import Run
+from xtool.store.directory import RunDirectory
 from xtool.store.packed import Packed, PackedMap
 
 COMPARE = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "colourcam,everywhere")
@@ -47,6 +50,44 @@ class Page(HTMLParser):
 
 def page(path: Path) -> Page:
     return Page(path.read_text("utf-8"))
+
+
+def test_table_and_page_share_one_bootstrap(xtool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    xtool(*COMPARE, "--out", "run")
+    drawn, weightings = [], resampling.weightings
+
+    def counted(images: int) -> Any:
+        drawn.append(images)
+        return weightings(images)
+
+    monkeypatch.setattr(resampling, "weightings", counted)
+    assert xtool("report", "run", "-o", "report.html").returncode == 0
+    assert len(drawn) == 1
+
+
+def test_a_page_reads_the_records_and_images_that_it_shows_and_no_others(
+    xtool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xtool(*COMPARE, "--out", "run")
+    lines, images = [], []
+    parsed, opened = RunDirectory._parsed, Pictures.open
+
+    def counted_line(self: RunDirectory, line: bytes, where: str) -> Any:
+        lines.append(where)
+        return parsed(self, line, where)
+
+    def counted_image(self: Pictures, index: int) -> Any:
+        images.append(index)
+        return opened(self, index)
+
+    monkeypatch.setattr(RunDirectory, "_parsed", counted_line)
+    monkeypatch.setattr(Pictures, "open", counted_image)
+    assert xtool("report", "run", "-o", "report.html", "--gallery", "1", "--no-counts").returncode == 0
+    text = (tmp_path / "report.html").read_text("utf-8")
+    shown = set(re.findall(r"photo-0-(\d+)", text))
+    assert sorted(map(str, images)) == sorted(shown), "each once"
+    pictures = 2 * (3 + 1)  # of each method: three galleries of one image, and one image as the threshold moves
+    assert len(lines) <= pictures < 2 * Run.open(tmp_path / "run").images()
 
 
 def test_the_page_has_tables_curves_galleries_and_manifest(xtool: Any, tmp_path: Path) -> None:

@@ -132,6 +132,19 @@ def test_what_a_worker_raises_is_raised_here() -> None:
         explained(FakeRay(lambda *_: RayTaskError(UsageError("no such layer"))))
 
 
+def test_a_finished_run_starts_no_workers(xtool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ("compare", "--encoder", "planted-cnn", "--dataset", "patches", "--methods", "everywhere", "--out", "run")
+    assert xtool(*run).returncode == 0
+
+    def started(_: object) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(workers, "_cluster", started)
+    again = xtool(*run, "--resume", "--workers", "2")
+    assert again.returncode == 0, again.stderr
+    assert "everywhere" in again.stdout
+
+
 def test_all_workers_end_with_the_run() -> None:
     ray = FakeRay(lambda _, indices: records(indices))
     explained(ray)

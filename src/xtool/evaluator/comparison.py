@@ -156,7 +156,7 @@ def _evaluate_into(
     first: Failure | None = None
     if report:
         report(Progress(finished, len(indices), failed))
-    for record in engine(evaluation, todo):
+    for record in engine(evaluation, todo) if todo else ():  # workers are not started for nothing
         with part(RECORDS):
             directory.append(record)
         if isinstance(record, Failure):

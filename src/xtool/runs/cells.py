@@ -12,7 +12,7 @@ from xtool.runs.resampling import Resampled
 
 if TYPE_CHECKING:
     from xtool.runs.resampling import Interval
-    from xtool.runs.summary import MethodResult, Summary
+    from xtool.runs.summary import Summary
     from xtool.store.manifest import Identity
 
 __all__ = ["MARKS", "Cell", "Line", "Mark", "cells", "on_same_images"]
@@ -66,11 +66,15 @@ def cells(runs: Sequence[tuple[Identity, Summary]], *, detail: bool) -> tuple[li
 
 def on_same_images(runs: Sequence[tuple[Identity, Summary]]) -> list[Resampled]:
     """The methods of all runs, those together that were measured on the same data set under the same protocol."""
-    groups: dict[tuple[str, ...], list[MethodResult]] = {}
+    groups: dict[tuple[str, ...], list[Summary]] = {}
     for identity, summary in runs:
         key = (identity.dataset.name, identity.dataset.fingerprint, identity.protocol)
-        groups.setdefault(key, []).extend(summary.methods)
-    return [Resampled(results) for results in groups.values()]
+        groups.setdefault(key, []).append(summary)
+    return [
+        # A run's own resamples are shared by all who show it.
+        group[0].resampled if len(group) == 1 else Resampled([each for one in group for each in one.methods])
+        for group in groups.values()
+    ]
 
 
 def _marks(column: Column, rows: Resampled) -> dict[int, Mark]:

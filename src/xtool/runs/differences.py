@@ -17,7 +17,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "compared",
-    "difference",
+    "differences",
     "leaders",
     "mcnemar",
 ]
@@ -26,6 +26,9 @@ INFO = {metric.info.name: metric.info for metric in METRICS}
 
 FOUND = "gt_known"
 """The metric that methods are ranked by."""
+
+Pair = tuple[int, int]
+"""Which two methods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,27 +63,41 @@ class Comparison:
         return {"method": self.method, "against": self.against, **differences}
 
 
-def difference(rows: Resampled, name: str, row: int, other: int) -> Difference | None:
-    """Of two methods in one metric; ``None`` where too few images have it from both."""
-    if (name, row) not in rows.values or (name, other) not in rows.values:
-        return None
-    own, others = rows.values[name, row], rows.values[name, other]
-    apart = own - others
-    if not rows.enough(apart):
-        return None
-    both = ~np.isnan(apart)
-    if (np.isnan(own) == np.isnan(others)).all():
-        numbers = rows.numbers[name, row] - rows.numbers[name, other]
-    else:
-        (numbers,) = resampled([apart], rows.images)
-    low, high = percentiles(numbers)
-    return Difference(
-        images=int(both.sum()),
-        value=float(apart[both].mean()),
-        low=low,
-        high=high,
-        p=_found_or_not(own[both], others[both]) if rows.single else None,
-    )
+def differences(rows: Resampled, name: str, pairs: Iterable[Pair]) -> dict[Pair, Difference]:
+    """Of pairs of methods in one metric; without those of which too few images have it from both."""
+    values = {row: rows.values[name, row] for row in range(len(rows.results)) if (name, row) in rows.values}
+    apart = {(row, other): values[row] - values[other] for row, other in pairs if row in values and other in values}
+    apart = {pair: each for pair, each in apart.items() if rows.enough(each)}
+    numbers = _resampled(rows, name, apart)
+    found = {}
+    for (row, other), each in apart.items():
+        both = ~np.isnan(each)
+        low, high = percentiles(numbers[row, other])
+        found[row, other] = Difference(
+            images=int(both.sum()),
+            value=float(each[both].mean()),
+            low=low,
+            high=high,
+            p=_found_or_not(values[row][both], values[other][both]) if rows.single else None,
+        )
+    return found
+
+
+def _resampled(rows: Resampled, name: str, apart: Mapping[Pair, Floats]) -> dict[Pair, Floats]:
+    """[RESAMPLES] the differences on resamples; where both methods have the same images, from their own numbers."""
+
+    def same_images(row: int, other: int) -> bool:
+        return bool((np.isnan(rows.values[name, row]) == np.isnan(rows.values[name, other])).all())
+
+    numbers = {
+        (row, other): rows.numbers[name, row] - rows.numbers[name, other]
+        for row, other in apart
+        if same_images(row, other)
+    }
+    others = [pair for pair in apart if pair not in numbers]
+    if others:  # all at once, as to draw takes longer than to add up
+        numbers |= zip(others, resampled([apart[pair] for pair in others], rows.images), strict=True)
+    return numbers
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -101,8 +118,8 @@ def leaders(rows: Resampled, name: str) -> list[int]:
     if not having:
         return []
     best = _best(rows, name, having)
-    found = {row: difference(rows, name, best, row) for row in having if row != best}
-    return [row for row in having if (each := found.get(row)) is None or not each.clear]
+    found = differences(rows, name, [(best, row) for row in having if row != best])
+    return [row for row in having if (best, row) not in found or not found[best, row].clear]
 
 
 def compared(rows: Resampled) -> list[Comparison]:
@@ -110,18 +127,19 @@ def compared(rows: Resampled) -> list[Comparison]:
     if not rows.results:
         return []
     opponents = dict.fromkeys([_best_method(rows), _best_control(rows)])
-    found = [
-        Comparison(
-            method=result.method,
-            against=rows.results[other].method,
-            differences={name: each for name in INFO if (each := difference(rows, name, row, other)) is not None},
-        )
-        for other in opponents
-        if other is not None
-        for row, result in enumerate(rows.results)
-        if row != other
+    pairs = [
+        (row, other) for other in opponents if other is not None for row in range(len(rows.results)) if row != other
     ]
-    return [each for each in found if each.differences]
+    found = {name: differences(rows, name, pairs) for name in INFO}
+    comparisons = [
+        Comparison(
+            method=rows.results[row].method,
+            against=rows.results[other].method,
+            differences={name: each[row, other] for name, each in found.items() if (row, other) in each},
+        )
+        for row, other in pairs
+    ]
+    return [each for each in comparisons if each.differences]
 
 
 def _best_method(rows: Resampled) -> int:

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtool.errors import RunError
+from xtool.metrics.metric import Metric
 from xtool.metrics.protocols import Choice, LocalizationProtocol
 from xtool.metrics.registry import METRICS
 from xtool.metrics.results import Results
+from xtool.runs.growing import Growing
 from xtool.store.numbers import SHAPES, Numbers, flat
 from xtool.store.records import Failure
 
@@ -75,52 +77,59 @@ def sweep(numbers: Sequence[Numbers], protocol: LocalizationProtocol) -> dict[st
 
 
 class Gathered:
-    """What stays in memory of one method's records, in parts of some images each."""
+    """What stays in memory of one method's records."""
 
-    def __init__(self, choice: Choice) -> None:
-        self.choice = choice
+    def __init__(self, protocol: LocalizationProtocol, choice: Choice, images: int) -> None:
+        """``images`` are to be added, some at a time."""
         self.several = False
         """Whether any image has more than one true box."""
-        self._parts: dict[str, list[NDArray[Any]]] = {}
-        self._values: dict[str, list[Floats | int]] = {}
+        self.choice = choice
+        self._protocol = protocol
+        self._images = images
+        self._added = 0
+        self._columns: dict[str, Growing] = {}
+        self._values: dict[str, Growing] = {}
 
     def add(self, part: Mapping[str, NDArray[Any]], values: Mapping[str, Floats]) -> None:
-        """Some images' columns, and what metrics recorded of them; a metric that did of none is left out."""
+        """Some images' columns, and what metrics recorded of them, NaN where they did not."""
+        images = len(part["index"])
         for name, array in part.items():
-            self._parts.setdefault(name, []).append(array)
+            if name not in self._columns:
+                self._columns[name] = Growing(array, self._images)
+            self._columns[name].add(array)
         for name, metric in KEEPING.items():
-            known = self._values.setdefault(name, [])
-            there = name in values and not np.isnan(values[name]).all()
-            known.append(metric.keep(values[name], self.choice) if there else len(part["index"]))
+            known = self._values.get(name)
+            if name in values and not np.isnan(values[name]).all():
+                kept = metric.keep(values[name], self.choice)
+                if known is None:
+                    known = self._values[name] = Growing(kept, self._images * len(kept) // images)
+                    known.add(self._nothing(metric, self._added))
+                known.add(kept)
+            elif known is not None:
+                known.add(self._nothing(metric, images))
+        self._added += images
 
     def column(self, name: str) -> NDArray[Any]:
-        """[images, ...] put together; it can be asked for once, as its parts are let go."""
-        return np.concatenate(self._parts.pop(name))
+        """[images, ...]"""
+        return self._columns[name].whole()
 
-    def results(self, protocol: LocalizationProtocol) -> Results:
-        """What metrics summarise. It can be asked for once."""
+    def results(self) -> Results:
+        """What metrics summarise."""
         return Results(
-            protocol=protocol,
+            protocol=self._protocol,
             choice=self.choice,
             labels=self.column("label"),
             ious=self.column("ious"),
             ranks=self.column("rank"),
             seconds=self.column("seconds"),
             forwards=self.column("forwards"),
-            values={name: kept for name in KEEPING if (kept := self._kept(name, protocol)) is not None},
+            values={name: self._values[name].whole() for name in KEEPING if name in self._values},
         )
 
-    def _kept(self, name: str, protocol: LocalizationProtocol) -> Floats | None:
-        parts = self._values.pop(name)
-        if all(isinstance(part, int) for part in parts):
-            return None
-        shape = _shape(name, protocol)
-        return np.concatenate(
-            [
-                KEEPING[name].keep(np.full((part, *shape), np.nan), self.choice) if isinstance(part, int) else part
-                for part in parts
-            ]
-        )
+    def _nothing(self, metric: Metric, images: int) -> Floats:
+        """What is kept of images on which a metric was not measured."""
+        unmeasured = np.full((1, *_shape(metric.info.name, self._protocol)), np.nan)
+        return metric.keep(unmeasured, self.choice).repeat(images, axis=0)
 
 
 @dataclass(slots=True)
@@ -137,9 +146,9 @@ class Whole:
     """A number for each label."""
 
 
-def gather(numbers: Sequence[Numbers], protocol: LocalizationProtocol, choices: Mapping[str, Choice]) -> Whole:
-    """The second reading, at the thresholds of ``choices``. Raises :class:`RunError` for values no metric records."""
-    whole = Whole({method: Gathered(choice) for method, choice in choices.items()})
+def gather(numbers: Sequence[Numbers], protocol: LocalizationProtocol, gathered: dict[str, Gathered]) -> Whole:
+    """The second reading, which fills ``gathered``. Raises :class:`RunError` for values that no metric records."""
+    whole = Whole(gathered)
     columns = ("method", "image", "label", "ious", "true_boxes", "error", *ONE_EACH, *SHAPES)
     for directory, part in enumerate(numbers):
         for table in part.batches(columns):
@@ -149,6 +158,7 @@ def gather(numbers: Sequence[Numbers], protocol: LocalizationProtocol, choices: 
 
 def _add(whole: Whole, directory: int, table: pa.Table, protocol: LocalizationProtocol) -> None:
     _add_failures(whole, table)
+    _add_names(whole.names, table)
     columns = {name: _column(table, name) for name in ONE_EACH}
     columns["label"] = _labels(whole.labels, table)
     columns["directory"] = np.full(len(table), directory, np.int32)
@@ -158,12 +168,18 @@ def _add(whole: Whole, directory: int, table: pa.Table, protocol: LocalizationPr
     for method, rows in _by_method(table):
         gathered = whole.gathered[method]
         part = {name: column[rows] for name, column in columns.items()}
-        part["ious"] = ious[rows][:, list(gathered.choice.indices)]
+        part["ious"] = ious[rows[:, None], list(gathered.choice.indices)]
         gathered.add(part, {name: column[rows] for name, column in values.items()})
         gathered.several |= bool((boxes[rows] > 1).any())
-        for index, row in zip(part["index"].tolist(), rows.tolist(), strict=True):
-            if index not in whole.names:
-                whole.names[index] = table["image"][row].as_py()
+
+
+def _add_names(known: dict[int, str], table: pa.Table) -> None:
+    images = table["image"].combine_chunks()
+    texts, codes = images.dictionary.to_pylist(), images.indices.to_numpy()
+    measured = np.flatnonzero(table["ious"].combine_chunks().is_valid().to_numpy(zero_copy_only=False))
+    indices, first = np.unique(table["index"].to_numpy()[measured], return_index=True)
+    for index, row in zip(indices.tolist(), measured[first].tolist(), strict=True):
+        known.setdefault(index, texts[codes[row]])
 
 
 def _add_failures(whole: Whole, table: pa.Table) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ImageResult", "ImageResults", "Place"]
+__all__ = ["ImageResult", "ImageResults", "Place", "Totals"]
 
 Place = tuple[int, int]
 """Which of a run's directories a record is in, and the byte at which its line starts."""
@@ -28,7 +29,31 @@ class ImageResult:
     """``iou`` minus the mean of the other methods' on the same image; 0 where there is no other."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Over the methods of a run: of each sample, the sum of IoUs and the number of methods that have it."""
+
+    def __init__(self, samples: NDArray[np.int64]) -> None:
+        """Of no method yet. ``samples`` are the indices of all, ascending."""
+        self._samples = samples
+        self._sums, self._counts = np.zeros(len(samples)), np.zeros(len(samples), np.int64)
+
+    def add(self, indices: NDArray[np.int64], ious: NDArray[np.float64]) -> None:
+        """One method's IoUs on the samples that it has."""
+        at = np.searchsorted(self._samples, indices)
+        self._sums[at] += ious
+        self._counts[at] += 1
+
+    def differences(self, indices: NDArray[np.int64], ious: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[images] IoUs minus the mean of the other methods' on the same samples; 0 where there is no other."""
+        at = np.searchsorted(self._samples, indices)
+        others = self._counts[at] - 1
+        differences: NDArray[np.float64] = np.where(
+            others > 0, ious - (self._sums[at] - ious) / np.maximum(others, 1), 0.0
+        )
+        return differences
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageResults:
     """A sequence of :class:`ImageResult` in the order of the data set; or the arrays themselves, [images] each."""
 
@@ -40,7 +65,12 @@ class ImageResults:
     starts: NDArray[np.int64]
     iou: NDArray[np.float64]
     found: NDArray[np.bool_]
-    difference: NDArray[np.float64]
+    totals: Totals
+    """Of all methods."""
+
+    @cached_property
+    def difference(self) -> NDArray[np.float64]:
+        return self.totals.differences(self.indices, self.iou)
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -69,10 +69,10 @@ class Run:
         """One result per method."""
         return self.summary.methods
 
-    @cached_property
+    @property
     def resampled(self) -> Resampled:
         """Every number on resamples of the images: how certain it is, and whether methods differ."""
-        return Resampled(self.results)
+        return self.summary.resampled
 
     def rows(self) -> list[Row]:
         """One row of numbers per method."""

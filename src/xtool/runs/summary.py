@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from xtool.metrics.protocols import LocalizationProtocol
 from xtool.metrics.registry import METRICS
 from xtool.metrics.results import Results
 from xtool.runs.gathering import Gathered, Sweep, gather, sweep
-from xtool.runs.images import ImageResults
+from xtool.runs.images import ImageResults, Totals
+from xtool.runs.resampling import Resampled
 from xtool.store.numbers import Numbers
 from xtool.store.records import Failure
 
@@ -65,7 +67,7 @@ class MethodResult:
     """Whether any image has more than one true box."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """Everything about a run."""
 
@@ -79,6 +81,11 @@ class Summary:
     """With at least one record."""
     threshold: Threshold
     """As it was asked for."""
+
+    @cached_property
+    def resampled(self) -> Resampled:
+        """Every number on resamples of the images: how certain it is, and whether methods differ."""
+        return Resampled(self.methods)
 
 
 def summarise(
@@ -102,11 +109,15 @@ def summarise(
     sweeps = sweep(numbers, protocol)
     sweeps = {label: sweeps[label] for label in dict.fromkeys((*labels, *sweeps)) if label in sweeps}
     choices = {method: each.choice(fixed_threshold(threshold, method)) for method, each in sweeps.items()}
-    whole = gather(numbers, protocol, choices)
+    whole = gather(
+        numbers, protocol, {method: Gathered(protocol, choices[method], each.images) for method, each in sweeps.items()}
+    )
     measured = np.array(sorted(whole.names), np.int64)
-    results = {method: each.results(protocol) for method, each in whole.gathered.items()}
+    results = {method: each.results() for method, each in whole.gathered.items()}
     indices = {method: each.column("index") for method, each in whole.gathered.items()}
-    totals = _Totals(measured, indices, results)
+    totals = Totals(measured)
+    for method, own in indices.items():
+        totals.add(own, results[method].ious[:, _level(protocol)])
     return Summary(
         methods=tuple(
             MethodResult(
@@ -115,7 +126,7 @@ def summarise(
                 threshold=results[method].choice.thresholds[_level(protocol)],
                 results=results[method],
                 indices=indices[method],
-                images=_images(each, indices[method], results[method], whole.names, totals),
+                images=_images(each, results[method], whole.names, totals),
                 several=each.several,
             )
             for method, each in whole.gathered.items()
@@ -179,33 +190,10 @@ def _level(protocol: LocalizationProtocol) -> int:
     return protocol.deltas.index(LEVEL)
 
 
-class _Totals:
-    """Over the methods of a run: of each sample, the sum of IoUs and the number of methods that have it."""
-
-    def __init__(
-        self, measured: NDArray[np.int64], indices: Mapping[str, NDArray[np.int64]], results: Mapping[str, Results]
-    ) -> None:
-        self._measured = measured
-        self._sums, self._counts = np.zeros(len(measured)), np.zeros(len(measured), np.int64)
-        for method, own in indices.items():
-            at = np.searchsorted(measured, own)
-            self._sums[at] += results[method].ious[:, _level(results[method].protocol)]
-            self._counts[at] += 1
-
-    def differences(self, indices: NDArray[np.int64], ious: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[images] IoUs minus the mean of the other methods' on the same samples; 0 where there is no other."""
-        at = np.searchsorted(self._measured, indices)
-        others = self._counts[at] - 1
-        differences: NDArray[np.float64] = np.where(
-            others > 0, ious - (self._sums[at] - ious) / np.maximum(others, 1), 0.0
-        )
-        return differences
-
-
-def _images(
-    gathered: Gathered, indices: NDArray[np.int64], results: Results, names: Mapping[int, str], totals: _Totals
-) -> ImageResults:
-    order = np.argsort(indices, kind="stable")
+def _images(gathered: Gathered, results: Results, names: Mapping[int, str], totals: Totals) -> ImageResults:
+    indices = gathered.column("index")
+    # As records are written, they are in order but for resumed runs and shards: nothing is copied.
+    order = slice(None) if (np.diff(indices) > 0).all() else np.argsort(indices)
     ious = results.ious[order, _level(results.protocol)]
     return ImageResults(
         names=names,
@@ -214,5 +202,5 @@ def _images(
         starts=gathered.column("start")[order],
         iou=ious,
         found=results.protocol.is_found(ious, LEVEL),
-        difference=totals.differences(indices[order], ious),
+        totals=totals,
     )

@@ -69,7 +69,10 @@ class Numbers(AbstractContextManager["Numbers"]):
 
     def close(self) -> None:
         """Nothing can be read afterwards."""
+        import pyarrow as pa
+
         self._file.close()
+        pa.default_memory_pool().release_unused()  # what it was read with, some 30 MB
         if self._spool is not None:
             self._spool.close()
 
@@ -136,13 +139,14 @@ def schema() -> pa.Schema:
 def flat(column: pa.ChunkedArray, size: int) -> NDArray[np.float64]:
     """[rows, size] a column of lists of one length, NaN for a row without. Raises :class:`ValueError` for others."""
     lists = column.combine_chunks()
-    there = lists.is_valid().to_numpy(zero_copy_only=False)
-    values = lists.flatten().to_numpy(zero_copy_only=False)
-    found = np.full((len(lists), size), np.nan)
     lengths = lists.value_lengths().fill_null(size).to_numpy(zero_copy_only=False)
     if (lengths != size).any():
         raise ValueError(f"{int(lengths[lengths != size][0])} numbers in place of {size}")
-    found[there] = values.reshape(-1, size)
+    values: NDArray[np.float64] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
+    if not lists.null_count:
+        return values
+    found = np.full((len(lists), size), np.nan)
+    found[lists.is_valid().to_numpy(zero_copy_only=False)] = values
     return found
 
 
