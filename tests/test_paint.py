@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import struct
+import time
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -229,3 +230,30 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("os.access", lambda path, mode: False)  # tests may run as root, who may write anywhere
     with pytest.raises(RunError, match="no permission"):
         check_target(tmp_path / "out.png")
+
+
+def drawing_seconds(rows: int) -> float:
+    panels = [[MapPanel(heat=np.ones((8, 8), np.float32), boxes=NO_BOXES, title="m")]] * rows
+    began = time.process_time()
+    maps_figure(Image.new("RGB", (8, 8)), ["a text"] * rows, panels, note="").draw_without_rendering()
+    return time.process_time() - began
+
+
+@pytest.mark.slow
+def test_thirty_times_the_texts_take_thirty_times_the_time_to_draw_and_not_hundreds() -> None:
+    drawing_seconds(10)
+    assert drawing_seconds(300) <= 2 * 30 * drawing_seconds(10)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 200), (300, 60)])
+def test_rows_and_their_titles_stand_apart_and_inside_the_figure(size: tuple[int, int]) -> None:
+    image, rows = Image.new("RGB", size), 4
+    long = "a text that needs three lines, and then some more of them, however wide a panel may be made for it all"
+    drawn = maps_figure(image, [long] * rows, [[panel(title=long)] * 2] * rows, note=long * 3, taken_for=[long] * rows)
+    drawn.draw_without_rendering()
+    parts = [axes.get_tightbbox() for axes in drawn.axes]
+    assert len(parts) == 3 * rows + 1, "the colour bar is the last"
+    for part in parts:
+        assert drawn.bbox.x0 <= part.x0 < part.x1 <= drawn.bbox.x1
+        assert drawn.bbox.y0 <= part.y0 < part.y1 <= drawn.bbox.y1
+    assert not any(part.overlaps(other) for i, part in enumerate(parts) for other in parts[:i])

@@ -250,7 +250,7 @@ def test_words_of_a_long_text_stay_inside_the_figure_and_apart(size: tuple[int, 
     figure = maps_figure(Image.new("RGB", size), [text], [[panel]], note="", words=[words])
     figure.draw_without_rendering()
     names = {word.word for word in words}
-    drawn = [part for part in figure.axes[-2].findobj(Text) if part.get_text() in names]
+    drawn = [part for part in figure.axes[0].findobj(Text) if part.get_text() in names]
     assert [part.get_text() for part in drawn] == [word.word for word in words]
     places = [part.get_window_extent() for part in drawn]
     assert max(place.x1 for place in places) <= figure.bbox.x1

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from xtool.paint.figure import panel_inches, wrapped
+from xtool.paint.figure import axes_at, panel_inches, wrapped
 from xtool.paint.heat import check_colour_map
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = ["FEATURE_COLOUR_MAP", "FeatureGrid", "feature_grid_figure", "most_var
 
 COLUMNS = 5
 PANEL_INCHES = 1.9
+NAME_INCHES, TITLE_INCHES = 0.3, 0.15
 FEATURE_COLOUR_MAP = "viridis"
 
 
@@ -53,18 +54,22 @@ def feature_grid_figure(grid: FeatureGrid, colour_map: str = FEATURE_COLOUR_MAP)
     columns = min(COLUMNS, panels)
     rows = math.ceil(panels / columns)
     wide, tall = panel_inches(grid.image.size, PANEL_INCHES)
-    figure = Figure(figsize=(wide * columns, (tall + 0.3) * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for each in axes:
-        each.set_axis_off()
+    title = wrapped(grid.title, wide * columns)
+    head = TITLE_INCHES * (title.count("\n") + 2)
+    step = tall + NAME_INCHES
+    figure = Figure(figsize=(wide * columns, head + step * rows))
+    axes = [
+        axes_at(figure, wide * (panel % columns), head + step * (panel // columns) + NAME_INCHES, wide, tall)
+        for panel in range(panels)
+    ]
     axes[0].imshow(grid.image, extent=(0, width, height, 0))
-    axes[0].set_title("image", fontsize=8, loc="left")
-    for each, low, name in zip(axes[1:], grid.maps, grid.names, strict=False):  # the last row may not be full
+    for each, low in zip(axes[1:], grid.maps, strict=True):
         _draw(each, low, grid.geometry, colour_map)
+    for each, name in zip(axes, ("image", *grid.names), strict=True):
+        each.set(xticks=[], yticks=[])
+        each.set_axis_off()
         each.set_title(name, fontsize=8, loc="left", parse_math=False)
-    figure.suptitle(wrapped(grid.title, wide * columns), fontsize=9, color="0.35")
-    for text in figure.texts:
-        text.set_parse_math(False)
+    figure.suptitle(title, y=1 - TITLE_INCHES / 2 / figure.get_figheight(), fontsize=9, color="0.35", parse_math=False)
     return figure
 
 

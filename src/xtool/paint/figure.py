@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     from xtool.engine.words import Word
 
-__all__ = ["PHOTO_SIDE", "maps_figure", "panel_inches", "wrapped"]
+__all__ = ["PHOTO_SIDE", "axes_at", "maps_figure", "panel_inches", "wrapped"]
 
 PHOTO_SIDE = 960
 """Pixels of a panel's longer side at most: sharp in print, and files stay small."""
-HEAD_INCHES, FOOT_INCHES, BAR_INCHES = 0.4, 0.6, 0.12
+HEAD_INCHES, FOOT_INCHES, BAR_INCHES, GAP_INCHES = 0.32, 0.5, 0.12, 0.06
 PAPER = 0.93
 """Grey under the colour bar, like a light picture."""
-LINE_INCHES = 0.17
-LETTER_INCHES = 0.085
+LINE_INCHES, NOTE_INCHES = 0.17, 0.15
+LETTER_INCHES, BOLD_INCHES = 0.085, 0.095
 """Width of an average letter at 10 points."""
 
 
@@ -66,32 +66,43 @@ def maps_figure(
     # With its words above the row, a text is not repeated over the image.
     names = texts if words is None else [""] * len(texts)
     titles = [
-        [wrapped(title, width) for title in (name, *(panel.title for panel in row))]
+        [wrapped(name, width, BOLD_INCHES), *(wrapped(panel.title, width) for panel in row)]
         for name, row in zip(names, panels, strict=True)
     ]
-    lines = [max(title.count("\n") + 1 for title in row) for row in titles]
-    heights = [height + HEAD_INCHES + LINE_INCHES * count for count in lines]
-    heads = [] if words is None else [word_lines(*each, width * columns) for each in zip(texts, words, strict=True)]
-    if heads:
-        heights = [
-            part for head, below in zip(heads, heights, strict=True) for part in (WORDS_INCHES * len(head), below)
-        ]
-    figure = Figure(figsize=(width * columns, sum(heights) + FOOT_INCHES), layout="constrained")
-    places = figure.add_gridspec(len(heights) + 1, columns, height_ratios=[*heights, BAR_INCHES])
-    rows = range(1, len(heights), 2) if heads else range(len(heights))
-    grid = [[figure.add_subplot(places[row, column]) for column in range(columns)] for row in rows]
-    for axes_row, panel_row, title_row, told in zip(grid, panels, titles, taken_for or [""] * len(texts), strict=True):
-        _draw(axes_row[0], photo, image.size)
-        _title(axes_row[0], title_row[0], bold=True)
-        _line_under_title(axes_row[0], wrapped(told, width, lines=1), "0.35")
-        for axes, panel, title in zip(axes_row[1:], panel_row, title_row[1:], strict=True):
+    above = [HEAD_INCHES + LINE_INCHES * max(title.count("\n") + 1 for title in row) for row in titles]
+    heads = [word_lines(*each, width * columns) for each in zip(texts, words or (), strict=False)]
+    heads = heads or [[] for _ in texts]
+    foot = wrapped(note, width * columns)
+    below = FOOT_INCHES + NOTE_INCHES * (foot.count("\n") + 1)
+    strips = [WORDS_INCHES * len(head) for head in heads]
+    figure = Figure(figsize=(width * columns, sum(strips) + sum(above) + height * len(above) + below))
+    top = 0.0
+    for row, (head, strip) in enumerate(zip(heads, strips, strict=True)):
+        if head:
+            draw_words(axes_at(figure, 0, top, width * columns, strip), head, largest_relevance(words or ()))
+        top += strip + above[row]
+        first, *others = (axes_at(figure, column * width, top, width, height) for column in range(1 + len(panels[row])))
+        _draw(first, photo, image.size)
+        _title(first, titles[row][0], bold=True)
+        _line_under_title(first, wrapped(taken_for[row] if taken_for else "", width, lines=1), "0.35")
+        for axes, panel, title in zip(others, panels[row], titles[row][1:], strict=True):
             _draw_panel(axes, panel, photo, image.size, colour_map)
             _title(axes, title)
-    for row, head in enumerate(heads):
-        draw_words(figure.add_subplot(places[2 * row, :]), head, largest_relevance(words or ()))
-    _colour_bar(figure, figure.add_subplot(places[-1, 1:]), colour_map, threshold)
-    figure.supxlabel(wrapped(note, width * columns), fontsize=9, color="0.35")
+        top += height
+    bar = axes_at(figure, width, top + GAP_INCHES, width * (columns - 1), BAR_INCHES)
+    _colour_bar(figure, bar, colour_map, threshold)
+    figure.supxlabel(foot, y=GAP_INCHES / figure.get_figheight(), fontsize=9, color="0.35")
     return figure
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes at a place in inches from the upper left corner, with a gap at both sides.
+
+    Matplotlib's own layouts measure and solve, which takes minutes for hundreds of axes.
+    """
+    across, down = figure.get_size_inches()
+    inner = width - 2 * GAP_INCHES
+    return figure.add_axes(((left + GAP_INCHES) / across, 1 - (top + height) / down, inner / across, height / down))
 
 
 def panel_inches(size: tuple[int, int], standard: float = 3.2) -> tuple[float, float]:
@@ -111,6 +122,8 @@ def wrapped(text: str, inches: float, letter: float = LETTER_INCHES, lines: int 
 
 def _draw(axes: Axes, picture: Image.Image, size: tuple[int, int]) -> None:
     axes.imshow(np.asarray(picture), extent=(0, size[0], size[1], 0))
+    axes.set_anchor("NW")  # below the beginning of its title, however narrow it is
+    axes.set(xticks=[], yticks=[])  # not shown, and they would be measured all the same
     axes.set_axis_off()
 
 
