@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from xtool.engine.encoders import CountedEncoder, counted
-from xtool.engine.masking import MaskedEmbeddings, embed_masked, masked_means, scaled_masks
+from xtool.engine.masking import MaskedEmbeddings, embed_masked
+from xtool.engine.masks import masked_means, scaled_masks
 from xtool.engine.work import Kept, account
 from xtool.errors import UsageError
 from xtool.testing.planted import PlantedCNN

@@ -19,7 +19,8 @@ from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import Table, say
 from benchmarks.speed.timing import interleaved, seconds
 from xtool.contracts.protocols import Encoder
-from xtool.engine.masking import CHUNK, scaled_masks
+from xtool.engine.masking import CHUNK
+from xtool.engine.masks import scaled_masks
 
 TEXTS = (1, 8, 64)
 IMAGES = (1, 4, 16)

@@ -59,7 +59,8 @@ if TYPE_CHECKING:
         read_maps,
     )
     from xtool.engine.masked_attention import attend, attend_one, cell_weights
-    from xtool.engine.masking import MaskedEmbeddings, embed_masked, live_maps, masked_means, resized_masks
+    from xtool.engine.masking import MaskedEmbeddings, embed_masked
+    from xtool.engine.masks import live_maps, masked_means, resized_masks
     from xtool.engine.methods import MethodRequest, config_class, parse_methods, refusal
     from xtool.engine.prompts import DEFAULT_TEMPLATES, prompts_for
     from xtool.engine.readers import read_under_masks
@@ -200,7 +201,8 @@ _HOMES = {
     "xtool.engine.features": "build_extractor",
     "xtool.engine.layers": "AUTO LayerFeatures cut_of cut_pass gradient_layer hooked layer_name read_heads read_maps",
     "xtool.engine.masked_attention": "attend attend_one cell_weights",
-    "xtool.engine.masking": "MaskedEmbeddings embed_masked live_maps masked_means resized_masks",
+    "xtool.engine.masking": "MaskedEmbeddings embed_masked",
+    "xtool.engine.masks": "live_maps masked_means resized_masks",
     "xtool.engine.methods": "MethodRequest config_class parse_methods refusal",
     "xtool.engine.prompts": "DEFAULT_TEMPLATES prompts_for",
     "xtool.engine.readers": "read_under_masks",

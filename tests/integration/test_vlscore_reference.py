@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 import xtool
 from xtool.contracts.protocols import FeatureMaps
-from xtool.engine.masking import embed_masked, scaled_masks
+from xtool.engine.masking import embed_masked
+from xtool.engine.masks import scaled_masks
 from xtool.engine.methods import parse_methods
 from xtool.engine.work import Kept, account
 

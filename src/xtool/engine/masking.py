@@ -4,8 +4,8 @@ A masked image's embedding does not depend on the text, so one call serves any n
 scaled, multiplied and embedded chunk by chunk on the encoder's device; nothing is ever materialised for all masks
 at once, so that the memory needed is that of one chunk.
 
-That is the definition. Many encoders can apply the masks where they pool instead (:class:`xtool.plugin.PoolsMasks`):
-one pass for all of them.
+How maps become masks is said in :mod:`xtool.engine.masks`. Many encoders can apply them where they pool instead
+(:class:`xtool.plugin.PoolsMasks`): one pass for all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xtool.engine.layers import AUTO, cut_of, cut_pass
+from xtool.engine.masks import distinct_masks, live_maps, scaled_masks, upsampled
 from xtool.engine.texts import matches
 from xtool.engine.work import TOWER, part, shared
 from xtool.errors import UsageError
@@ -31,18 +32,11 @@ __all__ = [
     "MaskedEmbeddings",
     "base_image",
     "embed_masked",
-    "live_maps",
-    "masked_means",
-    "resized_masks",
-    "scaled_masks",
 ]
 
 Base = Literal["zero", "mean", "blur"]
 MaskAt = Literal["pixels", "pool"]
 
-EPS = 1e-7  # the VL-Score article's code; pytorch-grad-cam's 1e-8 gives the same masks to float32 precision
-SAME = 5
-"""Digits in which two scaled maps must agree to be taken for one mask: far less than a pixel's 256 levels."""
 ROUNDING = 1e-6
 """Cosine that two passes over one image in batches of different sizes may differ by; less is no gain at all."""
 CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
@@ -122,14 +116,6 @@ def embed_masked(
     )
 
 
-def live_maps(maps: Tensor) -> Tensor:
-    """[B, C] bool: which of the maps [B, C, h, w] carry information. A constant map is dead.
-
-    Dead maps are not masks: they never beat the base, have no weight and never count among the most important maps.
-    """
-    return maps.amax(dim=(2, 3)) > maps.amin(dim=(2, 3))
-
-
 def base_image(pixels: Tensor, base: Base) -> Tensor:
     """What masked-out pixels show: [B, 3, H, W] for normalised ``pixels`` of the same shape."""
     if base == "zero":
@@ -140,37 +126,6 @@ def base_image(pixels: Tensor, base: Base) -> Tensor:
         # Pool to an 8×8 grid and back: a blur far wider than any part that a text could name.
         return F.interpolate(F.adaptive_avg_pool2d(pixels, 8), pixels.shape[-2:], mode="bilinear", align_corners=False)
     raise UsageError(f"base must be zero, mean or blur, not {base!r}")
-
-
-def scaled_masks(maps: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
-    """Upsample maps [N, 1, h, w] to [N, 1, H, W] and scale each to [0, 1]; a constant map gives zeros."""
-    masks = _upsampled(maps, size, align_corners)
-    low = masks.amin(dim=(2, 3), keepdim=True)
-    high = masks.amax(dim=(2, 3), keepdim=True)
-    return masks.sub_(low).div_(high - low + EPS)
-
-
-def _upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps.clone()
-    return F.interpolate(maps, size, mode="bilinear", align_corners=align_corners)
-
-
-def masked_means(maps: Tensor, masks: Tensor) -> Tensor:
-    """Means [B, N, C] of maps [B, C, h, w] over all places, weighted by masks [B, N, ·, ·] in [0, 1].
-
-    A mask of zeros gives zeros. Masks of another size than the maps are resized, with antialiasing.
-    """
-    weights = resized_masks(masks, (maps.shape[-2], maps.shape[-1])).to(maps.dtype).flatten(2)
-    total = weights.sum(dim=2, keepdim=True)
-    return weights @ maps.flatten(2).transpose(1, 2) / torch.where(total > 0, total, 1.0)
-
-
-def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks [B, N, ·, ·] in [0, 1] brought to [B, N, h, w], with antialiasing; of that size already, as they are."""
-    if tuple(masks.shape[-2:]) == size:
-        return masks
-    return F.interpolate(masks, size, mode="bilinear", antialias=True)
 
 
 def _embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) -> MaskedEmbeddings:
@@ -243,7 +198,7 @@ def _embed_masked(
         alive = live if wanted is None else live & wanted
         base_embedding = encoder.encode_image(background).float() if known_base is None else known_base
         chunk = batch or CHUNK.get(pixels.device.type, 32)
-        which, same_as = _distinct(maps, live, alive) if scale else (alive.nonzero(), None)
+        which, same_as = distinct_masks(maps, live, alive) if scale else (alive.nonzero(), None)
         found = base_embedding.new_empty(len(which), base_embedding.shape[1])
         done = 0
         while done < len(which):
@@ -266,23 +221,6 @@ def _embed_masked(
     return MaskedEmbeddings(embeddings.clone(), base_embedding.clone(), alive.clone())
 
 
-def _distinct(maps: Tensor, live: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (image, channel) of the ``wanted`` [B, C] maps whose masks differ, and each wanted map's place among them.
-
-    Maps that are multiples of each other give the same mask; trained networks have many with a single active cell.
-    The first ``live`` map stands for all that are like it, whether it is wanted or not: what a map is embedded as must
-    not depend on what else is wanted.
-    """
-    which = live.nonzero()
-    low = maps[live].unsqueeze(1)
-    scaled = scaled_masks(low, (low.shape[-2], low.shape[-1])).flatten(1).round(decimals=SAME)
-    distinct, group = torch.unique(torch.cat([which[:, :1], scaled], dim=1), dim=0, return_inverse=True)
-    rows = torch.arange(len(which), device=which.device)
-    first = rows.new_full((len(distinct),), len(which)).scatter_reduce_(0, group, rows, "amin")
-    groups, place = torch.unique(group[wanted[live]], return_inverse=True)
-    return which[first[groups]], place
-
-
 def _masked(
     pixels: Tensor, background: Tensor, low: Tensor, image: Tensor, base: Base, align_corners: bool, scale: bool
 ) -> Tensor:
@@ -291,8 +229,7 @@ def _masked(
     A function of its own so that the masks are gone when the encoder, which needs the most memory, runs.
     """
     size = (pixels.shape[-2], pixels.shape[-1])
-    upsampled = scaled_masks if scale else _upsampled
-    masks = upsampled(low, size, align_corners=align_corners)
+    masks = (scaled_masks if scale else upsampled)(low, size, align_corners=align_corners)
     if len(pixels) > 1:  # one image is broadcast, not copied for each mask
         pixels, background = pixels[image], background[image]
     return pixels * masks if base == "zero" else torch.lerp(background, pixels, masks)

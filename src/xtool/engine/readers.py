@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from xtool.contracts.layers import Block
 from xtool.engine.masked_attention import Own, attend, cell_weights
-from xtool.engine.masking import resized_masks
+from xtool.engine.masks import resized_masks
 
 __all__ = ["read_under_masks"]
 

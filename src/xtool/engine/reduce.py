@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.masking import live_maps, scaled_masks
+from xtool.engine.masks import live_maps, scaled_masks
 
 __all__ = ["cluster_sums", "principal_components"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.engine.masking import masked_means
+from xtool.engine.masks import masked_means
 from xtool.testing.planted import PlantedCNN
 
 
