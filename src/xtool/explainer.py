@@ -9,18 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from xtool.contracts.protocols import Saliency
 from xtool.contracts.specs import PHOTOGRAPHS
 from xtool.engine.ambient import undisturbed
-from xtool.engine.contrast import contrasted
 from xtool.engine.cost import passes_of
 from xtool.engine.encoders import counted, exclusive, given_encoder, out_of_depth
 from xtool.engine.methods import MethodRequest, build_method, parse_methods, resolve_options, suggested_methods
-from xtool.engine.probes import probe_texts
-from xtool.engine.prompts import DEFAULT_TEMPLATES, embed_prompts, prompts_for, resolve_templates, understand
+from xtool.engine.prompts import DEFAULT_TEMPLATES
+from xtool.engine.text_question import TextQuestion, read_texts
 from xtool.engine.words import Word, word_relevance
 from xtool.engine.work import Kept, Work, account, shared
 from xtool.errors import UsageError
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 FEW_PASSES = 16
 """The most passes that are spent on finding out whether a map depends on the text."""
 
-__all__ = ["Explainer", "explain", "read_texts"]
+__all__ = ["Explainer", "explain"]
 
 Images = list[ImageSource] | tuple[ImageSource, ...]
 Names = list[str] | tuple[str, ...]
@@ -178,7 +176,7 @@ class Explainer:
         background = (against,) if isinstance(against, str) else tuple(against)
         with undisturbed(self.encoder.device), self._kept_work(on_pass) as work:
             weighed = None if words is None else self._words(wanted, templates, words)
-            question = _Question(self.encoder, wanted, prompts, background, templates)
+            question = TextQuestion(self.encoder, wanted, prompts, background, templates)
             answers = [
                 self._explanation(request, method, question, work)
                 for request, method in zip(requests, built, strict=True)
@@ -205,7 +203,7 @@ class Explainer:
         return (self.encoder,) if request.source is None else (self.encoder, request.source)
 
     def _explanation(
-        self, request: MethodRequest, method: SaliencyMethod, question: _Question, work: Work
+        self, request: MethodRequest, method: SaliencyMethod, question: TextQuestion, work: Work
     ) -> Explanation:
         with exclusive(*self._towers(request)):
             forwards, charged, start = work.forwards, work.charged_seconds, time.perf_counter()
@@ -234,7 +232,7 @@ class Explainer:
         )
 
     def _specificity(
-        self, request: MethodRequest, method: SaliencyMethod, question: _Question, saliency: Saliency
+        self, request: MethodRequest, method: SaliencyMethod, question: TextQuestion, saliency: Saliency
     ) -> tuple[NDArray[np.float32] | None, list[str]]:
         """[T] how much each map depends on its text, and a note for each that hardly does; nothing where it is dear."""
         asked, more = len(question.asked), len(question.probes)
@@ -263,49 +261,6 @@ def _likest(heat: NDArray[Any], others: NDArray[Any], names: Sequence[str]) -> t
     """The highest correlation of a map with others [K, h, w], and whose it is; NaN where none can be told."""
     found = [(map_correlation(heat, other), name) for other, name in zip(others, names, strict=True)]
     return max(((value, name) for value, name in found if value is not None), default=(float("nan"), ""))
-
-
-class _Question:
-    """What a method is asked about T texts: their embeddings, those of the background taken away, and the probes."""
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        texts: tuple[str, ...],
-        prompts: tuple[tuple[str, ...], ...],
-        against: tuple[str, ...],
-        templates: Sequence[str] | None,
-    ) -> None:
-        embedded = embed_prompts(encoder, prompts)
-        self.texts, self.prompts, self.against, self.asked = texts, prompts, against, embedded
-        self.understood = understand(encoder, texts, prompts)
-        self.known = np.array([found is None or found.known for found in self.understood])
-        self.notes: list[str] = []
-        self.probe_texts, self.probes = probe_texts(encoder, embedded, templates)
-        if against:
-            directions, self.notes = contrasted(encoder, texts, embedded, against, templates)
-            self.asked = torch.cat([embedded, directions])
-            self.probes, _ = contrasted(encoder, self.probe_texts, self.probes, against, templates)
-
-    def answered(self, saliency: Saliency) -> Saliency:
-        """The maps against the background, with the verdicts of the texts alone."""
-        count = len(self.texts)
-        return Saliency(
-            saliency.maps[:, -count:],
-            None if saliency.present is None else saliency.present[:, :count],
-            None if saliency.scores is None else saliency.scores[:, :count],
-        )
-
-
-def read_texts(
-    texts: str | Sequence[str], templates: Sequence[str] | None
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Texts and their prompts. Raises :class:`UsageError` for no text, an empty one, or a template without a label."""
-    wanted = (texts,) if isinstance(texts, str) else tuple(texts)
-    if not wanted or not all(isinstance(text, str) and text.strip() for text in wanted):
-        raise UsageError("give at least one text to look for, and none that is empty")
-    chosen = None if templates is None else resolve_templates(templates)
-    return wanted, tuple(prompts_for(text, chosen) for text in wanted)
 
 
 def _at_image_resolution(saliency: Saliency, geometry: Geometry) -> NDArray[np.float32]:

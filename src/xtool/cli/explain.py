@@ -98,8 +98,9 @@ def explain_command(
     from xtool.contracts.specs import PHOTOGRAPHS
     from xtool.engine.methods import parse_methods, require_calibration, resolve_options, suggested_methods
     from xtool.engine.prompts import resolve_templates
+    from xtool.engine.text_question import read_texts
     from xtool.errors import UsageError
-    from xtool.explainer import Explainer, read_texts
+    from xtool.explainer import Explainer
     from xtool.explanation import FILE_ENDINGS, notes_of
     from xtool.image.files import to_image
     from xtool.metrics.box_rules import box_rule

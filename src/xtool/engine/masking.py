@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from xtool.engine.masked_embeddings import NOT_FINITE, MaskedEmbeddings
 from xtool.engine.masked_pool import embed_pooled
-from xtool.engine.masks import finite, live_maps, scaled_masks, upsampled
+from xtool.engine.masks import distinct_masks, finite, live_maps, scaled_masks, upsampled
 from xtool.engine.work import shared
 from xtool.errors import UsageError
 
@@ -30,8 +30,6 @@ __all__ = ["Base", "MaskAt", "base_image", "embed_masked"]
 Base = Literal["zero", "mean", "blur"]
 MaskAt = Literal["pixels", "pool"]
 
-SAME = 5
-"""Digits in which two scaled maps must agree to be taken for one mask: far less than a pixel's 256 levels."""
 CHUNK = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
@@ -113,7 +111,7 @@ def _embed_masked(
         alive = live if wanted is None else live & wanted
         base_embedding = encoder.encode_image(background).float() if known_base is None else known_base
         chunk = batch or CHUNK.get(pixels.device.type, 32)
-        which, same_as = _distinct(maps, live, alive) if scale else (alive.nonzero(), None)
+        which, same_as = distinct_masks(maps, live, alive) if scale else (alive.nonzero(), None)
         found = base_embedding.new_empty(len(which), base_embedding.shape[1])
         done = 0
         while done < len(which):
@@ -134,23 +132,6 @@ def _embed_masked(
         embeddings[alive] = found if same_as is None else found[same_as]
     # Clones made outside inference mode can be saved for backward by a caller that differentiates.
     return MaskedEmbeddings(embeddings.clone(), base_embedding.clone(), alive.clone())
-
-
-def _distinct(maps: Tensor, live: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (image, channel) of the ``wanted`` [B, C] maps whose masks differ, and each wanted map's place among them.
-
-    Maps that are multiples of each other give the same mask; trained networks have many with a single active cell.
-    The first ``live`` map stands for all that are like it, whether it is wanted or not: what a map is embedded as must
-    not depend on what else is wanted.
-    """
-    which = live.nonzero()
-    low = maps[live].unsqueeze(1)
-    scaled = scaled_masks(low, (low.shape[-2], low.shape[-1])).flatten(1).round(decimals=SAME)
-    distinct, group = torch.unique(torch.cat([which[:, :1], scaled], dim=1), dim=0, return_inverse=True)
-    rows = torch.arange(len(which), device=which.device)
-    first = rows.new_full((len(distinct),), len(which)).scatter_reduce_(0, group, rows, "amin")
-    groups, place = torch.unique(group[wanted[live]], return_inverse=True)
-    return which[first[groups]], place
 
 
 def _masked(
