@@ -149,7 +149,7 @@ def _gather(run: Run, found: dict[_Key, Evidence]) -> None:
 
 
 def _evidence(run: Run) -> Iterator[tuple[NDArray[np.str_], NDArray[np.str_], Floats]]:
-    """[rows] methods, [rows] photographs and [rows, 2] evidence of some records at a time, without those that lack it."""
+    """[rows] methods and photographs, and [rows, 2] their evidence, of some records at a time; those that have it."""
     for directory in run.directories:
         with directory.numbers() as numbers:
             for table in numbers.batches(("method", "image", EVIDENCE)):
