@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,10 @@ from xtool.engine.calibration_file import Bounds, CalibratedEncoder, Calibration
 from xtool.engine.methods import config_class
 from xtool.errors import UsageError
 from xtool.metrics.presence import balanced_accuracy
+from xtool.runs.resampling import percentiles, resampled
 from xtool.runs.run import Run
 from xtool.store.manifest import Identity
+from xtool.store.numbers import flat
 
 __all__ = ["LEAST", "Evidence", "best_bar", "calibrate", "unsure_band", "validated"]
 
@@ -24,7 +26,8 @@ LEAST = 20
 TAIL = 0.05
 """Share of true texts below the band, and of absent ones above it."""
 FOLDS = 10
-RESAMPLES = 2000
+EVIDENCE = "presence_auroc"
+"""The metric that records the evidence for a sample's true text, and for an absent one."""
 
 Floats = NDArray[np.float64]
 
@@ -93,20 +96,15 @@ def unsure_band(present: Floats, absent: Floats, bar: float) -> tuple[float, flo
 def validated(evidence: Evidence) -> tuple[float, tuple[float, float]]:
     """Balanced accuracy by cross-validation over photographs, and its 95 % interval by bootstrap over them."""
     present, absent = np.array(evidence.present), np.array(evidence.absent)
-    names, photograph = np.unique(evidence.photographs, return_inverse=True)
+    photograph = np.unique(evidence.photographs, return_inverse=True)[1]
     says = np.zeros((2, len(photograph)), bool)
     for fold in range(FOLDS):
         held_out = photograph % FOLDS == fold
         bar = best_bar(present[~held_out], absent[~held_out])
         says[:, held_out] = present[held_out] > bar, absent[held_out] > bar
-    samples = [np.flatnonzero(photograph == number) for number in range(len(names))]
-    random = np.random.default_rng(0)
-    drawn = []
-    for _ in range(RESAMPLES):
-        again = np.concatenate([samples[number] for number in random.integers(0, len(names), len(names))])
-        drawn.append(balanced_accuracy(*says[:, again]))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return balanced_accuracy(*says), (float(low), float(high))
+    found, missed = resampled(list(says.astype(np.float64)), photograph)
+    low, high = percentiles((found + 1 - missed) / 2)
+    return balanced_accuracy(*says), (low, high)
 
 
 def _bounds(method: str, options: dict[str, Any], evidence: Evidence) -> Bounds:
@@ -140,14 +138,28 @@ def _gather(run: Run, found: dict[_Key, Evidence]) -> None:
     keys = {method["label"]: _key(method) for method in run.identity.methods}
     # Rows of one method that differ in the drawing have the same evidence; the last of them stands for all.
     labels = {key: label for label, key in keys.items() if key is not None}
-    for record in run.records():
-        key, pair = keys[record.method], record.values.get("presence_auroc")
-        if key is None or pair is None or labels[key] != record.method:
-            continue
-        evidence = found.setdefault(key, Evidence())
-        evidence.present.append(pair[0])
-        evidence.absent.append(pair[1])
-        evidence.photographs.append(f"{run.identity.dataset.name} {record.image.partition('#')[0]}")
+    for methods, photographs, pairs in _evidence(run):
+        for key, label in labels.items():
+            rows = np.flatnonzero(methods == label)
+            if rows.size:
+                evidence = found.setdefault(key, Evidence())
+                evidence.present += pairs[rows, 0].tolist()
+                evidence.absent += pairs[rows, 1].tolist()
+                evidence.photographs += photographs[rows].tolist()
+
+
+def _evidence(run: Run) -> Iterator[tuple[NDArray[np.str_], NDArray[np.str_], Floats]]:
+    """[rows] methods and photographs, and [rows, 2] their evidence, of some records at a time; those that have it."""
+    for directory in run.directories:
+        with directory.numbers() as numbers:
+            for table in numbers.batches(("method", "image", EVIDENCE)):
+                there = table.filter(table[EVIDENCE].is_valid())
+                images = there["image"].to_pylist()
+                yield (
+                    np.array(there["method"].to_pylist(), np.str_),
+                    np.array([f"{run.identity.dataset.name} {image.partition('#')[0]}" for image in images], np.str_),
+                    flat(there[EVIDENCE], 2),
+                )
 
 
 def _key(described: dict[str, Any]) -> _Key | None:
