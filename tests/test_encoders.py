@@ -11,6 +11,7 @@ import torch
 from xtool.contracts.protocols import Encoder
 from xtool.engine.encoders import CountedEncoder, counted, exclusive, given_encoder, load_encoder
 from xtool.engine.work import account
+from xtool.errors import UsageError
 from xtool.testing import PlantedCNN
 
 
@@ -60,3 +61,8 @@ def test_a_thread_that_has_the_tower_may_ask_for_it_again_and_a_copy_waits_for_n
     encoder = PlantedCNN()
     with exclusive(encoder), exclusive(counted(encoder)), exclusive(copy.deepcopy(encoder)):
         pass
+
+
+def test_a_text_that_is_no_unicode_is_told_and_not_blamed_on_the_encoder() -> None:
+    with pytest.raises(UsageError, match=r"the text 'caf\\udce9' is no Unicode: it was read in another encoding"):
+        counted(PlantedCNN()).encode_text(["red", b"caf\xe9".decode("utf-8", "surrogateescape")])

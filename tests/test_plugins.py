@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -86,6 +87,23 @@ def test_a_bad_plugin_is_shown_and_hurts_nobody(tmp_path: Path, module: str, sta
     assert found["good"]["status"] == "ok"
     assert found["core"]["status"] == "ok"
     assert "Traceback" not in xtool("plugins", path=tmp_path).stderr
+
+
+@pytest.mark.slow
+def test_a_plugin_whose_import_never_ends_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    install(tmp_path, "endless", "import time\nprint('begun', flush=True)\nwhile True:\n    time.sleep(0.01)\n")
+    command = [sys.executable, "-m", "xtool", "plugins", "--json"]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stderr is not None
+        told = [process.stderr.readline(), process.stderr.readline()]
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    assert told[0] == "begun\n", "what a plugin prints is no JSON"
+    assert told[1].startswith("still loading the plugin endless; Ctrl-C stops it, and `xtool --no-plugin endless")
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr.startswith("Error: interrupted while the plugin endless was loading")
+    assert plugins(tmp_path, "--no-plugin", "endless")["endless"]["status"] == "disabled"
 
 
 def test_two_providers_of_one_name_stay_reachable_by_their_owners(tmp_path: Path) -> None:

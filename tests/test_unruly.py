@@ -45,6 +45,7 @@ TOLD = {
     "asserts": "failed: AssertionError: never",
     "exits": "failed: SystemExit: 0",
     "no-memory": "needs more memory than there is; try a smaller model",
+    "no-memory-on-a-cpu": "needs more memory than there is; try a smaller model",
     "recursion": "failed: RecursionError",
 }
 

@@ -62,10 +62,15 @@ def blamed(culprit: str) -> Iterator[None]:
     except XtoolError:
         raise
     except (Exception, SystemExit) as error:
-        if type(error).__name__ in ("MemoryError", "OutOfMemoryError"):  # Python's, and torch's for an accelerator
+        if _memory_is_short(error):
             raise MemoryShortError(
                 f"{culprit} needs more memory than there is; try a smaller model, or fewer texts and methods"
             ) from error
         told = " ".join(str(error).split())
         short = told if len(told) <= LONGEST else f"{told[:LONGEST]}…"
         raise PluginError(f"{culprit} failed: {type(error).__name__}{f': {short}' if short else ''}") from error
+
+
+def _memory_is_short(error: BaseException) -> bool:
+    """Of Python, of torch for an accelerator, or for a CPU, where torch has no name of its own for it."""
+    return type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "DefaultCPUAllocator" in str(error)

@@ -117,3 +117,44 @@ def test_a_copy_and_a_pickled_encoder_give_the_same_maps(loaded: tuple[Any, list
     for again in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
         for now, before in zip(maps(again), expected, strict=True):
             np.testing.assert_array_equal(now, before)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        torch.inference_mode,
+        lambda: torch.device("meta"),
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: _Double(),
+    ],
+    ids=["inference mode", "another device", "autocast", "float64"],
+)
+def test_an_encoder_may_be_loaded_and_copied_whatever_is_switched_on_in_torch(
+    loaded: tuple[Any, list[Any]], around: Any
+) -> None:
+    encoder, expected = loaded
+    with around():
+        again = [load_encoder(encoder.info.name, device="cpu"), copy.deepcopy(encoder)]
+    for each in again:
+        for now, before in zip(maps(each), expected, strict=True):
+            np.testing.assert_allclose(now, before, atol=1e-5)
+    with torch.device("meta"):
+        for now, before in zip(maps(encoder), expected, strict=True):
+            np.testing.assert_allclose(now, before, atol=1e-5)
+
+
+class _Double:
+    def __enter__(self) -> None:
+        torch.set_default_dtype(torch.float64)
+
+    def __exit__(self, *_: object) -> None:
+        assert torch.get_default_dtype() == torch.float64, "as the caller had it"
+        torch.set_default_dtype(torch.float32)
+
+
+def test_weights_that_no_gradient_can_go_through_are_told_in_words(loaded: tuple[Any, list[Any]]) -> None:
+    packed = pickle.dumps(loaded[0])
+    with torch.inference_mode():
+        encoder = pickle.loads(packed)
+    with pytest.raises(UsageError, match=r"made under torch\.inference_mode\(\).*unpickle the encoder outside of it"):
+        explain(IMAGE, "red", methods="gradcam", encoder=encoder)

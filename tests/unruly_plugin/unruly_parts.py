@@ -48,6 +48,7 @@ MISBEHAVIOURS = {
     "asserts": lambda pixels, text: _stop(AssertionError("never")),
     "exits": lambda pixels, text: _stop(SystemExit(0)),
     "no-memory": lambda pixels, text: _stop(MemoryError()),
+    "no-memory-on-a-cpu": lambda pixels, text: Saliency(_maps(pixels, text).repeat(1, 1, 2**20, 2**20), None),
     "recursion": lambda pixels, text: MISBEHAVIOURS["recursion"](pixels, text),
 }
 """By name: a function of pixels and text."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -94,3 +96,12 @@ def test_a_text_is_refused_with_the_reason_and_the_way_out(model: str, told: str
 def test_a_side_that_the_patches_do_not_fill_is_refused() -> None:
     with pytest.raises(UsageError, match="timm: the side of its images must be a multiple of its patches of 16 pixels"):
         loaded("vit_tiny_patch16_224", input_size=100)
+
+
+@torch.no_grad()
+def test_a_copy_and_a_pickled_encoder_propose_the_same_maps() -> None:
+    encoder = loaded("vit_tiny_patch16_224", input_size=112)
+    maps = LayerFeatures("auto").extract(encoder, noise(encoder)).maps
+    for again in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        assert again.visual is not encoder.visual
+        torch.testing.assert_close(LayerFeatures("auto").extract(again, noise(again)).maps, maps, rtol=0, atol=1e-5)

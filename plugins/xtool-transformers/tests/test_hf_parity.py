@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,3 +169,14 @@ def test_the_same_at_the_size_of_the_base_models(family: str, tmp_path: Path) ->
     torch.testing.assert_close(
         encoder.encode_text([WORDS[6]]), own_text_features(family, model, tokenizer, WORDS[6]), rtol=0, atol=1e-5
     )
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_copy_and_a_pickled_encoder_embed_alike(family: str, opened: Opened) -> None:
+    encoder = opened(family)
+    pixels = noise(encoder)
+    for again in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        assert again.visual is not encoder.visual
+        torch.testing.assert_close(again.encode_image(pixels), encoder.encode_image(pixels), rtol=0, atol=1e-6)
+        torch.testing.assert_close(again.encode_text(TEXTS), encoder.encode_text(TEXTS), rtol=0, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -94,8 +95,11 @@ def load_encoder(
         input_size=input_size,
         classes=None if classes is None else str(classes),
     )
-    with blamed(f"encoder {spec.name} of the plugin {provided.owner}"):
-        encoder: Encoder = resolve(spec.factory)(spec.name, options)
+    factory = resolve(spec.factory)
+    from xtool.engine.ambient import as_after_start
+
+    with blamed(f"encoder {spec.name} of the plugin {provided.owner}"), as_after_start():
+        encoder: Encoder = factory(spec.name, options)
     height, width = encoder.info.input_size
     if input_size is not None and (height, width) != (input_size, input_size):
         raise UsageError(f"{spec.name} takes images of {height}×{width} pixels only; do not give an input size")
@@ -133,26 +137,42 @@ class CountedEncoder:
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         with exclusive(self), tower_pass(len(pixels)):
-            with self._casts_told():
+            with self._weights_told():
                 embeddings = self._encoder.encode_image(pixels)
             return self._checked(embeddings, "an image embedding", len(pixels))
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
         with exclusive(self), tower_pass(len(pixels)):
-            with self._casts_told():
+            with self._weights_told():
                 pooled = cast("PoolsMasks", self._encoder).encode_pooled(pixels, masks)
             return self._checked(pooled, "a pooled embedding", len(pixels))
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
+        for text in texts:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UsageError(
+                    f"the text {text!r} is no Unicode: it was read in another encoding than it was written in "
+                    "(in a terminal, set LC_ALL to C.UTF-8 or PYTHONUTF8 to 1)"
+                ) from error
         with exclusive(self), blamed(f"encoder {self.info.name}"):
             return self._checked(self._encoder.encode_text(texts), "a text embedding", len(texts))
 
     @contextmanager
-    def _casts_told(self) -> Iterator[None]:
-        """Half precision is an option of encoders; a tower that was cast from outside may not take their pixels."""
+    def _weights_told(self) -> Iterator[None]:
+        """What a caller has done to the weights, where the tower fails for it.
+
+        Half precision is an option of encoders; a tower that was cast from outside may not take their pixels.
+        """
         try:
             yield
         except RuntimeError as error:
+            if any(parameter.is_inference() for parameter in self.visual.parameters()):
+                raise UsageError(
+                    f"weights of {self.info.name} were made under torch.inference_mode(), and no gradient can go "
+                    "through them; load, copy or unpickle the encoder outside of it"
+                ) from error
             dtypes = {str(parameter.dtype) for parameter in self.visual.parameters()} - {"torch.float32"}
             if not dtypes or not {"type", "dtype"} & set(str(error).lower().replace(",", " ").split()):
                 raise
@@ -166,6 +186,12 @@ class CountedEncoder:
 
         info = self.info
         return checked_embeddings(embeddings, f"encoder {info.name} ({info.weights})", what, count, info.embed_dim)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CountedEncoder:
+        from xtool.engine.ambient import as_after_start
+
+        with as_after_start():
+            return CountedEncoder(copy.deepcopy(self._encoder, memo), self._calibrations)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # copying and unpickling ask for these before there is an encoder to ask

@@ -82,13 +82,13 @@ class RandomConfig(MethodConfig):
     """Options of the noise control."""
 
     seed: int = Field(0, description="Seed of the noise.")
-    grid: int = Field(7, ge=1, description="Side of the noise grid in cells; fewer cells make smoother maps.")
+    grid: int = Field(7, ge=1, le=1024, description="Side of the noise grid in cells; fewer cells make smoother maps.")
 
 
 class CenterConfig(MethodConfig):
     """Options of the centre control."""
 
-    grid: int = Field(56, ge=2, description="Side of the map in cells.")
+    grid: int = Field(56, ge=2, le=1024, description="Side of the map in cells.")
     sigma: float = Field(0.25, gt=0, description="Standard deviation of the bump, as a fraction of the image's side.")
 
 
