@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtool.datasets.opening import open_dataset, shown_by
 from xtool.engine.encoders import counted, given_encoder
-from xtool.engine.methods import build_method, parse_methods, resolve_options, suggested_methods
+from xtool.engine.methods import build_method, parse_methods, refusal, resolve_options, suggested_methods
 from xtool.engine.prompts import resolve_templates
 from xtool.engine.work import RECORDS, part
 from xtool.errors import DataError, RunError, UsageError
@@ -105,6 +105,9 @@ def compare(
     loaded = given_encoder(encoder, shown_by(dataset))
     asked = parse_methods(methods or suggested_methods(), settings, features_from=features_from)
     requests = [resolve_options(request, loaded.info, loaded.device) for request in asked]
+    for request in requests:  # before the first image, which may be hours of other methods away
+        if request.source is None and (words := refusal(request.provided.spec, loaded)):
+            raise UsageError(words)
     evaluation = Evaluation(
         dataset=opened,
         encoder=loaded,
