@@ -156,14 +156,6 @@ def test_bad_images_stop_the_run_or_are_skipped_and_counted(xtool: Any) -> None:
     assert (whole["images"], whole["failed"]) == (10, 2)
 
 
-def test_a_method_that_does_not_suit_the_encoder_is_refused_before_the_first_image(xtool: Any, tmp_path: Path) -> None:
-    asked = ("compare", "--dataset", "patches", "--limit", "1", "--encoder", "planted-cnn", "--out", "run")
-    refused = xtool(*asked, "--methods", "center,cam")
-    assert refused.returncode == 2
-    assert "CAM needs a timm classifier" in refused.stderr
-    assert not (tmp_path / "run").exists()
-
-
 def test_another_configuration_in_the_same_directory_is_refused(xtool: Any) -> None:
     xtool(*COMPARE, "--out", "run")
     other = xtool(*COMPARE, "--out", "run", "--resume", "--set", "colourcam.power=2")

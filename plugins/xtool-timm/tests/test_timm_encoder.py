@@ -19,6 +19,7 @@ from xtool.plugin import (
     SaliencyMethod,
     SetupError,
     UsageError,
+    compare,
     refusal,
     registry,
 )
@@ -139,6 +140,12 @@ def test_another_input_size_is_said_and_one_that_leaves_nothing_is_refused() -> 
     )  # type: ignore[operator]
     with pytest.raises(UsageError, match="cannot take images of 40×40 pixels"):
         load("timm-inception_v3", RANDOM.model_copy(update={"input_size": 40}))
+
+
+def test_compare_refuses_cam_on_another_encoder_before_the_first_image(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs a timm classifier"):
+        compare("scenes:test", methods=["center", "cam"], encoder=PlantedCNN(), limit=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_lies_between_maps_and_classifier_is_refused() -> None:
