@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xtool.runs.images import ImageResult
-    from xtool.runs.summary import MethodResult
+    from xtool.runs.rows import MethodResult
 
 __all__ = ["best", "disagreeing", "middling", "worst"]
 

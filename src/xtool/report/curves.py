@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from xtool.runs.rows import Row
     from xtool.runs.run import Run
-    from xtool.runs.summary import Row
 
 __all__ = ["curves_figure", "figure_svg"]
 

@@ -24,8 +24,8 @@ from xtool.runs.counts import count_instances
 
 if TYPE_CHECKING:
     from xtool.runs.images import ImageResult
+    from xtool.runs.rows import MethodResult
     from xtool.runs.run import Run
-    from xtool.runs.summary import MethodResult
     from xtool.store.records import Record
 
 __all__ = ["DEFAULT_GALLERY", "ReportOptions", "report_html", "write_report"]

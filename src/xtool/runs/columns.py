@@ -10,7 +10,7 @@ from xtool.metrics.info import MetricInfo, Unit
 from xtool.metrics.registry import METRICS
 
 if TYPE_CHECKING:
-    from xtool.runs.summary import Row
+    from xtool.runs.rows import Row
 
 __all__ = ["COLUMNS", "COSTS", "Column", "show", "show_interval", "shown_columns"]
 

@@ -19,7 +19,7 @@ from xtool.metrics.metric import Floats
 from xtool.metrics.registry import METRICS
 
 if TYPE_CHECKING:
-    from xtool.runs.summary import MethodResult
+    from xtool.runs.rows import MethodResult
 
 __all__ = [
     "CONFIDENCE",

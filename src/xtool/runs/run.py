@@ -17,7 +17,8 @@ from xtool.paint.verdicts import Verdict
 from xtool.runs.differences import compared
 from xtool.runs.images import ImageResult
 from xtool.runs.resampling import Resampled
-from xtool.runs.summary import MethodResult, Row, Summary, Threshold, summarise
+from xtool.runs.rows import MethodResult, Row
+from xtool.runs.summary import Summary, Threshold, summarise
 from xtool.runs.table import ComparisonTable
 from xtool.store.directory import RunDirectory
 from xtool.store.manifest import Identity, Manifest
