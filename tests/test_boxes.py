@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from xtool.image.geometry import Geometry
 from xtool.metrics.boxes import box_sweep, largest
+from xtool.metrics.levels import count_levels
 
 HUNDRED = np.linspace(0.0, 0.99, 100)
 
@@ -125,6 +126,16 @@ def test_the_sweep_equals_labelling_each_threshold(heat, thresholds, fraction):
         assert swept(heat, thresholds, fraction) == one_by_one(heat, thresholds, fraction)
     else:
         assert swept(heat, thresholds, fraction) == [[] for _ in thresholds]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("top", [1.0, 0.37, 3e-40, 2e38])
+def test_a_pixel_passes_the_thresholds_strictly_below_it_to_the_last_bit(dtype, top):
+    edges = HUNDRED.astype(dtype) * dtype(top)
+    lower, higher = np.nextafter(edges, dtype(0)), np.nextafter(edges, dtype(np.inf))
+    heat = np.stack([edges, lower, higher, np.full_like(edges, top)])
+    levels = count_levels(heat, edges)[:-1].reshape(4, 101)[:, 1:]
+    assert levels.tolist() == [[sum(edge < value for edge in edges) for value in row] for row in heat]
 
 
 @settings(deadline=None)

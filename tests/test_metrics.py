@@ -74,6 +74,12 @@ class TestPointing:
         assert not points_at_box(np.full((4, 4), value), [[0, 0, 4, 4]])
         assert not points_at_mask(np.full((4, 4), value), np.ones((4, 4), bool))
 
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_a_map_with_a_value_that_is_not_finite_points_nowhere(self, value):
+        full = peak(10, 5)
+        full[3, 4] = value
+        assert not points_at_mask(full, np.ones(full.shape, bool))
+
 
 class TestPxAP:
     def test_by_hand(self):
