@@ -75,6 +75,14 @@ def test_dtypes_by_name() -> None:
 # Seeds
 
 
+@pytest.mark.parametrize("seed", [2**64, 10**400])
+def test_a_seed_beyond_64_bits_is_told(seed: int) -> None:
+    with pytest.raises(UsageError, match="does not fit 64 bits; take one from 0 to 18446744073709551615"):
+        seeded(seed).__enter__()
+    with seeded(2**64 - 1):
+        torch.rand(1)
+
+
 def test_a_seed_gives_what_torch_gives_and_disturbs_nothing() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)

@@ -88,6 +88,7 @@ def test_json_never_holds_what_is_no_number() -> None:
         (MemoryError(), "Error: not enough memory", 1),
         (RecursionError(), "Error: something is nested too deeply", 1),
         (SetupError("no \x1b[31mdevice"), r"Error: no \x1b[31mdevice", 2),
+        (ImportError("libtorch.so: cannot map"), "Error: a library cannot be loaded (libtorch.so: cannot map)", 1),
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), "Error: a text or a file's name", 1),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 LONGEST = 300
 """Characters of a stranger's message that are shown."""
@@ -49,6 +50,16 @@ class SetupError(XtoolError):
     """Something outside the program is missing: weights, a device, an optional dependency."""
 
     exit_code = 2
+
+
+def regular(path: Path) -> Path:
+    """The same path, unless there is a pipe, a device or a socket: opening one may wait for ever, or never end.
+
+    Raises :class:`OSError`, as opening does.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError("it is a pipe, a device or a socket, not a file")
+    return path
 
 
 @contextmanager

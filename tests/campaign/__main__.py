@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -137,13 +138,19 @@ def _parts(count: int, size: int) -> Iterator[int]:
 def _together(parts: Sequence[Result]) -> Result:
     return Result(
         parts[0].name,
-        parts[0].kind,
+        _kind(parts),
         sum(part.attempts for part in parts),
         sum(part.fine for part in parts),
         sum(part.told for part in parts),
         sum(part.minutes for part in parts),
         [fault for part in parts for fault in part.faults if not fault.startswith("in /")],
     )
+
+
+def _kind(parts: Sequence[Result]) -> str:
+    """The kind of all parts; a number in its brackets, as of the kills that landed, is added up."""
+    counted = [int(found[1]) for part in parts if (found := re.search(r"\((\d+) ", part.kind))]
+    return re.sub(r"\(\d+ ", f"({sum(counted)} ", parts[0].kind)
 
 
 def _minutes() -> float:

@@ -15,6 +15,8 @@ from xtool.testing.planted import planted_image
 from xtool_app.visitors import SESSION_GRACE
 
 STRANGER = "evil.example"
+SLACK = 20
+"""MiB that stay in holes between what lives on: a quarter of what one answer holds."""
 pytestmark = pytest.mark.slow
 
 
@@ -55,10 +57,10 @@ def test_closed_tabs_give_their_memory_back(browser: Any, served: Any, tmp_path:
         answer(browser, served.address, picture)
     held = resident(served.process.pid)
     end = time.monotonic() + SESSION_GRACE + 30
-    while time.monotonic() < end and resident(served.process.pid) > before:
+    while time.monotonic() < end and resident(served.process.pid) > before + SLACK:
         time.sleep(1)
     left = resident(served.process.pid)
-    assert left <= before, f"{before} MiB after the first, {held} after the last, {left} once all were closed"
+    assert left <= before + SLACK, f"{before} MiB after the first, {held} after the last, {left} once all were closed"
 
 
 def answer(browser: Any, address: str, picture: Path) -> None:

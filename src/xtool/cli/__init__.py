@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
             return super().main(*args, **extra)
         except XtoolError as error:
             _leave(str(error), error.exit_code)
-        except (OSError, MemoryError, RecursionError, UnicodeError) as error:
+        except (OSError, MemoryError, RecursionError, UnicodeError, ImportError) as error:
             _leave(_in_words(error), 1)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -79,7 +79,7 @@ def _leave(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _in_words(error: OSError | MemoryError | RecursionError | UnicodeError) -> str:
+def _in_words(error: OSError | MemoryError | RecursionError | UnicodeError | ImportError) -> str:
     """For what nobody told better."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error}"
@@ -87,6 +87,8 @@ def _in_words(error: OSError | MemoryError | RecursionError | UnicodeError) -> s
         return "not enough memory; take a smaller picture or model, or fewer at once"
     if isinstance(error, RecursionError):
         return "something is nested too deeply to be read"
+    if isinstance(error, ImportError):
+        return f"a library cannot be loaded ({error}); is it installed whole, and is there memory for it?"
     return f"a text or a file's name cannot be read or written: {error}"
 
 

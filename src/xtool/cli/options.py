@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from xtool.cli.completion import complete_datasets, complete_encoders, complete_methods
+from xtool.errors import regular
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -172,7 +173,7 @@ def _load_config(context: click.Context, _parameter: click.Parameter, path: Path
     if path is None:
         return
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        given = tomllib.loads(regular(path).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise click.BadParameter(f"{path}: {error}") from error
     tables = given.pop("options", {})

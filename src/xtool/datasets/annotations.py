@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from numpy.typing import NDArray
 
-from xtool.errors import DataError
+from xtool.errors import DataError, regular
 
 __all__ = ["Annotation", "read_voc_xml"]
 
@@ -43,7 +43,7 @@ def read_voc_xml(path: Path) -> Annotation:
     """Read one file. Raises :class:`DataError` for a missing or malformed one."""
     file = os.fspath(path)
     try:
-        root = _parse(path.read_bytes())
+        root = _parse(regular(path).read_bytes())
     except FileNotFoundError:
         raise DataError(file, "no such file") from None
     except (ET.ParseError, OSError, ValueError, LookupError) as error:

@@ -34,7 +34,7 @@ from xtool.datasets.coco_masks import decode
 from xtool.datasets.files import Folder, open_stored
 from xtool.datasets.masks import IGNORE
 from xtool.datasets.placing import place_boxes, place_mask
-from xtool.errors import DataError, UsageError
+from xtool.errors import DataError, UsageError, regular
 from xtool.image.files import Frame
 
 __all__ = ["Coco", "open_coco"]
@@ -138,7 +138,7 @@ def open_coco(data_dir: Path | None, split: str | None = None) -> Coco:
         raise UsageError("coco needs --data-dir, the folder that contains annotations and images, or the JSON file")
     path = _the_file(Path(data_dir), split)
     try:
-        raw = path.read_bytes()
+        raw = regular(path).read_bytes()
         told = json.loads(raw)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as JSON ({error})") from error

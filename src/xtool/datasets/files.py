@@ -14,7 +14,7 @@ from typing import IO, Protocol
 
 from PIL import Image
 
-from xtool.errors import DataError
+from xtool.errors import DataError, regular
 from xtool.image.files import Frame, open_frame, open_image
 
 __all__ = ["Folder", "ImageFiles", "Tar", "open_stored"]
@@ -132,7 +132,7 @@ class Tar:
         Raises :class:`DataError` for a file that is not a plain tar.
         """
         try:
-            with tarfile.open(self.path, "r:") as tar:
+            with tarfile.open(regular(self.path), "r:") as tar:
                 return {
                     Path(member.name).name: None if member.issparse() else (member.offset_data, member.size)
                     for member in tar

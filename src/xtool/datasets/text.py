@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xtool.errors import UsageError
+from xtool.errors import UsageError, regular
 
 __all__ = ["read_lines", "read_text"]
 
@@ -12,7 +12,7 @@ __all__ = ["read_lines", "read_text"]
 def read_text(path: Path) -> str:
     """The whole text; every newline is ``\\n``. Raises :class:`UsageError` for a file that is not UTF-8 text."""
     try:
-        return path.read_text("utf-8-sig")
+        return regular(path).read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from error
 

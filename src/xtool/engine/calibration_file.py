@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xtool.contracts.protocols import Calibration
-from xtool.errors import RunError, UsageError
+from xtool.errors import RunError, UsageError, regular
 
 if TYPE_CHECKING:
     from xtool.contracts.protocols import EncoderInfo
@@ -88,7 +88,7 @@ class CalibrationFile(BaseModel):
     def read(cls, path: str | Path) -> CalibrationFile:
         """Raises :class:`UsageError` for what is not such a file."""
         try:
-            return cls.model_validate(json.loads(Path(path).read_text("utf-8")))
+            return cls.model_validate(json.loads(regular(Path(path)).read_text("utf-8")))
         except OSError as error:
             raise UsageError(f"the calibration {path} cannot be read: {error.strerror or error}") from error
         except ValidationError as error:

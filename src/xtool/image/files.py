@@ -31,6 +31,8 @@ MAX_PIXELS = 75_000_000
 
 Pillow keeps up to 4 bytes for each pixel as stored and 4 for each as RGB: at most 600 MB in all.
 """
+BYTES = {"TIFF": 12, "AVIF": 10, "WEBP": 16, "JPEG2000": 20}
+"""For each pixel, of formats whose decoders keep more meanwhile than the 8 bytes of others; measured."""
 STRIP = 1 << 20
 """Pixels that are converted at once, so that what lies between two modes is never there for a whole picture."""
 
@@ -39,6 +41,16 @@ T = TypeVar("T", bound=np.generic)
 URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 
 EXIF_ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of each EXIF orientation upright."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +126,10 @@ def open_image(source: Source, name: str | None = None, *, max_pixels: int = MAX
     """
     with _opened(source, name, max_pixels) as picture:
         picture.load()
-        return _rgb(ImageOps.exif_transpose(picture))
+        turn = UPRIGHT.get(picture.getexif().get(EXIF_ORIENTATION, 1))
+        converted = _rgb(picture)
+    del picture  # three copies of a large one would be too many
+    return converted if turn is None else converted.transpose(turn)
 
 
 def open_frame(source: Source, name: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Frame:
@@ -143,8 +158,9 @@ def _opened(source: Source, name: str | None, max_pixels: int) -> Iterator[Image
     name = name or _name(source)
     with _told(name, max_pixels), Image.open(_readable(source, name)) as picture:
         width, height = picture.size
-        if width * height > max_pixels:
-            raise DataError(name, f"{width} x {height} pixels are more than the limit of {max_pixels}")
+        limit = min(max_pixels, MAX_PIXELS * 8 // BYTES.get(picture.format or "", 8))
+        if width * height > limit:
+            raise DataError(name, f"{width} x {height} pixels are more than the limit of {limit}")
         yield picture
 
 

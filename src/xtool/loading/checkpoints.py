@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtool.errors import SetupError
+from xtool.errors import SetupError, regular
 from xtool.loading.digests import intact, stored_as
 
 SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
@@ -82,7 +82,7 @@ def checkpoint_keys(file: Path) -> frozenset[str]:
         return frozenset(_state(file, "meta"))
     safetensors = _safetensors()
     try:
-        with safetensors.safe_open(file, framework="pt") as tensors:
+        with safetensors.safe_open(regular(file), framework="pt") as tensors:
             return frozenset(_bare(key) for key in tensors.keys())  # noqa: SIM118 (it is no mapping)
     except Exception as error:  # safetensors and OS errors alike
         raise _unreadable(file, error) from error
@@ -94,10 +94,10 @@ def _state(file: Path, device: str) -> dict[str, Tensor]:
             _safetensors()
             from safetensors.torch import load_file
 
-            content: Any = load_file(file, device=device)
+            content: Any = load_file(regular(file), device=device)
         else:
             with _numbers_allowed():
-                content = torch.load(file, map_location=device, weights_only=True)
+                content = torch.load(regular(file), map_location=device, weights_only=True)
             if isinstance(content, torch.jit.ScriptModule):  # what older torch makes of such a file
                 raise RuntimeError("a TorchScript archive")
     except SetupError:

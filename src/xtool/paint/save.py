@@ -29,7 +29,7 @@ def check_target(path: str | Path, endings: tuple[str, ...] = ENDINGS) -> Path:
     """Refuse a file that could not be written, before any work is done.
 
     Raises:
-        UsageError: an ending that is not among ``endings``, or a folder of that name.
+        UsageError: an ending that is not among ``endings``, or a folder, a pipe or a device of that name.
         RunError: a folder that is missing and cannot be made, or one without write permission.
     """
     path = Path(path)
@@ -37,6 +37,8 @@ def check_target(path: str | Path, endings: tuple[str, ...] = ENDINGS) -> Path:
         raise UsageError(f"{path}: the name must end in one of {', '.join(endings)}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is a pipe, a device or a socket; give the name of a file")
     # The nearest thing that is there: what is missing below it would be made.
     there = path if path.exists() else next(folder for folder in path.absolute().parents if folder.exists())
     if there != path and not there.is_dir():

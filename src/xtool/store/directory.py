@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from xtool.errors import RunError
+from xtool.errors import RunError, regular
 from xtool.store.done import Done
 from xtool.store.manifest import SCHEMA_VERSION, Manifest
 from xtool.store.numbers import Numbers
@@ -101,7 +101,7 @@ class RunDirectory:
         """Read an existing run. Raises :class:`RunError` where there is none."""
         where = path / MANIFEST
         try:
-            found = json.loads(where.read_text("utf-8"))
+            found = json.loads(regular(where).read_text("utf-8"))
         except FileNotFoundError as error:
             raise RunError(f"{path} contains no run: there is no {MANIFEST}") from error
         except (OSError, ValueError, RecursionError) as error:
@@ -125,7 +125,7 @@ class RunDirectory:
         start = None
         try:
             if self._stream is None:
-                self._stream = FileIO(self.path / RECORDS, "ab")
+                self._stream = FileIO(regular(self.path / RECORDS), "ab")
             start = self._stream.seek(0, os.SEEK_END)
             while line:
                 line = line[self._stream.write(line) :]  # may write less than it was given
@@ -148,7 +148,7 @@ class RunDirectory:
         seen = self._nothing_done()
         start = 0
         try:
-            with path.open("rb") as stream:
+            with regular(path).open("rb") as stream:
                 for number, line in enumerate(stream, start=1):
                     if not line.endswith(b"\n"):
                         return  # torn by a kill
@@ -165,7 +165,7 @@ class RunDirectory:
         """The record whose line starts at this byte."""
         path = self.path / RECORDS
         try:
-            with path.open("rb") as stream:
+            with regular(path).open("rb") as stream:
                 stream.seek(start)
                 line = stream.readline()
         except OSError as error:
@@ -247,7 +247,7 @@ class RunDirectory:
         path = self.path / RECORDS
         if not path.exists():
             return
-        with _told(path), path.open("rb+") as stream:
+        with _told(path), regular(path).open("rb+") as stream:
             size = end = stream.seek(0, os.SEEK_END)
             while end:
                 start = max(end - BLOCK, 0)

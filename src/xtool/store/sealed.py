@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtool.errors import RunError
+from xtool.errors import RunError, regular
 from xtool.store.numbers import Numbers, schema, write
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def believed(target: Path, records: Path, manifest: str) -> Numbers | None:
 
     try:
         with ExitStack() as opened:
-            numbers = opened.enter_context(Numbers(target, str(target)))
+            numbers = opened.enter_context(Numbers(regular(target), str(target)))
             about = numbers.schema.metadata or {}
             told = json.loads(about[OF])
             same = about[MANIFEST].decode() == manifest and told["format"] == FORMAT

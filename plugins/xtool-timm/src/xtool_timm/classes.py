@@ -22,6 +22,8 @@ def read_classes(file: str | Path) -> ClassNames:
     """The names in a file. Raises :class:`UsageError` that says in which file, and where in it, something is wrong."""
     path = Path(file).expanduser()
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: the names of the classes must be in a file, and this is none")
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: it is not a text file in UTF-8: {error}") from error
