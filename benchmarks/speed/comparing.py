@@ -27,7 +27,11 @@ from xtool.evaluator.decoding import Decoded, decoded
 from xtool.evaluator.slices import sliced
 from xtool.image.pixels import to_pixels
 
-METHODS = {"RN50": ("gradcam", "vlscore:mask_at=pool"), "ViT-B-16": ("gradcam", "dense"), "photo": ("gradcam", "cam")}
+METHODS = {
+    "RN50": ("gradcam", "vlscore:mask_at=pool"),
+    "ViT-B-16": ("gradcam", "dense", "vlscore:mask_at=pool"),
+    "photo": ("gradcam", "cam", "vlscore:mask_at=pool"),
+}
 ONE_PASS = ("gradcam",)
 BATCHES = (1, 2, 4, 8, 16, 32)
 IMAGES = {"cpu": 96, "cuda": 2048}
