@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from xtool.loading import TextCache
 from xtool.plugin import UsageError, read_heads, read_maps, read_stream
 from xtool_transformers.encoder import TransformersEncoder
 
@@ -171,7 +172,7 @@ def test_texts_are_embedded_alike_before_while_and_after_an_image_is_taken_apart
         read_heads(encoder, noise(encoder), layer)
         encoder.encode_pooled(noise(encoder), torch.ones(2, 1, 4, 4))
     handle.remove()
-    encoder._start_afresh()  # forgets the embedded texts
+    encoder._texts = TextCache(encoder.info.embed_dim, encoder.device)  # an empty one
     for text in (*during, encoder.encode_text(["a dog . red"])):
         torch.testing.assert_close(text, first, rtol=0, atol=1e-6)
     assert encoder.model.config._attn_implementation == implementation
