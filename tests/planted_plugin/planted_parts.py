@@ -35,6 +35,7 @@ class ColourCAM:
     def explain(self, encoder, pixels, text) -> Saliency:
         if len(text) == 1:
             _pause_if_it_is_time()
+        _linger(encoder, pixels)
         maps = self.extractor.extract(encoder, pixels).maps
         weights = text @ encoder.visual.proj.weight
         heat = torch.einsum("tc,bchw->bthw", weights, maps).relu() ** self.config.power
@@ -48,6 +49,16 @@ def _pause_if_it_is_time() -> None:
         os.write(int(os.environ["PLANTED_TELL"]), b"paused")
         while True:
             time.sleep(1)
+
+
+def _linger(encoder, pixels) -> None:
+    """Where a test asked for it, spend a minute on passes of the encoder, and tell of each in a file."""
+    if told := os.environ.get("PLANTED_LINGER"):
+        for _ in range(600):
+            encoder.encode_image(pixels)
+            with Path(told).open("a") as stream:
+                stream.write(".")
+            time.sleep(0.1)
 
 
 class Everywhere:

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,10 @@ class Server:
         return f"http://localhost:{self.port}"
 
 
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextmanager
+def serving(folder: Path, **env: str) -> Iterator[Server]:
     """The page, served from a folder that must stay empty."""
     pytest.importorskip("streamlit", reason="the web app needs streamlit")
-    folder = tmp_path_factory.mktemp("served")
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "xtool", "app", "--port", str(port), "--encoder", "planted-cnn"],
@@ -127,6 +127,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "PYTHONPATH": str(PLANTED_PLUGIN),
             "XTOOL_DISABLE_PLUGINS": "clip,cam,tiny,timm,vlscore,photo",
             "HOME": str(folder),
+            **env,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -141,6 +142,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert "Traceback" not in log, log
     left = [path for path in folder.rglob("*") if path.is_file() and "matplotlib" not in str(path)]
     assert left == [], "nothing is written to disk"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("served")) as server:
+        yield server
+
+
+@pytest.fixture
+def lingering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """A page whose searches take a minute, and the file that grows by a character with each pass of the encoder."""
+    told = tmp_path_factory.mktemp("told") / "passes"
+    with serving(tmp_path_factory.mktemp("lingering"), PLANTED_LINGER=str(told)) as server:
+        yield server, told
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from xtool.testing.planted import planted_image
-from xtool_app.visitors import SESSION_GRACE
+from xtool_app.visitors import SEARCH_GRACE, SESSION_GRACE
 
 STRANGER = "evil.example"
-SLACK = 20
-"""MiB that stay in holes between what lives on: a quarter of what one answer holds."""
+SLACK = 39
+"""MiB that stay in holes between what lives on: half of what one of four answers holds."""
 pytestmark = pytest.mark.slow
 
 
@@ -63,19 +63,44 @@ def test_closed_tabs_give_their_memory_back(browser: Any, served: Any, tmp_path:
     assert left <= before + SLACK, f"{before} MiB after the first, {held} after the last, {left} once all were closed"
 
 
+def test_a_search_stops_when_its_tab_closes(browser: Any, lingering: tuple[Any, Path], tmp_path: Path) -> None:
+    served, told = lingering
+    picture = tmp_path / "small.png"
+    planted_image({"green": (40, 40, 64, 64)}).save(picture)
+    page = asked(browser, served.address, picture, "green")
+    waited = time.monotonic() + 60
+    while not passes(told) and time.monotonic() < waited:
+        time.sleep(0.1)
+    assert passes(told), "the search did not begin"
+    page.context.close()
+    time.sleep(SEARCH_GRACE + 6)
+    after = passes(told)
+    time.sleep(2)
+    assert passes(told) == after < 600
+
+
+def passes(told: Path) -> int:
+    return told.stat().st_size if told.exists() else 0
+
+
 def answer(browser: Any, address: str, picture: Path) -> None:
     """A visitor who asks eight texts, waits for the answer and closes the tab."""
-    context = browser.new_context()
-    page = context.new_page()
+    page = asked(browser, address, picture, *["red", "green", "blue", "white"] * 2)
+    page.get_by_text("Save as", exact=True).wait_for()
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    page.context.close()
+
+
+def asked(browser: Any, address: str, picture: Path, *texts: str) -> Any:
+    """The page of a visitor who has just asked."""
+    page = browser.new_context().new_page()
     page.set_default_timeout(120_000)
     page.goto(address)
     page.locator("input[type=file]").set_input_files(picture)
     page.locator(f'.xt-small[alt$="{picture.name}"]').wait_for()
-    page.get_by_role("textbox", name="What to look for").fill("\n".join(["red", "green", "blue", "white"] * 2))
+    page.get_by_role("textbox", name="What to look for").fill("\n".join(texts))
     page.get_by_role("button", name="Find it!").click()
-    page.get_by_text("Save as", exact=True).wait_for()
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
-    context.close()
+    return page
 
 
 def status(port: int, path: str, host: str) -> int:
