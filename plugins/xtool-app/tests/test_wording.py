@@ -60,5 +60,7 @@ def test_errors_speak_of_the_page_and_not_of_flags(told: str, shown: str) -> Non
 def test_what_a_text_was_taken_for_is_told_in_a_few_words() -> None:
     fox = Understanding("a fox", True, (("red fox", 0.5), ("kit fox", 0.3), ("grey fox", 0.1), ("wolf", 0.1)), ("fox",))
     assert taken_for(fox) == "taken for red fox 50%, kit fox 30%, grey fox 10%, …"
+    many = tuple((name, 1 / 300) for name in ("tench", "goldfish", *map(str, range(298))))
+    assert taken_for(Understanding("an animal", True, many, ("animal",)), 2) == "taken for tench, goldfish, …"
     assert taken_for(Understanding("asdfgh", False, reason="not a word")) == "not understood: not a word"
     assert taken_for(None) == ""

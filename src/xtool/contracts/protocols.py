@@ -220,16 +220,17 @@ class Understanding:
         if not self.known:
             return f"{self.text!r} is not known: {self.reason}"
         more = len(self.nearest) - _SHOWN_CLASSES
-        return f"{self.text!r} is taken for {' and '.join(self.taken_for)}: {self._classes(_SHOWN_CLASSES)}" + (
+        return f"{self.text!r} is taken for {' and '.join(self.taken_for)}: {self.classes(_SHOWN_CLASSES)}" + (
             f" and {more} more" if more > 0 else ""
         )
 
     def brief(self) -> str:
         """A few words for the title of a picture: the classes with most weight, or why there are none."""
-        return f"taken for {self._classes(_TITLE_CLASSES)}" if self.known else f"not known: {self.reason}"
+        return f"taken for {self.classes(_TITLE_CLASSES)}" if self.known else f"not known: {self.reason}"
 
-    def _classes(self, count: int) -> str:
-        return ", ".join(f"{name} {weight:.0%}" for name, weight in self.nearest[:count])
+    def classes(self, count: int) -> str:
+        """The first classes with their weights in per cent; of hundreds, which have none to speak of, the names."""
+        return ", ".join(f"{name} {weight:.0%}" if weight >= 0.005 else name for name, weight in self.nearest[:count])
 
 
 @runtime_checkable

@@ -77,8 +77,7 @@ def taken_for(understood: Understanding | None, shown: int = 3) -> str:
         return ""
     if not understood.known:
         return f"not understood: {understood.reason}"
-    names = ", ".join(f"{name} {weight:.0%}" for name, weight in understood.nearest[:shown])
-    return f"taken for {names}" + (", …" if len(understood.nearest) > shown else "")
+    return f"taken for {understood.classes(shown)}" + (", …" if len(understood.nearest) > shown else "")
 
 
 def box_count(count: int) -> str:
