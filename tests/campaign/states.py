@@ -116,8 +116,10 @@ def _wrong(command: str, where: Path, done: Done, expected: Any, *, harmless: bo
         return problem
     if command == "calibrate":
         return ""
-    found = done.stdout if command == "report" else run(["report", str(where), "--json"]).stdout
-    images, table = rows(found)
+    read = done if command == "report" else run(["report", str(where), "--json"])
+    if read.code:
+        return f"resumed, and then not to be read: {read.stderr[-200:]}"
+    images, table = rows(read.stdout)
     if images > 12 or any(row["images"] > 12 for row in table):
         return f"a table over {images} images of 12"
     if command == "resume" and harmless and (images, table) != expected:
