@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from xtool.engine.guard import all_finite
 from xtool.engine.texts import matches
 from xtool.engine.work import TOWER, part
 from xtool.errors import UsageError
@@ -92,7 +93,7 @@ class MaskedEmbeddings:
             for image, of in enumerate(cosines):
                 for row, one in enumerate(text if text.ndim == 2 else text[image]):
                     gains[image, row, self.alive[image]] = of(one) - base[image, row]
-        if not torch.isfinite(gains.sum()):
+        if not all_finite(gains):
             raise UsageError(NOT_FINITE)
         return gains
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from xtool.engine.guard import all_finite
 from xtool.engine.layers import AUTO, cut_of, cut_pass
 from xtool.engine.masked_embeddings import NOT_FINITE, MaskedEmbeddings
 from xtool.engine.masks import finite, live_maps, resized_masks, scaled_masks
@@ -38,7 +39,7 @@ def embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) ->
             if cut.cosines is not None:
                 return _scored(cut, output, masks, alive)
             found = _pooled(cut, output, masks, alive)
-    if not torch.isfinite(found.sum()):  # one that is not makes the sum so, and the sum takes no memory
+    if not all_finite(found):
         raise UsageError(NOT_FINITE)
     return MaskedEmbeddings(found[:, 1:], found[:, 0], alive)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.engine.guard import all_finite
 from xtool.engine.masked_embeddings import NOT_FINITE, MaskedEmbeddings
 from xtool.engine.masked_pool import embed_pooled
 from xtool.engine.masks import distinct_masks, finite, live_maps, scaled_masks, upsampled
@@ -126,7 +127,7 @@ def _embed_masked(
                 chunk = max(1, chunk // 2)
                 continue
             done += len(image)
-        if not (torch.isfinite(found).all() and torch.isfinite(base_embedding).all()):
+        if not (all_finite(found) and all_finite(base_embedding)):
             raise UsageError(NOT_FINITE)
         embeddings = base_embedding[:, None].expand(images, channels, -1).clone()
         embeddings[alive] = found if same_as is None else found[same_as]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xtool.engine.guard import all_finite
 from xtool.errors import UsageError
 
 __all__ = ["distinct_masks", "finite", "live_maps", "masked_means", "resized_masks", "scaled_masks", "upsampled"]
@@ -74,6 +75,6 @@ def resized_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 def finite(maps: Tensor) -> Tensor:
     """The maps. Raises :class:`xtool.plugin.UsageError` if one of their values is no number."""
-    if not torch.isfinite(maps).all():
+    if not all_finite(maps):
         raise UsageError("feature maps contain NaN or infinite values; try --dtype float32")
     return maps
