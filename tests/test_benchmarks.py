@@ -41,3 +41,13 @@ def test_the_engine_is_measured_beside_the_encoder() -> None:
     pytest.importorskip("xtool_tiny", reason="needs the bundled model")
     rows = rows_of("engine", "--quick", "--maps", "8", "--devices", "cpu")
     assert [row[:4] for row in rows] == [["cpu", "float32", "no", "8"], ["cpu", "bfloat16", "no", "8"]]
+
+
+@pytest.mark.slow
+def test_score_methods_are_given_only_the_maps_that_were_asked_for() -> None:
+    pytest.importorskip("xtool_tiny", reason="needs the bundled model")
+    rows = rows_of("methods", "--quick", "--devices", "cpu")
+    passes = {row[2]: row[3:5] for row in rows}
+    assert passes["`vlscore`"] == ["32 of 512", "34"]  # each map, the image, and the image of nothing
+    assert passes["`scorecam`"] == ["32 of 512", "34"]
+    assert passes["`gradcam`"] == ["–", "1"]

@@ -86,7 +86,7 @@ def _explained(encoder: Encoder, scenes: int, maps: int) -> tuple[dict[str, list
             for name, method in methods.items():
                 low = method.explain(encoder, pixels, text).maps[0, 0].float().cpu().numpy()
                 heats[name].append(ImageMap(low, fitted.geometry).full)
-            masks = methods["scorecam"].extractor.extract(encoder, pixels).maps
+            masks = models.innermost(methods["scorecam"]).extractor.extract(encoder, pixels).maps
             scores.append(embed_masked(encoder, pixels, masks).embeddings[0] @ text[0])  # the methods' own, shared
     return heats, scores
 

@@ -109,10 +109,18 @@ def photograph(plan: Plan, encoder: Encoder) -> Tensor:
 
 
 def method(label: str, info: EncoderInfo, maps: int | None = None) -> Any:
-    """A method, built as the program builds it; with ``maps`` it scores only the first of its feature maps."""
-    built: Any = build_method(parse_methods([label])[0], info)
-    if maps is not None and getattr(built, "extractor", None) is not None:
-        built.extractor = FirstMaps(built.extractor, maps)
+    """A method, built as the program builds it; with ``maps``, one that scores feature maps scores only the first."""
+    built = build_method(parse_methods([label])[0], info)
+    plugins_own = innermost(built)
+    if maps is not None and hasattr(plugins_own, "extractor"):
+        plugins_own.extractor = FirstMaps(plugins_own.extractor, maps)
+    return built
+
+
+def innermost(built: Any) -> Any:
+    """The plugin's own method, inside what the program builds around it."""
+    while hasattr(built, "method"):
+        built = built.method
     return built
 
 
@@ -135,5 +143,5 @@ class FirstMaps:
 def feature_maps(encoder: Encoder, pixels: Tensor) -> Tensor:
     """The maps [1, C, h, w] that the score methods of this encoder mask with."""
     with torch.no_grad():
-        maps: Tensor = method("scorecam", encoder.info).extractor.extract(encoder, pixels).maps
+        maps: Tensor = innermost(method("scorecam", encoder.info)).extractor.extract(encoder, pixels).maps
     return maps

@@ -47,12 +47,12 @@ class Calibrated:
     """
 
     def __init__(self, method: SaliencyMethod, calibration: Calibration) -> None:
-        self._method = method
+        self.method = method
         self._bar = calibration.bar
 
     def explain(self, encoder: Encoder, pixels: Tensor, text: Tensor) -> Saliency:
         """See :meth:`xtool.plugin.SaliencyMethod.explain`."""
-        found = self._method.explain(encoder, pixels, text)
+        found = self.method.explain(encoder, pixels, text)
         if found.scores is None:
             return found
         above = found.scores > self._bar
