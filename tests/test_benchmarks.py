@@ -8,6 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from benchmarks.speed import models
+from benchmarks.speed.plan import Plan
+from xtool.engine.work import Kept, account
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,11 +48,12 @@ def test_the_engine_is_measured_beside_the_encoder() -> None:
     assert [row[:4] for row in rows] == [["cpu", "float32", "no", "8"], ["cpu", "bfloat16", "no", "8"]]
 
 
-@pytest.mark.slow
-def test_score_methods_are_given_only_the_maps_that_were_asked_for() -> None:
+@pytest.mark.parametrize(("method", "passes"), [("vlscore", 34), ("scorecam", 34), ("gradcam", 1)])
+def test_score_methods_are_given_only_the_maps_that_were_asked_for(method: str, passes: int) -> None:
+    """Each map, the image, and the image of nothing; gradients take no map away."""
     pytest.importorskip("xtool_tiny", reason="needs the bundled model")
-    rows = rows_of("methods", "--quick", "--devices", "cpu")
-    passes = {row[2]: row[3:5] for row in rows}
-    assert passes["`vlscore`"] == ["32 of 512", "34"]  # each map, the image, and the image of nothing
-    assert passes["`scorecam`"] == ["32 of 512", "34"]
-    assert passes["`gradcam`"] == ["–", "1"]
+    encoder = models.encoder("tiny-rn")
+    pixels = models.photograph(Plan(), encoder)
+    with account(Kept()) as work, torch.no_grad():
+        models.method(method, encoder.info, 32).explain(encoder, pixels, encoder.encode_text([models.TEXT]))
+    assert work.forwards == passes
