@@ -132,7 +132,8 @@ def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, T
     finally:
         handle.remove()
     args, kwargs = _only(calls, f"the attention of {layer.name}")
-    return attention.project(*attention.arguments(*args, **kwargs)), embedding
+    tokens, rotation = attention.arguments(*args, **kwargs)
+    return attention.project(tokens.float(), rotation), embedding
 
 
 class LayerFeatures:

@@ -46,11 +46,9 @@ def embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) ->
 
 def _pooled_whole(encoder: Encoder, pixels: Tensor, masks: Tensor, alive: Tensor) -> Tensor:
     """[B, 1 + C, D] float32 of a pass of its own: under no mask's cells, then under each mask that is ``alive``."""
-    with torch.inference_mode():
-        found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), _with_nothing(masks)).float()
-    # A copy, which can be saved for backward by a caller that differentiates.
-    base = found[:, :1].clone()
-    return torch.cat([base, torch.where(alive[:, :, None], found[:, 1:].clone(), base)], dim=1)
+    found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), _with_nothing(masks)).float()
+    base = found[:, :1]
+    return torch.cat([base, torch.where(alive[:, :, None], found[:, 1:], base)], dim=1)
 
 
 def _pooled(cut: Cut, output: Tensor, masks: Tensor, alive: Tensor) -> Tensor:

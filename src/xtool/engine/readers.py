@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from xtool.contracts.layers import Block
 from xtool.engine.masked_attention import Own, attend, cell_weights
 from xtool.engine.masks import resized_masks
+from xtool.loading import half_precision
 
 __all__ = ["read_under_masks"]
 
@@ -28,15 +29,24 @@ READERS = {"cpu": 256}
 MANY = 4096
 
 
-def read_under_masks(visual: nn.Module, blocks: Sequence[Block], pixels: Tensor, masks: Tensor) -> Tensor:
+def read_under_masks(
+    visual: nn.Module, blocks: Sequence[Block], pixels: Tensor, masks: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """The class tokens [B, N, width] after the last of ``blocks``, of pixels [B, 3, H, W] under masks [B, N, ·, ·].
 
-    Tokens without a place beside the class token (registers) are seen as far as the mask covers the image.
+    Tokens without a place beside the class token (registers) are seen as far as the mask covers the image. With another
+    ``dtype`` than float32 blocks compute in it as :func:`xtool.loading.half_precision` says; what they add up, and what
+    is returned, is float32.
     """
+    with half_precision(pixels.device, dtype):
+        return _read(visual, blocks, pixels, masks)
+
+
+def _read(visual: nn.Module, blocks: Sequence[Block], pixels: Tensor, masks: Tensor) -> Tensor:
     first, calls = _inputs(visual, blocks, pixels)
     grid = blocks[0].grid
-    weights = cell_weights(resized_masks(masks, (grid.height, grid.width)).to(first.dtype), grid.prefix_tokens - 1)
-    readers = first[:, :1].expand(-1, masks.shape[1], -1)
+    weights = cell_weights(resized_masks(masks, (grid.height, grid.width)), grid.prefix_tokens - 1)
+    readers = first[:, :1].float().expand(-1, masks.shape[1], -1)
     at_once = max(1, READERS.get(first.device.type, MANY) // len(first))
     for block, call in zip(blocks, calls, strict=True):
         heads = block.attention.project(*call)

@@ -111,5 +111,9 @@ def _read(encoder: Encoder, pixels: Tensor) -> TokenStream:
             raise UsageError(f"{name} of {encoder.info.name} ran {len(seen)} times in one pass; expected once")
     tokens = (*(seen[0] for seen in given), blocks[-1].grid.ordered(last[0]))
     return TokenStream(
-        blocks, pooling, tuple(part.detach() for part in tokens), tuple(seen[0] for seen in rotations), embedding
+        blocks,
+        pooling,
+        tuple(part.detach().float() for part in tokens),
+        tuple(seen[0] for seen in rotations),
+        embedding,
     )

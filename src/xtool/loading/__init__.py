@@ -9,8 +9,8 @@
   :func:`misfit`: what of it does not fit a model
 - :func:`sha256`: what results call the weights
 - :func:`check_pixels`: whether pixels have the encoder's size; :class:`TextCache`: each text embedded once
-- :class:`InferenceTwin` of a tower or its ``Body``, :func:`folded`, :func:`tile_by_tile`: passes that nobody
-  differentiates, faster and in half precision beside a float32 tower
+- :class:`InferenceTwin` of a tower or its ``Body``, :func:`folded`, :func:`tile_by_tile`, :func:`half_precision`:
+  passes that nobody differentiates, faster and in half precision beside a float32 tower
 
 Whatever goes wrong is a :class:`xtool.errors.SetupError` or :class:`xtool.errors.UsageError` whose message says what
 to do. Names are imported when they are first used, so that :func:`cached` needs no torch. Covered by
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xtool.loading.devices import resolve_device, resolve_dtype
     from xtool.loading.digests import sha256
     from xtool.loading.hub import DownloadError, cached, fetch
-    from xtool.loading.inference import Body, InferenceTwin, folded, tile_by_tile
+    from xtool.loading.inference import Body, InferenceTwin, folded, half_precision, tile_by_tile
     from xtool.loading.model_files import ModelFiles
     from xtool.loading.pixels import check_pixels
     from xtool.loading.seeding import seeded
@@ -44,6 +44,7 @@ _HOME = {
     "checkpoint_keys": "checkpoints",
     "fetch": "hub",
     "folded": "inference",
+    "half_precision": "inference",
     "local_checkpoint": "checkpoints",
     "misfit": "checkpoints",
     "read_checkpoint": "checkpoints",
@@ -65,6 +66,7 @@ __all__ = [
     "checkpoint_keys",
     "fetch",
     "folded",
+    "half_precision",
     "local_checkpoint",
     "misfit",
     "read_checkpoint",

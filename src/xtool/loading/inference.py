@@ -1,11 +1,11 @@
-"""A faster twin of an image tower, for passes that nobody differentiates.
+"""Passes that nobody differentiates, faster: by a twin of an image tower, and in half precision.
 
 Score-based methods spend nearly all their time in thousands of such passes. The twin computes them in a dtype of its
-own, bfloat16 for example, while the tower stays as it is, float32, for the one pass that gives feature maps and
-gradients: what a rounded feature map costs in accuracy is more than what it saves in time.
+own, bfloat16 for example, while the tower stays as it is, float32, for gradients. :class:`InferenceTwin` says when the
+twin may stand in for the tower, and makes it anew when the weights have changed. :func:`folded` and
+:func:`tile_by_tile` are what a twin of a convolutional tower is made of.
 
-:class:`InferenceTwin` says when the twin may stand in for the tower, and makes it anew when the weights have changed.
-:func:`folded` and :func:`tile_by_tile` are what a twin of a convolutional tower is made of.
+Where hooks must see the tower itself run, :func:`half_precision` has it multiply in half precision.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import copy
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["Body", "InferenceTwin", "folded", "tile_by_tile"]
+__all__ = ["Body", "InferenceTwin", "folded", "half_precision", "tile_by_tile"]
 
 Body = Callable[[Tensor], Tensor]
 """A tower, or the part of it up to its last maps: pixels [B, 3, H, W] to what it computes of them."""
@@ -74,6 +75,16 @@ class InferenceTwin(Generic[Twin]):
             with torch.inference_mode(False), torch.no_grad():
                 self._twin, self._weights = self._make(like), weights
         return self._twin
+
+
+def half_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Inside, a float32 tower computes in ``dtype`` what torch's autocast says may be; with float32, nothing changes.
+
+    What comes out of its layers may then be in ``dtype``, too.
+    """
+    if dtype == torch.float32 or not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, dtype)
 
 
 def tile_by_tile(body: Body, pixels: Tensor, images: int | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from xtool.loading import TextCache, check_pixels
 from xtool.plugin import Cut, EncoderInfo, Layer, resized_masks
 from xtool_clip.context import ContextWatch
-from xtool_clip.inference import cut_twin, twin_of
+from xtool_clip.inference import cnn_twin, copy_in
 from xtool_clip.layers import describe_layer
 from xtool_clip.mask_pooling import read_mask_pooling
 from xtool_clip.masked_cosines import pays
@@ -68,12 +68,12 @@ class ClipEncoder:
                 self.encode_image(torch.zeros(1, 3, *info.input_size, device=device))
 
     def _make_twins(self) -> None:
-        self._twin = twin_of(self.visual, self.dtype, compiled=self._compiled)
-        self._cut_twin = cut_twin(self.visual)
+        self._cnn = cnn_twin(self.visual, self.dtype, compiled=self._compiled)
+        self._twin = self._cnn or copy_in(self.visual, self.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is only kept for speed, and cannot be copied or pickled."""
-        return {name: value for name, value in vars(self).items() if name not in ("_twin", "_cut_twin")}
+        return {name: value for name, value in vars(self).items() if name not in ("_cnn", "_twin")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -98,13 +98,13 @@ class ClipEncoder:
         return F.normalize(features.float(), dim=-1)
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; in float32 whatever ``dtype`` is.
+        """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; the pass is made in ``dtype``, the pooling in float32.
 
         Raises :class:`ValueError` as :meth:`encode_image` does, and :class:`xtool.plugin.UsageError` for a tower that
         cannot pool under masks.
         """
         check_pixels(self.info, pixels)
-        return F.normalize(read_mask_pooling(self.visual, self.info.name)(pixels, masks), dim=-1)
+        return F.normalize(read_mask_pooling(self.visual, self.info.name, self.dtype)(pixels, masks), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors [T, D], float32, without gradient. Each text is embedded once, then kept.
@@ -133,7 +133,7 @@ class ClipEncoder:
     def layer(self, name: str) -> Layer:
         """Describe a layer of the image tower; see :mod:`xtool_clip.layers`."""
         layer = describe_layer(self.visual, self.info, name)
-        twin = self._cut_twin
+        twin = self._cnn
         if twin is None or layer.name != self.info.layers[-1] or not (twin.unwatched and _is_float32(self.visual)):
             return layer
         pool: Any = self.visual.attnpool
@@ -142,7 +142,7 @@ class ClipEncoder:
             layer,
             cut=Cut(
                 encoder=self,
-                before=twin,
+                before=lambda pixels: twin.now(pixels).maps(pixels),
                 after=lambda maps: F.normalize(one_query(maps), dim=-1),
                 pooled=lambda maps, masks: F.normalize(
                     under_masks(maps, resized_masks(masks, (maps.shape[-2], maps.shape[-1]))), dim=-1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -27,69 +26,57 @@ Passes of another size are computed without compiling."""
 LOG = logging.getLogger("xtool_clip")
 
 
-def twin_of(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> InferenceTwin[Body] | None:
-    """The twin of ``tower`` in ``dtype``; ``None`` where it would compute what the tower computes."""
-    if isinstance(tower, ModifiedResNet):
-        return InferenceTwin(tower, lambda like: _FastCNN.of(tower, dtype, like.to(dtype) if compiled else None))
-    if compiled:
-        LOG.warning("--compile is ignored: only CLIP's own CNNs gain from it, and this is a %s", type(tower).__name__)
-    if dtype == torch.float32:
-        return None
-    return InferenceTwin(tower, lambda _like: _in_dtype(copy.deepcopy(tower).to(dtype), dtype))
-
-
-class CutCNN:
-    """A CLIP CNN up to its last maps, in float32, and how these are scored under masks.
+class FastCNN:
+    """A CLIP CNN for inference, in ``dtype``; what it pools, it pools in float32.
 
     Args:
         tower: the CNN, of which a copy is made.
+        dtype: of the convolutions.
+        compile_for: pixels [B, 3, H, W] like those that it will be given, if it is to be compiled.
     """
 
-    def __init__(self, tower: ModifiedResNet) -> None:
-        self._body = folded(_without_pool(tower), torch.float32)
+    def __init__(self, tower: ModifiedResNet, dtype: torch.dtype, compile_for: Tensor | None = None) -> None:
+        self._dtype = dtype
+        self._body = folded(_without_pool(tower), dtype)
+        self._compiled = None if compile_for is None else _compile(self._body, compile_for.to(dtype))
         self._pool = OneQueryPool(tower.attnpool)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """The last maps [B, C, h, w] of pixels [B, 3, H, W]."""
-        return tile_by_tile(self._body, pixels)
+        """Embed pixels [B, 3, H, W] as [B, D] float32, not normalised."""
+        return tile_by_tile(lambda part: self._pool(self._run(part)), pixels.to(self._dtype))
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """The last maps [B, C, h, w] of pixels [B, 3, H, W], float32."""
+        return tile_by_tile(self._run, pixels.to(self._dtype)).float()
 
     @cached_property
     def cosines(self) -> MaskedCosines:
         """Of the last maps with texts, under masks."""
         return MaskedCosines(self._pool)
 
+    def _run(self, pixels: Tensor) -> Tensor:
+        fits = len(pixels) == COMPILED_BATCH.get(pixels.device.type)
+        return (self._compiled if self._compiled is not None and fits else self._body)(pixels)
 
-def cut_twin(tower: nn.Module) -> InferenceTwin[CutCNN] | None:
-    """The twin of a CLIP CNN in two parts; ``None`` for another tower."""
-    if not isinstance(tower, ModifiedResNet):
+
+def cnn_twin(tower: nn.Module, dtype: torch.dtype, *, compiled: bool = False) -> InferenceTwin[FastCNN] | None:
+    """The twin of one of CLIP's own CNNs in ``dtype``; ``None`` for another tower."""
+    if isinstance(tower, ModifiedResNet):
+        return InferenceTwin(tower, lambda like: FastCNN(tower, dtype, like if compiled else None))
+    if compiled:
+        LOG.warning("--compile is ignored: only CLIP's own CNNs gain from it, and this is a %s", type(tower).__name__)
+    return None
+
+
+def copy_in(tower: nn.Module, dtype: torch.dtype) -> InferenceTwin[Body] | None:
+    """The twin of any tower: a copy in ``dtype``; ``None`` where it would compute what the tower computes."""
+    if dtype == torch.float32:
         return None
-    return InferenceTwin(tower, lambda _like: CutCNN(tower))
+    return InferenceTwin(tower, lambda _like: _in_dtype(copy.deepcopy(tower).to(dtype), dtype))
 
 
 def _in_dtype(tower: nn.Module, dtype: torch.dtype) -> Body:
     return lambda pixels: tower(pixels.to(dtype))
-
-
-@dataclass(frozen=True, slots=True)
-class _FastCNN:
-    dtype: torch.dtype
-    body: Body
-    compiled: Body | None
-    pool: OneQueryPool
-
-    @classmethod
-    def of(cls, tower: ModifiedResNet, dtype: torch.dtype, compile_for: Tensor | None) -> _FastCNN:
-        body = folded(_without_pool(tower), dtype)
-        compiled = None if compile_for is None else _compile(body, compile_for)
-        return cls(dtype, body, compiled, OneQueryPool(tower.attnpool))
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        return tile_by_tile(self._embed, pixels.to(self.dtype))
-
-    def _embed(self, pixels: Tensor) -> Tensor:
-        fits = len(pixels) == COMPILED_BATCH.get(pixels.device.type)
-        body = self.compiled if self.compiled is not None and fits else self.body
-        return self.pool(body(pixels))
 
 
 def _without_pool(tower: ModifiedResNet) -> nn.Module:

@@ -45,7 +45,7 @@ class ClassifierEncoder:
     ) -> None:
         self.dtype = dtype
         self._tower = tower.eval()
-        self._make_twins()
+        self._make_twin()
         self._classes = classes
         self._names = names
         self._info = info
@@ -53,15 +53,14 @@ class ClassifierEncoder:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is only kept for speed, and cannot be copied or pickled."""
-        return {name: value for name, value in vars(self).items() if name not in ("_twin", "_maps_twin")}
+        return {name: value for name, value in vars(self).items() if name != "_twin"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._make_twins()
+        self._make_twin()
 
-    def _make_twins(self) -> None:
+    def _make_twin(self) -> None:
         self._twin = twin_of(self._tower, self.dtype)
-        self._maps_twin = self._twin if self.dtype == torch.float32 else twin_of(self._tower, torch.float32)
 
     @property
     def info(self) -> EncoderInfo:
@@ -117,11 +116,11 @@ class ClassifierEncoder:
         """At the last maps."""
         tower = self._tower
         cast = next(tower.parameters()).dtype != torch.float32  # by somebody; its own words say what is wrong
-        if layer != self._info.layers[-1] or cast or not self._maps_twin.unwatched:
+        if layer != self._info.layers[-1] or cast or not self._twin.unwatched:
             return None
         return Cut(
             encoder=self,
-            before=self._maps_twin,
+            before=self._twin,
             after=lambda maps: F.normalize(tower.embedded(maps), dim=1),
             pooled=lambda maps, masks: F.normalize(tower.embedded_under(masks, maps), dim=2),
             cosines=tower.cosines_under,

@@ -76,13 +76,13 @@ class TransformersEncoder:
         return F.normalize(body(pixels).float(), dim=-1)
 
     def encode_pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; in float32 whatever ``dtype`` is.
+        """See :meth:`xtool.plugin.PoolsMasks.encode_pooled`; the pass is made in ``dtype``, the pooling in float32.
 
         Raises :class:`ValueError` as :meth:`encode_image` does, and :class:`xtool.plugin.UsageError` for a tower that
         cannot pool under masks.
         """
         check_pixels(self.info, pixels)
-        return F.normalize(self._tower.pooled(pixels, masks), dim=-1)
+        return F.normalize(self._tower.pooled(pixels, masks, self.dtype), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors [T, D], float32, without gradient. Each text is embedded once, then kept.

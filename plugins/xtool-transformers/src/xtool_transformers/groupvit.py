@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from xtool.plugin import Architecture, Layer, UsageError
@@ -77,7 +78,7 @@ class GroupVitTower(ImageTower):
     def describe(self, name: str) -> Layer:
         return Layer(name, self.blocks[self.layers.index(name)], self.layout, self._refuse, self._refuse)
 
-    def pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
         """Refused: groups are made of the whole image before they are pooled."""
         raise UsageError("GroupViT pools groups of patches, which masks of places cannot weigh; mask the pixels")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from xtool.plugin import Architecture, Layer
@@ -47,8 +48,9 @@ class ImageTower(nn.Module, ABC):
         """Make random weights such that something of an image reaches the embedding. Draws random numbers."""
 
     @abstractmethod
-    def pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """Embeddings [B, N, D], not normalised, pooled under masks [B, N, ·, ·] in [0, 1].
+    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
+        """Embeddings [B, N, D], not normalised, pooled in float32 under masks [B, N, ·, ·] in [0, 1] after a pass in
+        ``dtype``.
 
         Raises :class:`xtool.plugin.UsageError` where masks cannot act at the pooling.
         """

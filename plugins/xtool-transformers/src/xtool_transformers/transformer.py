@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from xtool.loading import half_precision
 from xtool.plugin import (
     Architecture,
     Block,
@@ -97,9 +99,9 @@ class ClipTower(TransformerTower):
     def pooling(self) -> Pooling:
         return class_token_pooling(self.vision.post_layernorm, self.projection)
 
-    def pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
         """See :func:`xtool.plugin.read_under_masks`."""
-        return self.pooling().embed_each(read_under_masks(self, self.read_blocks(), pixels, masks))
+        return self.pooling().embed_each(read_under_masks(self, self.read_blocks(), pixels, masks, dtype))
 
 
 class BlipTower(ClipTower):
@@ -131,12 +133,13 @@ class SiglipTower(TransformerTower):
     def pooling(self) -> Pooling:
         return probe_pooling(self.probe())
 
-    def pooled(self, pixels: Tensor, masks: Tensor) -> Tensor:
+    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
         """The probe's attention with its keys under masks; the rest of the head as ever."""
         outputs: list[Tensor] = []
-        with hooked(self.blocks[-1], outputs.append):
+        with hooked(self.blocks[-1], outputs.append), half_precision(pixels.device, dtype):
             self(pixels)
+        tokens = outputs[0].float()
         probe = self.probe()
         seen = cell_weights(resized_masks(masks, (self.grid.height, self.grid.width)), 0)
-        keys, values = probe.keys(outputs[0]), probe.values(outputs[0])
+        keys, values = probe.keys(tokens), probe.values(tokens)
         return probe.answer(joined(attend(probe.query, keys, values, seen, probe.scale)))
