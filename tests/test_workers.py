@@ -176,9 +176,22 @@ def test_a_worker_for_each_gpu() -> None:
     assert ray.asked == {"num_cpus": 4, "num_gpus": 1}
 
 
-def test_more_workers_than_gpus_are_refused() -> None:
-    with pytest.raises(UsageError, match="2 GPUs for 3 workers"):
-        explained(FakeRay(lambda *_: [], gpus=2), device="cuda")
+def test_a_worker_takes_one_gpu_even_where_there_are_more() -> None:
+    ray = FakeRay(lambda _, indices: records(indices), gpus=8)
+    explained(ray, device="cuda", count=2)
+    assert ray.asked == {"num_cpus": 4, "num_gpus": 1}
+
+
+def test_three_workers_on_two_gpus_ask_for_halves_as_none_can_have_parts_of_both() -> None:
+    ray = FakeRay(lambda _, indices: records(indices), gpus=2)
+    explained(ray, device="cuda")
+    assert ray.workers == 3
+    assert ray.asked == {"num_cpus": 2, "num_gpus": 0.5}
+
+
+def test_an_encoder_on_a_gpu_is_refused_where_ray_has_none() -> None:
+    with pytest.raises(UsageError, match="on a GPU, and Ray has none"):
+        explained(FakeRay(lambda *_: []), device="cuda")
 
 
 def test_other_versions_on_a_machine_are_refused_by_name() -> None:

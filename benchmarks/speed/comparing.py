@@ -1,9 +1,9 @@
 """Comparing: images a second through `compare`, one method, against the encoder alone
 
-Both sides decode JPEGs of mixed sizes, by the same threads. *Encoder alone* is `encode_image` in batches of 16 under
-`torch.inference_mode()`, in float32, and nothing else; `compare` also makes maps, boxes and records, and is timed from
-the first image to the last record, without manifest and Parquet. *Share* is the median of alternate measurements.
-One-pass methods compute in float32 whatever `--dtype` says.
+Both sides decode JPEGs of mixed sizes, by the same threads, and compute in the same dtype. *Encoder alone* is
+`encode_image` in batches of 16 under `torch.inference_mode()`, and nothing else; `compare` also makes maps, boxes and
+records, and is timed from the first image to the last record, without manifest and Parquet. *Share* is the median of
+alternate measurements.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.speed import models
 from benchmarks.speed.photographs import Photographs
-from benchmarks.speed.plan import Plan
+from benchmarks.speed.plan import DTYPES, Plan
 from benchmarks.speed.tables import Table
 from xtool.contracts.protocols import Encoder
 from xtool.evaluator.comparison import compare
@@ -45,20 +45,21 @@ def run(plan: Plan) -> None:
     with tempfile.TemporaryDirectory(prefix="xtool-speed-") as folder:
         for device in plan.devices:
             photographs = Photographs.written(Path(folder), 4 if plan.quick else IMAGES[torch.device(device).type])
-            row = Table("device", "encoder", "method", "batch", "images/s", "encoder alone", "share")
+            row = Table("device", "encoder", "dtype", "method", "batch", "images/s", "encoder alone", "share")
             for name, methods in chosen.items():
-                encoder = models.encoder(name, device=device)
                 most = SLOW.get(name, len(photographs)) if device == "cpu" else len(photographs)
                 some = replace(photographs, count=min(most, len(photographs)))
-                for method in methods:
-                    _measure(row, plan, device, encoder, some, method, None)
-            name = next(iter(chosen))
+                for dtype in DTYPES:
+                    encoder = models.encoder(name, device=device, dtype=dtype)
+                    for method in methods:
+                        _measure(row, plan, encoder, some, method, None)
+            encoder = models.encoder(next(iter(chosen)), device=device)
             for batch in BATCHES[:2] if plan.quick else BATCHES:
-                _measure(row, plan, device, models.encoder(name, device=device), photographs, "gradcam", batch)
+                _measure(row, plan, encoder, photographs, "gradcam", batch)
 
 
 def _measure(
-    row: Table, plan: Plan, device: str, encoder: Encoder, photographs: Photographs, method: str, batch: int | None
+    row: Table, plan: Plan, encoder: Encoder, photographs: Photographs, method: str, batch: int | None
 ) -> None:
     works = _compared(encoder, photographs, method, batch), _alone(encoder, photographs)
     ours, alone = zip(*[[work() for work in works] for _ in range(plan.rounds + 1)][1:], strict=True)  # one to warm up
@@ -66,7 +67,8 @@ def _measure(
     count = len(photographs)
     shown = "automatic" if batch is None else batch
     rates = count / median(ours), count / median(alone)
-    row(device, encoder.info.name, f"`{method}`", shown, *rates, f"**{share:.2f}**")
+    dtype = str(encoder.dtype).removeprefix("torch.")
+    row(str(encoder.device), encoder.info.name, dtype, f"`{method}`", shown, *rates, f"**{share:.2f}**")
 
 
 def _compared(encoder: Encoder, photographs: Photographs, method: str, batch: int | None) -> Callable[[], float]:

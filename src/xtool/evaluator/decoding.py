@@ -25,7 +25,7 @@ __all__ = ["Decoded", "decoded", "failure"]
 
 AHEAD = 4
 """Images decoded ahead at least; at most those of the next slice."""
-THREADS = 8
+THREADS = 16
 """Decoding threads at most; Pillow decodes and resizes without the interpreter's lock."""
 
 

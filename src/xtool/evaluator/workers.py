@@ -7,6 +7,7 @@ process, and a worker that is killed loses its task, which another does again.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -53,7 +54,7 @@ class RayEngine:
 
         Raises:
             SetupError: Ray is not installed, cannot be reached, or a machine of the cluster has other versions.
-            UsageError: fewer than one worker, more than there are GPUs, or an encoder that cannot be sent to workers.
+            UsageError: fewer than one worker, an encoder on a GPU where Ray has none, or one that cannot be sent.
             RunError: several workers died of the same images.
         """
         if self.workers is not None and self.workers < 1:
@@ -93,6 +94,15 @@ class _Task:
     deaths: int = 0
 
 
+def share(things: int, workers: int) -> float:
+    """How much of some cores or GPUs each worker asks Ray for, which starts no more workers than fit.
+
+    Whole ones while they suffice. Beyond that several workers share one, and each asks for such a part that all of
+    them fit, though no worker can have parts of two.
+    """
+    return things // workers or 1 / math.ceil(workers / things)
+
+
 class _Pool:
     """Workers that take one task after the other."""
 
@@ -102,11 +112,10 @@ class _Pool:
         on_gpu = evaluation.encoder.device.type == "cuda"
         processors, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
         count = workers or (gpus if on_gpu else max(1, processors // 2))
-        if on_gpu and count > gpus:
-            raise UsageError(f"the encoder is on a GPU, and Ray has {gpus} GPUs for {count} workers")
+        if on_gpu and not gpus:
+            raise UsageError("the encoder is on a GPU, and Ray has none")
         threads = max(1, processors // count)
-        # A fraction of a core, if there are more workers than cores: Ray starts no more than fit.
-        needs = {"num_cpus": threads if threads * count <= processors else processors / count, "num_gpus": int(on_gpu)}
+        needs = {"num_cpus": share(processors, count), "num_gpus": min(1, share(gpus, count)) if on_gpu else 0}
         try:
             self._given = (ray.put(evaluation), threads, _versions())
         except (TypeError, AttributeError, XtoolError) as error:
