@@ -97,7 +97,7 @@ def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer,
         with torch.enable_grad():
             leaf = found.output.detach().requires_grad_()
             compared = cut_here.after(leaf.clone())
-            gradients = _gradients(matches(compared, text), leaf)
+            gradients = _gradients(matches(compared, text), leaf, encoder.dtype)
         return LayerEvidence(
             layer.maps(leaf.detach()).float(), found.embedding, [layer.maps(gradient) for gradient in gradients]
         )
@@ -116,17 +116,17 @@ def layer_evidence(encoder: Encoder, pixels: Tensor, text: Tensor, layer: Layer,
             raise UsageError(f"layer {layer.name} ran {len(leaves)} times in one forward pass; expected once")
         if not (compared.requires_grad and torch.is_grad_enabled()):  # an encoder may switch them off itself
             raise UsageError(f"the embedding of {encoder.info.name} cannot be differentiated up to layer {layer.name}")
-        gradients = _gradients(matches(compared, text), leaves[0])
+        gradients = _gradients(matches(compared, text), leaves[0], encoder.dtype)
     _refuse_dead_patches(encoder, layer, gradients)
     return LayerEvidence(
         layer.maps(leaves[0].detach()).float(), unit.detach(), [layer.maps(gradient) for gradient in gradients]
     )
 
 
-def _gradients(scores: list[Tensor], activation: Tensor) -> list[Tensor]:
+def _gradients(scores: list[Tensor], activation: Tensor, dtype: torch.dtype) -> list[Tensor]:
     """∂score/∂activation of each of T scores [B]; images do not mix, so the sum over the batch serves all at once."""
     # Gradients of a cosine are small enough to vanish in half precision; a power of two scales them exactly.
-    scale = 1024.0 if activation.dtype == torch.float16 else 1.0
+    scale = 1024.0 if torch.float16 in (activation.dtype, dtype) else 1.0
     last = len(scores) - 1
     found = (
         torch.autograd.grad(column.sum() * scale, activation, retain_graph=index < last)[0].float()

@@ -29,9 +29,9 @@ Tokenizer = Callable[[list[str]], Tensor]
 class ClipEncoder:
     """An :class:`xtool.plugin.Encoder` on an ``open_clip.CLIP``, ``CustomTextCLIP`` or ``CoCa``, in eval mode.
 
-    The towers stay in float32, the image tower for the one pass that gives feature maps and gradients, the text tower
-    as each text is embedded only once. The thousands of passes that nobody differentiates, those under
-    ``torch.inference_mode()``, are computed in ``dtype`` (:mod:`xtool_clip.inference`).
+    The towers stay in float32, the image tower for gradients, the text tower as each text is embedded only once. The
+    thousands of passes that nobody differentiates, those under ``torch.inference_mode()``, and a pass in two parts
+    (:class:`xtool.plugin.Cut`) are computed in ``dtype`` by a copy (:mod:`xtool_clip.inference`).
     The parameters keep ``requires_grad`` as open_clip sets it: gradient methods differentiate with respect to
     activations, and an activation of a frozen tower would have no gradient. Whoever needs none uses ``no_grad``.
 
@@ -40,7 +40,7 @@ class ClipEncoder:
         tokenizer: turns texts into token ids of the model's context length.
         info: what the rest of the program should know.
         device: where pixels must be, and where embeddings are.
-        dtype: precision of passes under ``torch.inference_mode()``.
+        dtype: precision of passes without gradient.
         compiled: use ``torch.compile`` for passes without gradients (:mod:`xtool_clip.inference`).
     """
 

@@ -24,15 +24,16 @@ LOG = logging.getLogger("xtool_timm")
 class ClassifierEncoder:
     """Texts become the direction of the nearest classes; see :mod:`xtool_timm.tower` for what the cosine means.
 
-    The tower stays in float32, for feature maps and gradients. The passes that nobody differentiates, those under
-    ``torch.inference_mode()``, are computed in ``dtype`` (:mod:`xtool_timm.inference`).
+    The tower stays in float32, for gradients. The passes that nobody differentiates, those under
+    ``torch.inference_mode()`` and those in two parts (:class:`xtool.plugin.Cut`), are computed in ``dtype`` by a copy
+    (:mod:`xtool_timm.inference`).
 
     Args:
         tower: in float32.
         classes: unit vectors [classes, D] of the classes.
         names: gives the names of the classes, and is called when a text is asked for.
         info: what the rest of the program should know.
-        dtype: precision of passes under ``torch.inference_mode()``.
+        dtype: precision of passes without gradient.
     """
 
     def __init__(

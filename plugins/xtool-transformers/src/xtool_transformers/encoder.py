@@ -28,7 +28,7 @@ class TransformersEncoder:
         tower: the image half, in float32, on its device.
         text: the other half.
         info: what the rest of the program should know.
-        dtype: precision of passes under ``torch.inference_mode()``.
+        dtype: precision of passes without gradient.
     """
 
     def __init__(
