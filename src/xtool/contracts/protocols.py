@@ -178,8 +178,11 @@ class Encoder(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of passes without gradient. Under ``torch.inference_mode()`` the encoder sees to that itself; in
-        others the program has a float32 tower compute in it (:func:`xtool.loading.half_precision`)."""
+        """The precision of passes without gradient.
+
+        Under ``torch.inference_mode()`` the encoder sees to that itself; in others the program has a float32 tower
+        compute in it (:func:`xtool.loading.half_precision`).
+        """
         ...
 
     def encode_image(self, pixels: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from xtool.contracts.layers import Cut, Heads, Layer
 from xtool.contracts.protocols import FeatureMaps
 from xtool.engine.encoders import CountedEncoder, exclusive
 from xtool.engine.guard import checked_embeddings
+from xtool.engine.transformer import read_stream, transformer_parts
 from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
 
@@ -101,10 +102,15 @@ def read_maps(encoder: Encoder, pixels: Tensor, layer: Layer) -> FeatureMaps:
     """
     import torch
 
-    cut = cut_of(encoder, layer)
-    if cut is not None and not torch.is_grad_enabled():
-        found = cut_pass(encoder, pixels, layer, cut)
-        return FeatureMaps(layer.maps(found.output).float(), found.embedding)
+    if not torch.is_grad_enabled():
+        cut = cut_of(encoder, layer)
+        if cut is not None:
+            found = cut_pass(encoder, pixels, layer, cut)
+            return FeatureMaps(layer.maps(found.output).float(), found.embedding)
+        block = _block_of_stream(encoder, layer)
+        if block is not None:
+            stream = read_stream(encoder, pixels)
+            return FeatureMaps(stream.maps(block), stream.embedding)
     outputs: list[Any] = []
     with hooked(layer.module, outputs.append):
         embedding = encoder.encode_image(pixels)
@@ -122,7 +128,13 @@ def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, T
     Raises:
         UsageError: the layer is not a block of a transformer whose attention the encoder can read.
     """
+    import torch
+
     attention = layer.block.attention
+    block = None if torch.is_grad_enabled() else _block_of_stream(encoder, layer)
+    if block is not None:
+        stream = read_stream(encoder, pixels)
+        return stream.heads(block), stream.embedding
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     handle = attention.module.register_forward_pre_hook(
         lambda _module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
@@ -132,8 +144,18 @@ def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, T
     finally:
         handle.remove()
     args, kwargs = _only(calls, f"the attention of {layer.name}")
-    tokens, rotation = attention.arguments(*args, **kwargs)
-    return attention.project(tokens.float(), rotation), embedding
+    return attention.project(*attention.arguments(*args, **kwargs)), embedding
+
+
+def _block_of_stream(encoder: Encoder, layer: Layer) -> int | None:
+    """Which block of a transformer a layer is, if all of them can be read; one pass then serves all who read one."""
+    if encoder.info.architecture != "vit" or layer.name not in encoder.info.layers:
+        return None
+    try:
+        transformer_parts(encoder)
+    except UsageError:
+        return None
+    return encoder.info.layers.index(layer.name)
 
 
 class LayerFeatures:

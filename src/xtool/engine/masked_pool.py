@@ -46,7 +46,7 @@ def embed_pooled(encoder: Encoder, pixels: Tensor, maps: Tensor, scale: bool) ->
 
 def _pooled_whole(encoder: Encoder, pixels: Tensor, masks: Tensor, alive: Tensor) -> Tensor:
     """[B, 1 + C, D] float32 of a pass of its own: under no mask's cells, then under each mask that is ``alive``."""
-    found = cast("PoolsMasks", encoder).encode_pooled(pixels.detach(), _with_nothing(masks)).float()
+    found = cast("PoolsMasks", encoder).encode_pooled(pixels, _with_nothing(masks)).float()
     base = found[:, :1]
     return torch.cat([base, torch.where(alive[:, :, None], found[:, 1:], base)], dim=1)
 

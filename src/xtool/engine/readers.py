@@ -10,17 +10,19 @@ The paper's masks are hard. Soft ones are our extension: log(mask) is added to t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xtool.contracts.layers import Block
 from xtool.engine.masked_attention import Own, attend, cell_weights
 from xtool.engine.masks import resized_masks
+from xtool.engine.transformer import read_stream
 from xtool.loading import half_precision
+
+if TYPE_CHECKING:
+    from xtool.contracts.layers import Block
+    from xtool.contracts.protocols import Encoder
 
 __all__ = ["read_under_masks"]
 
@@ -29,30 +31,27 @@ READERS = {"cpu": 256}
 MANY = 4096
 
 
-def read_under_masks(
-    visual: nn.Module, blocks: Sequence[Block], pixels: Tensor, masks: Tensor, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """The class tokens [B, N, width] after the last of ``blocks``, of pixels [B, 3, H, W] under masks [B, N, ·, ·].
+def read_under_masks(encoder: Encoder, pixels: Tensor, masks: Tensor) -> Tensor:
+    """The class tokens [B, N, width] after the last block, of pixels [B, 3, H, W] under masks [B, N, ·, ·]; float32.
 
-    Tokens without a place beside the class token (registers) are seen as far as the mask covers the image. With another
-    ``dtype`` than float32 blocks compute in it as :func:`xtool.loading.half_precision` says; what they add up, and what
-    is returned, is float32.
+    Tokens without a place beside the class token (registers) are seen as far as the mask covers the image. The pass is
+    shared with whoever else reads the tokens of the same pixels. Blocks compute in the encoder's dtype
+    (:func:`xtool.loading.half_precision`); what they add up is float32.
+
+    Raises:
+        UsageError: the encoder is not a transformer whose blocks it can describe.
     """
-    with half_precision(pixels.device, dtype):
-        return _read(visual, blocks, pixels, masks)
-
-
-def _read(visual: nn.Module, blocks: Sequence[Block], pixels: Tensor, masks: Tensor) -> Tensor:
-    first, calls = _inputs(visual, blocks, pixels)
-    grid = blocks[0].grid
+    stream = read_stream(encoder, pixels)
+    grid = stream.grid
     weights = cell_weights(resized_masks(masks, (grid.height, grid.width)), grid.prefix_tokens - 1)
-    readers = first[:, :1].float().expand(-1, masks.shape[1], -1)
-    at_once = max(1, READERS.get(first.device.type, MANY) // len(first))
-    for block, call in zip(blocks, calls, strict=True):
-        heads = block.attention.project(*call)
-        keys, values = heads.keys[:, :, 1:], heads.values[:, :, 1:]
-        parts = zip(torch.split(readers, at_once, dim=1), torch.split(weights, at_once, dim=1), strict=True)
-        readers = torch.cat([_step(block, part, keys, values, seen) for part, seen in parts], dim=1)
+    readers = stream.tokens[0][:, :1].expand(-1, masks.shape[1], -1)
+    at_once = max(1, READERS.get(pixels.device.type, MANY) // len(pixels))
+    with half_precision(encoder.device, encoder.dtype):
+        for index, block in enumerate(stream.blocks):
+            heads = stream.heads(index)
+            keys, values = heads.keys[:, :, 1:], heads.values[:, :, 1:]
+            parts = zip(torch.split(readers, at_once, dim=1), torch.split(weights, at_once, dim=1), strict=True)
+            readers = torch.cat([_step(block, part, keys, values, seen) for part, seen in parts], dim=1)
     return readers
 
 
@@ -63,22 +62,3 @@ def _step(block: Block, readers: Tensor, keys: Tensor, values: Tensor, seen: Ten
     found = attend(heads.queries, keys, values, seen, attention.scale, Own(heads.keys, heads.values))
     between = readers + block.residual(attention.merge(found, heads))
     return between + block.feed_forward(between)
-
-
-def _inputs(
-    visual: nn.Module, blocks: Sequence[Block], pixels: Tensor
-) -> tuple[Tensor, list[tuple[Tensor, Tensor | None]]]:
-    """Tokens [B, n, width] before the first block, and what each block's attention gets, from one pass."""
-    first: list[Tensor] = []
-    calls: list[tuple[Tensor, Tensor | None]] = []
-    with ExitStack() as hooks:
-
-        def watch(module: nn.Module, see: Any) -> None:
-            hooks.callback(module.register_forward_pre_hook(see, with_kwargs=True).remove)
-
-        watch(blocks[0].module, lambda _m, args, _k: first.append(blocks[0].grid.ordered(args[0])))
-        for block in blocks:
-            arguments = block.attention.arguments
-            watch(block.attention.module, lambda _m, args, kwargs, read=arguments: calls.append(read(*args, **kwargs)))
-        visual(pixels)
-    return first[0], calls

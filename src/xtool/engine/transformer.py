@@ -54,6 +54,10 @@ class TokenStream:
         """[B, heads, n, n]: how much each token attended to each other one in a block; rows sum to 1."""
         return self.blocks[block].attention.weights(self.heads(block))
 
+    def maps(self, block: int) -> Tensor:
+        """The patches that came out of a block as maps [B, width, h, w]."""
+        return self.patches(self.tokens[range(len(self.blocks))[block] + 1].transpose(1, 2))
+
     def patches(self, values: Tensor) -> Tensor:
         """Values [B, ..., n] of all tokens as maps [B, ..., h, w] of the patches."""
         patches = values[..., self.grid.prefix_tokens :]
@@ -98,7 +102,11 @@ def _read(encoder: Encoder, pixels: Tensor) -> TokenStream:
         arguments = blocks[index].attention.arguments
         return lambda _module, args, kwargs: rotations[index].append(arguments(*args, **kwargs)[1])
 
-    with torch.no_grad(), ExitStack() as hooks:
+    from xtool.loading import half_precision
+
+    # Not under inference mode, whose tensors nobody could differentiate with respect to later.
+    precision = half_precision(encoder.device, encoder.dtype)
+    with torch.inference_mode(False), torch.no_grad(), precision, ExitStack() as hooks:
         for index, block in enumerate(blocks):
             for module, see in ((block.module, read_into(index)), (block.attention.module, read_rotation(index))):
                 handle = module.register_forward_pre_hook(see, with_kwargs=True)

@@ -104,7 +104,7 @@ class ClipEncoder:
         cannot pool under masks.
         """
         check_pixels(self.info, pixels)
-        return F.normalize(read_mask_pooling(self.visual, self.info.name, self.dtype)(pixels, masks), dim=-1)
+        return F.normalize(read_mask_pooling(self.visual, self.info.name)(self, pixels, masks), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors [T, D], float32, without gradient. Each text is embedded once, then kept.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xtool.loading import half_precision
-from xtool.plugin import Architecture, Layer, SpatialMaps, UsageError, hooked, masked_means
+from xtool.plugin import Architecture, Encoder, Layer, SpatialMaps, UsageError, hooked, masked_means
 from xtool_transformers.tower import ImageTower
 
 __all__ = ["AlignTower"]
@@ -39,12 +39,12 @@ class AlignTower(ImageTower):
     def describe(self, name: str) -> Layer:
         return Layer(name, self._stage(self.layers.index(name)), SpatialMaps())
 
-    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
+    def pooled(self, encoder: Encoder, pixels: Tensor, masks: Tensor) -> Tensor:
         """The mean of the last maps under masks; of no place at all it is zero, which no text is like."""
         if not self.pools_masks:
             raise UsageError("this ALIGN takes the maximum of its last maps, which masks cannot weigh")
         outputs: list[Tensor] = []
-        with hooked(self._stage(-1), outputs.append), half_precision(pixels.device, dtype):
+        with hooked(self._stage(-1), outputs.append), half_precision(encoder.device, encoder.dtype):
             self(pixels)
         return masked_means(outputs[0].float(), masks)
 

@@ -82,7 +82,7 @@ class TransformersEncoder:
         cannot pool under masks.
         """
         check_pixels(self.info, pixels)
-        return F.normalize(self._tower.pooled(pixels, masks, self.dtype), dim=-1)
+        return F.normalize(self._tower.pooled(self, pixels, masks), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as unit vectors [T, D], float32, without gradient. Each text is embedded once, then kept.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from xtool.plugin import Architecture, Layer, UsageError
+from xtool.plugin import Architecture, Encoder, Layer, UsageError
 from xtool_transformers.tower import ImageTower
 
 __all__ = ["GroupVitTower"]
@@ -78,7 +77,7 @@ class GroupVitTower(ImageTower):
     def describe(self, name: str) -> Layer:
         return Layer(name, self.blocks[self.layers.index(name)], self.layout, self._refuse, self._refuse)
 
-    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
+    def pooled(self, encoder: Encoder, pixels: Tensor, masks: Tensor) -> Tensor:
         """Refused: groups are made of the whole image before they are pooled."""
         raise UsageError("GroupViT pools groups of patches, which masks of places cannot weigh; mask the pixels")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from xtool.plugin import Architecture, Layer
+from xtool.plugin import Architecture, Encoder, Layer
 
 __all__ = ["ImageTower"]
 
@@ -48,9 +47,9 @@ class ImageTower(nn.Module, ABC):
         """Make random weights such that something of an image reaches the embedding. Draws random numbers."""
 
     @abstractmethod
-    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
+    def pooled(self, encoder: Encoder, pixels: Tensor, masks: Tensor) -> Tensor:
         """Embeddings [B, N, D], not normalised, pooled in float32 under masks [B, N, ·, ·] in [0, 1] after a pass in
-        ``dtype``.
+        the dtype of the encoder whose tower this is.
 
         Raises :class:`xtool.plugin.UsageError` where masks cannot act at the pooling.
         """

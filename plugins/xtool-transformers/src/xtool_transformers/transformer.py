@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from xtool.loading import half_precision
 from xtool.plugin import (
     Architecture,
-    Block,
+    Encoder,
     Layer,
     Pooling,
     TokenGrid,
@@ -78,10 +77,6 @@ class TransformerTower(ImageTower):
             name, module, self.grid, read_block=lambda: read_block(block, self.grid), read_pooling=self.pooling
         )
 
-    def read_blocks(self) -> list[Block]:
-        """All blocks, taken apart."""
-        return [read_block(block, self.grid) for block in self.blocks]
-
 
 class ClipTower(TransformerTower):
     """The embedding is the class token's, so no patch token has an effect after the last attention."""
@@ -99,9 +94,9 @@ class ClipTower(TransformerTower):
     def pooling(self) -> Pooling:
         return class_token_pooling(self.vision.post_layernorm, self.projection)
 
-    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
+    def pooled(self, encoder: Encoder, pixels: Tensor, masks: Tensor) -> Tensor:
         """See :func:`xtool.plugin.read_under_masks`."""
-        return self.pooling().embed_each(read_under_masks(self, self.read_blocks(), pixels, masks, dtype))
+        return self.pooling().embed_each(read_under_masks(encoder, pixels, masks))
 
 
 class BlipTower(ClipTower):
@@ -133,10 +128,10 @@ class SiglipTower(TransformerTower):
     def pooling(self) -> Pooling:
         return probe_pooling(self.probe())
 
-    def pooled(self, pixels: Tensor, masks: Tensor, dtype: torch.dtype) -> Tensor:
+    def pooled(self, encoder: Encoder, pixels: Tensor, masks: Tensor) -> Tensor:
         """The probe's attention with its keys under masks; the rest of the head as ever."""
         outputs: list[Tensor] = []
-        with hooked(self.blocks[-1], outputs.append), half_precision(pixels.device, dtype):
+        with hooked(self.blocks[-1], outputs.append), half_precision(encoder.device, encoder.dtype):
             self(pixels)
         tokens = outputs[0].float()
         probe = self.probe()
