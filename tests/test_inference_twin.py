@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xtool.loading import InferenceTwin, folded, tile_by_tile
+from xtool.loading import InferenceTwin, folded, half_precision, tile_by_tile
 
 PIXELS = torch.randn(3, 3, 16, 20, generator=torch.Generator().manual_seed(1))
 
@@ -156,3 +157,14 @@ def test_a_twin_is_made_once_and_again_when_the_weights_have_changed() -> None:
     with torch.inference_mode():
         torch.testing.assert_close(twin(PIXELS), expected, rtol=0, atol=1e-5)
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "found"),
+    [(torch.bfloat16, torch.bfloat16), (torch.float32, torch.float32), (torch.float64, torch.float32)],
+)
+def test_half_precision_is_for_half_the_bits_only(dtype: torch.dtype, found: torch.dtype) -> None:
+    linear = nn.Linear(4, 4)
+    with half_precision(torch.device("cpu"), dtype):
+        assert linear(torch.ones(2, 4)).dtype == found
+    assert linear(torch.ones(2, 4)).dtype == torch.float32

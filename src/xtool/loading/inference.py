@@ -78,11 +78,12 @@ class InferenceTwin(Generic[Twin]):
 
 
 def half_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """Inside, a float32 tower computes in ``dtype`` what torch's autocast says may be; with float32, nothing changes.
+    """Inside, a float32 tower computes in ``dtype`` what torch's autocast says may be.
 
-    What comes out of its layers may then be in ``dtype``, too.
+    What comes out of its layers may then be in ``dtype``, too. Nothing changes with a dtype that is not bfloat16 or
+    float16, or on a device for which torch has no autocast.
     """
-    if dtype == torch.float32 or not torch.amp.is_autocast_available(device.type):
+    if dtype not in (torch.bfloat16, torch.float16) or not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, dtype)
 
