@@ -1,4 +1,4 @@
-"""The benchmark of records asks a run what people ask, and tells the time and memory of each process beside the least."""
+"""The benchmark of records asks a run what people ask, and tells the time and memory that each process took."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def test_each_question_is_answered_and_has_its_row(
 def test_a_process_is_measured_by_its_own_time_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "idle.py").write_text("")
     (tmp_path / "busy.py").write_text(
-        "import sys, time\nheld = b'x' * (int(sys.argv[1]) << 20)\nwhile time.process_time() < 0.3: pass\ntime.sleep(0.2)"
+        "import sys, time\n"
+        "held = b'x' * (int(sys.argv[1]) << 20)\n"
+        "while time.process_time() < 0.3: pass\n"
+        "time.sleep(0.2)"
     )
     (tmp_path / "failing.py").write_text("raise SystemExit(3)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
