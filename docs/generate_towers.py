@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from xtool.contracts.registry import registry
 from xtool.engine.methods import build_method, parse_methods
+from xtool.engine.work import Kept, account
 from xtool.errors import UsageError
 
 HERE = Path(__file__).resolve().parent
@@ -120,15 +123,21 @@ def methods() -> Iterable[str]:
     yield from BESIDE
 
 
+@cache
+def small_tower(kind: str) -> Any:
+    """With random weights."""
+    return make_tower(kind, small=True)
+
+
 def answers(kind: str, calls: Iterable[str]) -> dict[str, str]:
     """For each method the words of its refusal on a tower; empty where there is a map."""
-    encoder = make_tower(kind, small=True)
+    encoder, kept = small_tower(kind), Kept()
     pixels, text = pixels_for(encoder, 1), texts_for(encoder, 2)
     found = {}
     for call in calls:
         try:
             (request,) = parse_methods([call])
-            with torch.no_grad():
+            with account(kept), torch.no_grad():  # as a comparison runs them: masked images are embedded once
                 maps = build_method(request, encoder.info).explain(encoder, pixels, text).maps
             found[call] = "" if maps.isfinite().all() and maps.std() > 0 else NOTHING
         except UsageError as error:
@@ -141,7 +150,7 @@ def _towers(kinds: Iterable[str]) -> Iterable[str]:
     yield "| tower | models | pooled by | without a place | queries, keys, values | masks where it pools |"
     yield "|---|---|---|---|---|---|"
     for kind in kinds:
-        encoder = make_tower(kind, small=True)
+        encoder = small_tower(kind)
         layer, pooled, without, read = encoder.layer("auto"), "maps", "–", "–"
         if encoder.info.architecture == "vit":
             pooled, without, read = layer.pooling.kind, str(layer.layout.prefix_tokens), "yes"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +20,6 @@ from xtool.store.directory import RECORDS, RunDirectory
 from xtool.store.numbers import Numbers
 from xtool.store.records import Failure, to_line
 from xtool.store.sealed import SEALED
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def wide(index: int, method: str = "x", **other: Any) -> Any:
@@ -185,19 +181,3 @@ def test_of_twenty_thousand_records_few_bytes_each_stay() -> None:
     assert summary.images == count // len(labels)
     assert kept < 160 * count
     assert peak < 4e6 + 2 * 160 * count, "a batch of records beside it: their IoUs alone would be 16 MB"
-
-
-@pytest.mark.slow
-def test_the_benchmark_of_records_tells_time_and_memory() -> None:
-    pytest.importorskip("xtool_tiny", reason="needs the bundled model")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.records", "--images", "12", "--methods", "2"],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "12 images × 2 methods: 24 records" in done.stdout
-    rows = [line for line in done.stdout.splitlines() if line.startswith("| `")]
-    assert len(rows) == 7

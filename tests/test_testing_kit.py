@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from click.testing import CliRunner
 
+from xtool.contracts.config import MethodConfig
 from xtool.contracts.registry import registry
+from xtool.engine.methods import MethodRequest
 from xtool.errors import UsageError
 from xtool.testing import verdicts
+from xtool.testing.checks.method_options import option_sets
 
 BROKEN_PLUGIN = Path(__file__).parent / "broken_plugin"
 
@@ -124,6 +128,27 @@ def test_an_expectation_that_names_no_check_is_refused() -> None:
 def test_a_name_that_nobody_contributes_is_refused() -> None:
     with pytest.raises(UsageError, match="no installed plugin contributes 'nothing'"):
         list(verdicts("nothing"))
+
+
+@pytest.mark.parametrize(
+    ("options", "preset", "second"),
+    [
+        ({}, None, {"count": 9, "fast": True}),
+        ({"count": 2}, None, {"fast": True}),
+        ({"count": 9, "fast": True}, "much", {"count": 9, "fast": True}),
+    ],
+)
+def test_options_that_a_label_gives_override_those_of_a_preset(
+    options: dict[str, Any], preset: str | None, second: dict[str, Any]
+) -> None:
+    class Config(MethodConfig):
+        presets: ClassVar[dict[str, dict[str, Any]]] = {"much": {"count": 9, "fast": True}}
+        count: int = 1
+        fast: bool = False
+
+    provided: Any = None
+    sets = option_sets(MethodRequest("own", provided, Config.model_validate(options), preset))
+    assert [next(sets), next(sets)] == [{}, second]
 
 
 def test_checking_disturbs_no_random_numbers() -> None:

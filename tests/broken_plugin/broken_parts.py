@@ -13,7 +13,7 @@ from xtool.plugin import MethodConfig, Saliency, UsageError, embed_masked
 
 
 class Sound:
-    """Occlusion: the drop of the cosine when a cell of 8×8 pixels is hidden."""
+    """Occlusion: the drop of the cosine when a cell of 16×16 pixels is hidden."""
 
     def __init__(self, config) -> None:
         self.config = config
@@ -22,7 +22,7 @@ class Sound:
         return _saliency(self.heat(encoder, pixels, text))
 
     def heat(self, encoder, pixels, text):
-        h, w = pixels.shape[-2] // 8, pixels.shape[-1] // 8
+        h, w = pixels.shape[-2] // 16, pixels.shape[-1] // 16
         cells = torch.eye(h * w).reshape(1, h * w, h, w)
         masks = 1 - F.interpolate(cells, pixels.shape[-2:], mode="nearest").expand(len(pixels), -1, -1, -1)
         hidden = embed_masked(encoder, pixels, masks, scale=False).embeddings
@@ -151,7 +151,7 @@ class Shifted(Sound):
 
 class Cropped(Sound):
     def heat(self, encoder, pixels, text):
-        return super().heat(encoder, pixels, text)[:, :, :, 2:-2]  # the middle square, drawn over the whole image
+        return super().heat(encoder, pixels, text)[:, :, :, 1:-1]  # the middle square, drawn over the whole image
 
 
 class UpsideDown(Sound):

@@ -82,7 +82,7 @@ def left_behind(explains: int) -> Iterator[str]:
     files, threads = 0, 0
     for number in range(explains):
         explain(picture, ["red", f"green {number}"], methods=methods[number % 2], encoder=encoder)
-        if number % max(1, explains // 200) == 0 and number >= SKIPPED * explains:
+        if number % max(10, explains // 200) == 0 and number >= SKIPPED * explains:
             gc.collect()
             sizes.append((number, resident()))
             files = files or descriptors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -99,6 +100,7 @@ def prepare() -> None:
     from xtool.contracts.registry import registry
 
     registry()
+    gc.freeze()  # or the collector of each fork goes through all this, and so copies its memory
 
 
 @contextmanager

@@ -2,4 +2,4 @@
 
 import xtool.testing
 
-test_conforms = xtool.testing.conformance("rise")
+test_conforms = xtool.testing.conformance("rise:masks=100")

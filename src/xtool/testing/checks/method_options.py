@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from xtool.contracts.config import MethodConfig
+from xtool.engine.methods import MethodRequest
 
 SOME = 3
 """Of an optional count: fewer than any planted encoder has maps."""
@@ -16,10 +17,17 @@ BELOW_ITS_LIMIT = 0.9
 """Of an optional number, as a fraction of the largest that is allowed."""
 
 
-def option_sets(config: type[MethodConfig]) -> Iterator[dict[str, Any]]:
-    """None, each preset, and each other value of a switch, of a choice and of a number that is off by default."""
+def option_sets(request: MethodRequest) -> Iterator[dict[str, Any]]:
+    """None, each preset, and each other value of a switch, of a choice and of a number that is off by default.
+
+    As on the command line, an option that was given overrides a preset's.
+    """
+    config: type[MethodConfig] = type(request.config)
+    own = config.presets[request.preset] if request.preset else {}
+    given = request.config.model_fields_set - own.keys()
     yield {}
-    yield from config.presets.values()
+    for preset in config.presets.values():
+        yield {name: value for name, value in preset.items() if name not in given}
     for name, field in config.model_fields.items():
         for value in _other_values(field):
             yield {name: value}

@@ -50,7 +50,7 @@ def own_texts_equal_singles(subject: MethodSubject) -> None:
     encoder, pixels, text = usual(subject)
     steady(subject, encoder, pixels, text)
     own = texts(encoder, ("red", "zebra", "blue", "green", "red", "giraffe")).reshape(len(pixels), 3, -1)
-    for options in option_sets(type(subject.request.config)):
+    for options in option_sets(subject.request):
         given = f" with {options}" if options else ""
         try:
             together = sound(subject, encoder, pixels, own, **options)
@@ -70,7 +70,7 @@ def texts_equal_singles(subject: MethodSubject) -> None:
     encoder, pixels, _ = usual(subject)
     text = texts(encoder, ("red", "green", "zebra", "blue", "giraffe"))
     steady(subject, encoder, pixels, text)
-    for options in option_sets(type(subject.request.config)):
+    for options in option_sets(subject.request):
         given = f" with {options}" if options else ""
         try:
             together = sound(subject, encoder, pixels, text, **options)
