@@ -164,7 +164,13 @@ def test_a_twin_is_made_once_and_again_when_the_weights_have_changed() -> None:
     [(torch.bfloat16, torch.bfloat16), (torch.float32, torch.float32), (torch.float64, torch.float32)],
 )
 def test_half_precision_is_for_half_the_bits_only(dtype: torch.dtype, found: torch.dtype) -> None:
-    linear = nn.Linear(4, 4)
-    with half_precision(torch.device("cpu"), dtype):
-        assert linear(torch.ones(2, 4)).dtype == found
-    assert linear(torch.ones(2, 4)).dtype == torch.float32
+    linear, ones = nn.Linear(4, 4), torch.ones(2, 4)
+    with torch.no_grad():
+        with half_precision(torch.device("cpu"), dtype):
+            assert linear(ones).dtype == found
+        assert linear(ones).dtype == torch.float32
+
+
+def test_half_precision_is_not_for_gradients() -> None:
+    with half_precision(torch.device("cpu"), torch.bfloat16):
+        assert nn.Linear(4, 4)(torch.ones(2, 4)).dtype == torch.float32

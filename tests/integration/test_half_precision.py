@@ -1,4 +1,4 @@
-"""``--dtype`` holds in every pass without gradient: maps stay near those in float32, and gradients stay float32."""
+"""``--dtype`` holds in every pass without gradient: maps stay near those in float32."""
 
 from __future__ import annotations
 
@@ -95,3 +95,16 @@ def test_a_mask_of_ones_gives_the_image_itself(name: str, dtype: str) -> None:
         pooled = asked.encode_pooled(scene(name), torch.ones(1, 1, 7, 7))
     assert pooled.dtype == torch.float32
     assert (pooled[0, 0] - encoder(name, "float32").encode_image(scene(name))[0]).norm() < 0.02
+
+
+def test_a_classifier_asked_to_pool_makes_its_pass_in_half_precision_and_pools_in_float32() -> None:
+    pytest.importorskip("xtool_photo", reason="needs the bundled classifier")
+    half: Any = load_encoder("photo", device="cpu", dtype="bfloat16")
+    pixels = torch.randn(1, 3, *half.info.input_size, generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
+    with torch.no_grad(), hooked(half.visual.features, lambda output: seen.append(output)):
+        found = half.encode_pooled(pixels, torch.ones(1, 1, 12, 12))[0]
+        whole = half.encode_image(pixels)
+    assert [maps.dtype for maps in seen] == [torch.bfloat16, torch.bfloat16]
+    assert found.dtype == torch.float32
+    assert (found - whole).norm() < 0.02

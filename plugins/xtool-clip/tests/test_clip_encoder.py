@@ -140,7 +140,9 @@ def test_a_single_string_is_refused(encoder: ClipEncoder) -> None:
 
 @pytest.mark.parametrize("vision", [CNN, VIT])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_is_for_passes_in_inference_mode_alone(build: Build, vision: dict[str, Any], dtype: str) -> None:
+def test_by_itself_it_takes_half_precision_in_inference_mode_alone(
+    build: Build, vision: dict[str, Any], dtype: str
+) -> None:
     full, half = build(vision), build(vision, options=CPU.model_copy(update={"dtype": dtype}))
     pixels = noise(full)
     with torch.inference_mode():

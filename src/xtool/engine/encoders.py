@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, RLock
@@ -17,7 +17,6 @@ from xtool.engine.calibration_file import CalibrationFile
 from xtool.engine.encoder_names import find_encoder
 from xtool.engine.work import tower_pass
 from xtool.errors import UsageError, blamed
-from xtool.loading import half_precision
 
 if TYPE_CHECKING:
     import torch
@@ -137,8 +136,10 @@ class CountedEncoder:
         return self._encoder.dtype
 
     def encode_image(self, pixels: Tensor) -> Tensor:
+        from xtool.loading import half_precision
+
         with exclusive(self), tower_pass(len(pixels)):
-            with self._weights_told(), self._precision():
+            with self._weights_told(), half_precision(self.device, self.dtype):
                 embeddings = self._encoder.encode_image(pixels)
             return self._checked(embeddings, "an image embedding", len(pixels))
 
@@ -159,15 +160,6 @@ class CountedEncoder:
                 ) from error
         with exclusive(self), blamed(f"encoder {self.info.name}"):
             return self._checked(self._encoder.encode_text(texts), "a text embedding", len(texts))
-
-    def _precision(self) -> AbstractContextManager[object]:
-        """Half precision, if the encoder has it, in passes without gradient; under inference mode it sees to that
-        itself."""
-        import torch
-
-        if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
-            return nullcontext()
-        return half_precision(self.device, self.dtype)
 
     @contextmanager
     def _weights_told(self) -> Iterator[None]:

@@ -12,9 +12,10 @@ from xtool.contracts.layers import Cut, Heads, Layer
 from xtool.contracts.protocols import FeatureMaps
 from xtool.engine.encoders import CountedEncoder, exclusive
 from xtool.engine.guard import checked_embeddings
-from xtool.engine.transformer import read_stream, transformer_parts
+from xtool.engine.transformer import TokenStream, read_stream, transformer_parts
 from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
+from xtool.loading.inference import watched
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -107,9 +108,9 @@ def read_maps(encoder: Encoder, pixels: Tensor, layer: Layer) -> FeatureMaps:
         if cut is not None:
             found = cut_pass(encoder, pixels, layer, cut)
             return FeatureMaps(layer.maps(found.output).float(), found.embedding)
-        block = _block_of_stream(encoder, layer)
-        if block is not None:
-            stream = read_stream(encoder, pixels)
+        found_in = _stream_of(encoder, pixels, layer)
+        if found_in is not None:
+            stream, block = found_in
             return FeatureMaps(stream.maps(block), stream.embedding)
     outputs: list[Any] = []
     with hooked(layer.module, outputs.append):
@@ -131,9 +132,9 @@ def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, T
     import torch
 
     attention = layer.block.attention
-    block = None if torch.is_grad_enabled() else _block_of_stream(encoder, layer)
-    if block is not None:
-        stream = read_stream(encoder, pixels)
+    found_in = None if torch.is_grad_enabled() else _stream_of(encoder, pixels, layer)
+    if found_in is not None:
+        stream, block = found_in
         return stream.heads(block), stream.embedding
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     handle = attention.module.register_forward_pre_hook(
@@ -147,15 +148,20 @@ def read_heads(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[Heads, T
     return attention.project(*attention.arguments(*args, **kwargs)), embedding
 
 
-def _block_of_stream(encoder: Encoder, layer: Layer) -> int | None:
-    """Which block of a transformer a layer is, if all of them can be read; one pass then serves all who read one."""
-    if encoder.info.architecture != "vit" or layer.name not in encoder.info.layers:
+def _stream_of(encoder: Encoder, pixels: Tensor, layer: Layer) -> tuple[TokenStream, int] | None:
+    """The stream of a transformer's tokens and which of its blocks a layer is; one pass then serves all who read one.
+
+    ``None`` where the transformer cannot be taken apart, and where somebody's own hooks must see this pass.
+    """
+    if encoder.info.architecture != "vit" or layer.name not in encoder.info.layers or watched(encoder.visual):
         return None
+    index = encoder.info.layers.index(layer.name)
     try:
-        transformer_parts(encoder)
+        if transformer_parts(encoder)[0][index].module is not layer.module:
+            return None
+        return read_stream(encoder, pixels), index
     except UsageError:
         return None
-    return encoder.info.layers.index(layer.name)
 
 
 class LayerFeatures:

@@ -35,8 +35,8 @@ def read_under_masks(encoder: Encoder, pixels: Tensor, masks: Tensor) -> Tensor:
     """The class tokens [B, N, width] after the last block, of pixels [B, 3, H, W] under masks [B, N, ·, ·]; float32.
 
     Tokens without a place beside the class token (registers) are seen as far as the mask covers the image. The pass is
-    shared with whoever else reads the tokens of the same pixels. Blocks compute in the encoder's dtype
-    (:func:`xtool.loading.half_precision`); what they add up is float32.
+    shared with whoever else reads the tokens of the same pixels. It, and what blocks do to these class tokens, is
+    computed in the encoder's dtype (:func:`xtool.loading.half_precision`); the sums of their branches are float32.
 
     Raises:
         UsageError: the encoder is not a transformer whose blocks it can describe.

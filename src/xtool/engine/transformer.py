@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xtool.contracts.layers import Block, Heads, Pooling, TokenGrid
-from xtool.engine.work import shared
+from xtool.engine.encoders import exclusive
+from xtool.engine.guard import checked_embeddings
+from xtool.engine.work import shared, tower_pass
 from xtool.errors import UsageError
+from xtool.loading import half_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,36 +95,44 @@ def _read(encoder: Encoder, pixels: Tensor) -> TokenStream:
 
     blocks, pooling = transformer_parts(encoder)
     given: list[list[Tensor]] = [[] for _ in blocks]
+    left: list[list[Tensor]] = [[] for _ in blocks]
     rotations: list[list[Tensor | None]] = [[] for _ in blocks]
-    last: list[Tensor] = []
 
     def read_into(index: int) -> Any:
         return lambda _module, args, _kwargs: given[index].append(blocks[index].grid.ordered(args[0]))
+
+    def read_out_of(index: int) -> Any:
+        return lambda _module, _args, output: left[index].append(blocks[index].grid.ordered(output))
 
     def read_rotation(index: int) -> Any:
         arguments = blocks[index].attention.arguments
         return lambda _module, args, kwargs: rotations[index].append(arguments(*args, **kwargs)[1])
 
-    from xtool.loading import half_precision
+    # Tensors of inference mode could not be used for gradients afterwards.
+    with torch.inference_mode(False), torch.no_grad(), exclusive(encoder), tower_pass(len(pixels)):
+        with half_precision(encoder.device, encoder.dtype), ExitStack() as hooks:
+            for index, block in enumerate(blocks):
+                for module, see in ((block.module, read_into(index)), (block.attention.module, read_rotation(index))):
+                    hooks.callback(module.register_forward_pre_hook(see, with_kwargs=True).remove)
+                hooks.callback(block.module.register_forward_hook(read_out_of(index)).remove)
+            embedding = encoder.encode_image(pixels)
+        info = encoder.info
+        culprit = f"encoder {info.name} ({info.weights})"
+        embedding = checked_embeddings(embedding, culprit, "an image embedding", len(pixels), info.embed_dim)
+        for name, seen in zip(info.layers, given, strict=True):
+            if len(seen) != 1:
+                raise UsageError(f"{name} of {info.name} ran {len(seen)} times in one pass; expected once")
+        for name, out, into in zip(info.layers[1:], left[:-1], given[1:], strict=True):
+            if not _same(out[0], into[0]):
+                raise UsageError(
+                    f"what comes into {name} of {info.name} is not what came out of the layer before it; a transformer "
+                    "can be taken apart only if its layers are all of its blocks, with nothing between them"
+                )
+        tokens = tuple(part[0].detach().float() for part in (*given, left[-1]))
+    return TokenStream(blocks, pooling, tokens, tuple(seen[0] for seen in rotations), embedding)
 
-    # Not under inference mode, whose tensors nobody could differentiate with respect to later.
-    precision = half_precision(encoder.device, encoder.dtype)
-    with torch.inference_mode(False), torch.no_grad(), precision, ExitStack() as hooks:
-        for index, block in enumerate(blocks):
-            for module, see in ((block.module, read_into(index)), (block.attention.module, read_rotation(index))):
-                handle = module.register_forward_pre_hook(see, with_kwargs=True)
-                hooks.callback(handle.remove)
-        handle = blocks[-1].module.register_forward_hook(lambda _module, _args, output: last.append(output))
-        hooks.callback(handle.remove)
-        embedding = encoder.encode_image(pixels)
-    for name, seen in zip(encoder.info.layers, given, strict=True):
-        if len(seen) != 1:
-            raise UsageError(f"{name} of {encoder.info.name} ran {len(seen)} times in one pass; expected once")
-    tokens = (*(seen[0] for seen in given), blocks[-1].grid.ordered(last[0]))
-    return TokenStream(
-        blocks,
-        pooling,
-        tuple(part.detach().float() for part in tokens),
-        tuple(seen[0] for seen in rotations),
-        embedding,
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and (
+        one.data_ptr() == other.data_ptr() or bool((one.nan_to_num() == other.nan_to_num()).all())
     )

@@ -85,6 +85,8 @@ class Work:
     _kept: Kept | None = None
     _pieces: list[_Piece] = field(default_factory=list)
     _paid: set[Hashable] | None = None
+    _repaid: int = 0
+    """Forwards of shared work that was asked for again, and had been charged."""
     _passes: list[int] = field(default_factory=list)
     """Of the passes that are being made, in how many pieces of shared work."""
     _on_pass: Callable[[int], None] | None = None
@@ -191,14 +193,14 @@ def tower_pass(images: int) -> Iterator[None]:
     if work is None or work._passes[-1:] == [depth]:
         yield
         return
-    before = work.forwards
+    before = work.forwards + work._repaid
     work._passes.append(depth)
     try:
         with part(TOWER):
             yield
     finally:
         work._passes.pop()
-        missing = max(0, before + images - work.forwards)
+        missing = max(0, before + images - work.forwards - work._repaid)
         work.forwards += missing
     if missing and work._on_pass is not None:
         try:
@@ -270,6 +272,7 @@ def _with_needs(key: Hashable, done: dict[Hashable, _Done]) -> set[Hashable]:
 def _charge(work: Work, key: Hashable, done: _Done) -> None:
     if work._paid is not None:
         if key in work._paid:
+            work._repaid += done.forwards
             return
         work._paid.add(key)
     work.forwards += done.forwards

@@ -110,7 +110,7 @@ class _Pool:
         self._ray = ray
         resources = ray.cluster_resources()
         on_gpu = evaluation.encoder.device.type == "cuda"
-        processors, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+        processors, gpus = max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
         count = workers or (gpus if on_gpu else max(1, processors // 2))
         if on_gpu and not gpus:
             raise UsageError("the encoder is on a GPU, and Ray has none")

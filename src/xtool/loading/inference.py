@@ -61,7 +61,7 @@ class InferenceTwin(Generic[Twin]):
         return (
             not self._tower.training
             and not next(self._tower.parameters()).is_inference()  # such tensors keep no count of their changes
-            and not any(module._forward_hooks or module._forward_pre_hooks for module in self._tower.modules())
+            and not watched(self._tower)
         )
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -77,13 +77,20 @@ class InferenceTwin(Generic[Twin]):
         return self._twin
 
 
+def watched(tower: nn.Module) -> bool:
+    """Whether a hook would see a pass through the tower, or change it."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in tower.modules())
+
+
 def half_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
     """Inside, a float32 tower computes in ``dtype`` what torch's autocast says may be.
 
     What comes out of its layers may then be in ``dtype``, too. Nothing changes with a dtype that is not bfloat16 or
-    float16, or on a device for which torch has no autocast.
+    float16, or on a device for which torch has no autocast; nor where gradients are recorded or under inference mode,
+    for which encoders have a twin.
     """
-    if dtype not in (torch.bfloat16, torch.float16) or not torch.amp.is_autocast_available(device.type):
+    half = dtype in (torch.bfloat16, torch.float16) and torch.amp.is_autocast_available(device.type)
+    if not half or torch.is_grad_enabled() or torch.is_inference_mode_enabled():
         return nullcontext()
     return torch.autocast(device.type, dtype)
 

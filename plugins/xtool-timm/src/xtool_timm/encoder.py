@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xtool.loading import TextCache
+from xtool.loading import TextCache, half_precision
 from xtool.plugin import Cut, EncoderInfo, Layer, SpatialMaps, UsageError, layer_name
 from xtool_timm.inference import twin_of
 from xtool_timm.names import ClassNames, Nearest
@@ -86,7 +86,9 @@ class ClassifierEncoder:
         """
         if not self._info.pools_masks:
             raise UsageError(f"{self._info.name} does not pool its last maps by their mean, and takes no masks there")
-        return F.normalize(self._tower.embedded_under(masks, self._maps(pixels)), dim=2)
+        with half_precision(self.device, self.dtype):
+            maps = self._maps(pixels)
+        return F.normalize(self._tower.embedded_under(masks, maps.float()), dim=2)
 
     def _maps(self, pixels: Tensor) -> Tensor:
         return self._twin(pixels) if self._twin.usable else self._tower.maps(pixels)

@@ -21,8 +21,8 @@ __all__ = ["TransformersEncoder"]
 class TransformersEncoder:
     """An :class:`xtool.plugin.Encoder` on a model with two towers, in eval mode.
 
-    The towers stay in float32. Passes that nobody differentiates, those under ``torch.inference_mode()``, are computed
-    in ``dtype``.
+    The towers stay in float32. Passes under ``torch.inference_mode()``, which nobody differentiates, are computed in
+    ``dtype`` by a copy.
 
     Args:
         tower: the image half, in float32, on its device.

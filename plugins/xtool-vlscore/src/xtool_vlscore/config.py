@@ -13,7 +13,7 @@ class VLScoreConfig(MaskConfig):
     """Options of VL-Score. The preset ``paper`` is the article's published code, exactly.
 
     The defaults are our own, chosen on photographs and on drawn scenes (``docs/howto/photographs.md`` has the figures
-    and the commands). The preset ``fast`` masks where the encoder pools, two passes for all maps; where none of that
+    and the commands). The preset ``fast`` masks where the encoder pools, one pass for all maps; where none of that
     can be done, it scores 50 maps, a tenth of the passes that the 512 maps of a layer cost. The preset ``gscorecam``
     is gScoreCAM (Chen et al., ACCV 2022): Score-CAM by the 300 maps with the largest mean gradient.
     """
