@@ -25,7 +25,7 @@ from xtool.image.pixels import fit_image, to_pixels
 for plugin in ("xtool_clip", "xtool_tiny", "xtool_cam", "xtool_vlscore"):
     pytest.importorskip(plugin, reason=f"needs the plugin {plugin.replace('_', '-')}")
 
-TEXTS = [f"an image of a {name}." for name in ("dog", "car", "tree", "house", "teapot")]
+TEXTS = [f"an image of a {name}." for name in ("dog", "tree", "teapot")]
 KEPT = Kept()
 """Masked embeddings are the same for all of the options below; they are made once."""
 
@@ -45,7 +45,6 @@ RN = (
     "vlscore:pca=8",
     "scorecam",
     "scorecam:temperature=0.05",
-    "ablationcam",
 )
 
 
@@ -83,7 +82,7 @@ def test_the_scene_has_the_dead_maps_that_this_is_about() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("label", RN)
-def test_a_text_alone_gets_the_answer_that_it_gets_among_five(label: str) -> None:
+def test_a_text_alone_gets_the_answer_that_it_gets_among_three(label: str) -> None:
     assert_texts_equal_singles(*bundled("tiny-rn"), label)
 
 
@@ -107,5 +106,5 @@ def test_dead_maps_add_exactly_nothing_to_the_base_score() -> None:
     encoder, pixels, text = bundled("tiny-rn")
     maps = torch.stack([torch.full((1, 4, 4), value) for value in (0.0, 1.0, -3.0)], dim=1)
     masked = embed_masked(encoder, pixels, maps)
-    for some in (text, text[:1], text[2:4]):
+    for some in (text, text[:1], text[1:3]):
         assert torch.equal(masked.scores(some)[1], torch.zeros(1, len(some), 3))

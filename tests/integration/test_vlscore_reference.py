@@ -24,15 +24,13 @@ TEXTS = ["an image of a dog.", "an image of a fire engine."]
 
 
 @dataclass(frozen=True)
-class Some:
-    """Some channels of an extractor's maps, so that a loop over them ends."""
+class Given:
+    """An extractor of features that are there, and so the very same each time."""
 
-    extractor: Any
-    channels: list[int]
+    features: FeatureMaps
 
     def extract(self, encoder: Any, pixels: Tensor) -> FeatureMaps:
-        features = self.extractor.extract(encoder, pixels)
-        return FeatureMaps(features.maps[:, self.channels], features.embedding)
+        return self.features
 
 
 def picture(size: int = 224) -> Tensor:
@@ -45,37 +43,48 @@ def picture(size: int = 224) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Masked:
     masks: Tensor
+    embeddings: Tensor
+    base: Tensor
+
+
+def masked_images(encoder: xtool.contracts.protocols.Encoder, x: Tensor, maps: Tensor) -> Masked:
+    """The seed's code, one channel after the other: x [1, 3, H, W], maps [C, h, w]."""
+    masks, embeddings = [], []
+    for low in maps:
+        up = F.interpolate(low[None, None], tuple(x.shape[-2:]), mode="bilinear", align_corners=True)[0, 0]
+        mask = (up - up.min()) / (up.max() - up.min() + 1e-7)
+        masks.append(mask)
+        embeddings.append(encoder.encode_image(mask * x)[0])
+    return Masked(torch.stack(masks), torch.stack(embeddings), encoder.encode_image(torch.zeros_like(x))[0])
+
+
+@dataclass(frozen=True)
+class Reference:
     scores: Tensor
     base: float
     present: bool
     map: Tensor
 
 
-def reference(encoder: xtool.contracts.protocols.Encoder, x: Tensor, maps: Tensor, text: Tensor) -> Reference:
-    """The seed's code, one channel after the other: x [1, 3, H, W], maps [C, h, w], text [D]."""
-    embed = encoder.encode_image
-    masks, scores = [], []
-    for low in maps:
-        up = F.interpolate(low[None, None], tuple(x.shape[-2:]), mode="bilinear", align_corners=True)[0, 0]
-        mask = (up - up.min()) / (up.max() - up.min() + 1e-7)
-        masks.append(mask)
-        scores.append(float(embed(mask * x)[0] @ text))
-    base = float(embed(torch.zeros_like(x))[0] @ text)
+def reference(masked: Masked, maps: Tensor, text: Tensor) -> Reference:
+    """What the seed's code makes of them for one text [D]."""
+    scores = [float(embedding @ text) for embedding in masked.embeddings]
+    base = float(masked.base @ text)
     kept = [c for c, score in enumerate(scores) if score > base]
     saliency = torch.zeros(maps.shape[1:])
     if kept:
         weights = torch.softmax(torch.tensor([scores[c] - base for c in kept]), dim=0)
         for weight, c in zip(weights, kept, strict=True):
             saliency += weight * maps[c]
-    return Reference(torch.stack(masks), torch.tensor(scores), base, bool(kept), saliency.relu())
+    return Reference(torch.tensor(scores), base, bool(kept), saliency.relu())
 
 
 CASES = [
-    pytest.param("RN50", "spatial", range(0, 2048, 43), id="RN50"),
+    pytest.param("RN50", "spatial", range(0, 2048, 120), id="RN50"),
     pytest.param("ViT-B-16", "attention", range(12), id="ViT-B-16 attention"),
-    pytest.param("ViT-B-16", "tokens", range(0, 768, 32), id="ViT-B-16 tokens"),
+    pytest.param("ViT-B-16", "tokens", range(0, 768, 45), id="ViT-B-16 tokens"),
 ]
 
 
@@ -92,17 +101,19 @@ def test_masks_scores_and_map_equal_the_reference(
     from xtool.engine.features import build_extractor
 
     encoder, x = encoders[name], picture()
-    extractor = Some(build_extractor(features, "auto", None, encoder.info), list(channels))
     (request,) = parse_methods(["vlscore:preset=paper"])
     text = encoder.encode_text(TEXTS)
-    with torch.no_grad():
-        maps = extractor.extract(encoder, x).maps
-        found = vlscore.VLScore(request.config, extractor).explain(encoder, x, text)
+    with account(Kept()), torch.no_grad():  # what the method embeds is looked at below, not embedded again
+        every = build_extractor(features, "auto", None, encoder.info).extract(encoder, x)
+        maps = every.maps[:, list(channels)]  # some, so that a loop over them ends
+        given = Given(FeatureMaps(maps, every.embedding))
+        found = vlscore.VLScore(request.config, given).explain(encoder, x, text)
         masked = embed_masked(encoder, x, maps)
         masks = scaled_masks(maps[0][:, None], (224, 224))[:, 0]
+        slow = masked_images(encoder, x, maps[0])
+        assert torch.allclose(masks, slow.masks, atol=1e-4)
         for t in range(len(TEXTS)):
-            expected = reference(encoder, x, maps[0], text[t])
-            assert torch.allclose(masks, expected.masks, atol=1e-4)
+            expected = reference(slow, maps[0], text[t])
             assert torch.allclose(masked.embeddings[0] @ text[t], expected.scores, atol=1e-4)
             assert abs(float(masked.base[0] @ text[t]) - expected.base) < 1e-4
             assert bool(found.present[0, t]) == expected.present
@@ -123,9 +134,8 @@ def test_eight_texts_cost_the_forwards_of_one_on_a_true_vit(encoders: dict[str, 
     with account(Kept()) as work, torch.no_grad():
         together = method.explain(encoder, x, encoder.encode_text(texts))
         forwards.append(work.forwards)
-    for t in (0, 7):
-        with account(Kept()) as work, torch.no_grad():
-            alone = method.explain(encoder, x, encoder.encode_text([texts[t]]))
-            forwards.append(work.forwards)
-        assert torch.allclose(alone.maps[0, 0], together.maps[0, t], atol=1e-6)
-    assert forwards == [14, 14, 14]  # the features, the base, twelve heads
+    with account(Kept()) as work, torch.no_grad():
+        alone = method.explain(encoder, x, encoder.encode_text(texts[7:]))
+        forwards.append(work.forwards)
+    assert torch.allclose(alone.maps[0, 0], together.maps[0, 7], atol=1e-6)
+    assert forwards == [14, 14]  # the features, the base, twelve heads

@@ -39,6 +39,15 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+SEARCH_GRACE, SESSION_GRACE = 3.0, 8.0
+"""Seconds that served pages wait for whoever left; how long they wait for people, tests of ``visitors`` see."""
+SERVE = f"""
+import sys
+from xtool_app import visitors
+visitors.SEARCH_GRACE, visitors.SESSION_GRACE = {SEARCH_GRACE}, {SESSION_GRACE}
+from xtool.cli import main
+main(sys.argv[1:], prog_name="xtool")
+"""
 PLANTED_PLUGIN = Path(__file__).parents[3] / "tests" / "planted_plugin"
 RED, GREEN = (0, 0, 24, 24), (40, 40, 64, 64)
 
@@ -120,7 +129,7 @@ def serving(folder: Path, **env: str) -> Iterator[Server]:
     pytest.importorskip("streamlit", reason="the web app needs streamlit")
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "xtool", "app", "--port", str(port), "--encoder", "planted-cnn"],
+        [sys.executable, "-c", SERVE, "app", "--port", str(port), "--encoder", "planted-cnn"],
         cwd=folder,
         env={
             **os.environ,
