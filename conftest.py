@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
     With ``PYTHONDONTWRITEBYTECODE`` set, to import torch takes each of them 2 seconds more.
     """
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-        compiled = str(config.rootpath / ".pytest_cache" / "bytecode")
-        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = compiled
+        compiled = config.rootpath / ".pytest_cache" / "bytecode"
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(compiled)
+        # Of folders of earlier tests, which nobody imports from again.
+        folders = Path(tempfile.gettempdir())
+        shutil.rmtree(compiled / folders.relative_to(folders.anchor), ignore_errors=True)
         sys.dont_write_bytecode = False
 
 
