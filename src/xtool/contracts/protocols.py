@@ -297,6 +297,9 @@ class PoolsMasks(Encoder, Protocol):
         what the tower makes of a mean that is zero, of an attention to no place at all, or of a class token that sees
         no patch. Of a tower that ends in the mean itself it is zero, which is like no text.
 
+        The pass may be made in ``dtype`` (:func:`xtool.loading.half_precision`). What is pooled should be float32, or
+        masks that differ little cannot be told apart.
+
         Args:
             pixels: [B, 3, H, W] float32, normalised.
             masks: [B, N, h, w] in [0, 1], of any h×w; resized to that of the places that are pooled.
