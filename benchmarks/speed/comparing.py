@@ -29,7 +29,7 @@ from xtool.image.pixels import to_pixels
 
 METHODS = {
     "RN50": ("gradcam", "vlscore:mask_at=pool"),
-    "ViT-B-16": ("gradcam", "dense", "vlscore:mask_at=pool"),
+    "ViT-B-16": ("gradcam", "dense", "vlscore:mask_at=pool", "vlscore:mask_at=pool:features=attention"),
     "photo": ("gradcam", "cam", "vlscore:mask_at=pool"),
 }
 ONE_PASS = ("gradcam",)
