@@ -50,7 +50,7 @@ def _run_on(plan: Plan, device: str) -> None:
     say(f"\n{plan.encoder} on {device}:")
     _table(f"texts ({few} maps)", TEXTS, [explain(texts=texts) for texts in TEXTS], plan.rounds)
     counts = [channels for channels in CHANNELS if channels < whole and channels <= (plan.maps or whole)]
-    counts = [few // 2, few] if plan.quick else [*counts, min(plan.maps or whole, whole)]
+    counts = [few // 2, few] if plan.quick else list(dict.fromkeys([*counts, min(plan.maps or whole, whole)]))
     slow = device == "cpu" and not plan.quick
     works = [explain(maps=channels) for channels in counts]
     _table("feature maps", counts, works, 1 if slow else plan.rounds, warm=not slow)
