@@ -94,11 +94,21 @@ def test_a_plugin_whose_import_never_ends_is_named_and_can_be_left_out(tmp_path:
     install(tmp_path, "endless", "import time\nprint('begun', flush=True)\nwhile True:\n    time.sleep(0.01)\n")
     command = [sys.executable, "-m", "xtool", "plugins", "--json"]
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
+    ) as process:
         assert process.stderr is not None
         told = [process.stderr.readline(), process.stderr.readline()]
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or a failure would wait for what never ends
     assert told[0] == "begun\n", "what a plugin prints is no JSON"
     assert told[1].startswith("still loading the plugin endless; Ctrl-C stops it, and `xtool --no-plugin endless")
     assert (process.returncode, stdout) == (2, "")
