@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xtool.contracts.layers import Block, Heads, Pooling, TokenGrid
-from xtool.engine.encoders import exclusive
-from xtool.engine.guard import checked_embeddings
-from xtool.engine.work import shared, tower_pass
+from xtool.engine.encoders import counted, exclusive
+from xtool.engine.work import shared
 from xtool.errors import UsageError
-from xtool.loading import half_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,16 +107,15 @@ def _read(encoder: Encoder, pixels: Tensor) -> TokenStream:
         return lambda _module, args, kwargs: rotations[index].append(arguments(*args, **kwargs)[1])
 
     # Tensors of inference mode could not be used for gradients afterwards.
-    with torch.inference_mode(False), torch.no_grad(), exclusive(encoder), tower_pass(len(pixels)):
-        with half_precision(encoder.device, encoder.dtype), ExitStack() as hooks:
+    with torch.inference_mode(False), torch.no_grad(), exclusive(encoder):
+        with ExitStack() as hooks:
             for index, block in enumerate(blocks):
                 for module, see in ((block.module, read_into(index)), (block.attention.module, read_rotation(index))):
                     hooks.callback(module.register_forward_pre_hook(see, with_kwargs=True).remove)
                 hooks.callback(block.module.register_forward_hook(read_out_of(index)).remove)
-            embedding = encoder.encode_image(pixels)
+            # Also where an encoder reads its own tokens: the pass is counted, checked and made in its dtype.
+            embedding = counted(encoder).encode_image(pixels)
         info = encoder.info
-        culprit = f"encoder {info.name} ({info.weights})"
-        embedding = checked_embeddings(embedding, culprit, "an image embedding", len(pixels), info.embed_dim)
         for name, seen in zip(info.layers, given, strict=True):
             if len(seen) != 1:
                 raise UsageError(f"{name} of {info.name} ran {len(seen)} times in one pass; expected once")
