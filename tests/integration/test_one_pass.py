@@ -97,7 +97,8 @@ class EverySecondBlock:
 
     @property
     def info(self) -> EncoderInfo:
-        return replace(self._encoder.info, layers=("blocks.0", "blocks.2", "blocks.4"))  # type: ignore[no-any-return]
+        info: EncoderInfo = self._encoder.info
+        return replace(info, layers=("blocks.0", "blocks.2", "blocks.4"))
 
 
 def test_blocks_that_do_not_follow_one_another_are_no_stream_but_have_their_maps(encoder: Any, pixels: Tensor) -> None:
